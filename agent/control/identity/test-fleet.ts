@@ -1,0 +1,154 @@
+/** A console's side of the identity for tests: a fleet root that issues, join tokens, and the proofs of an enrolment. */
+import 'reflect-metadata';
+import { createHash, createHmac, createPublicKey, hkdfSync, randomBytes, webcrypto, X509Certificate as NodeCertificate } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import {
+  BasicConstraintsExtension,
+  ExtendedKeyUsageExtension,
+  KeyUsageFlags,
+  KeyUsagesExtension,
+  Pkcs10CertificateRequest,
+  SubjectAlternativeNameExtension,
+  X509CertificateGenerator,
+} from '@peculiar/x509';
+import type { Extension, JsonGeneralNames } from '@peculiar/x509';
+import { proofInput, tokenKeyInfo, tokenPrefix } from '../../../proto/model/enrollment.ts';
+import type { ProofLabel, Transcript } from '../../../proto/model/enrollment.ts';
+
+const algorithm = { name: 'ECDSA', namedCurve: 'P-256' } as const;
+const signing = { name: 'ECDSA', hash: 'SHA-256' } as const;
+const day = 86_400_000;
+const serverAuthentication = '1.3.6.1.5.5.7.3.1';
+const clientAuthentication = '1.3.6.1.5.5.7.3.2';
+
+export interface TestCertificate {
+  readonly certificatePem: string;
+  readonly certificateDer: Buffer;
+  readonly keyPem: string;
+  readonly spkiHash: Buffer;
+}
+
+export interface IssueOptions {
+  readonly uris?: readonly string[];
+  readonly dnsNames?: readonly string[];
+  readonly notBefore?: number;
+  readonly notAfter?: number;
+  readonly usages?: readonly string[];
+  readonly authority?: boolean;
+  /** Signs with another root than its own. */
+  readonly issuer?: TestFleet;
+  readonly curve?: 'P-256' | 'P-384';
+}
+
+export interface TestToken {
+  readonly text: string;
+  readonly id: Buffer;
+  readonly key: Buffer;
+  readonly rootSpkiHash: Buffer;
+}
+
+export interface TestFleet {
+  readonly fleetId: string;
+  readonly root: TestCertificate;
+  readonly rootKeys: webcrypto.CryptoKeyPair;
+  operator(name: string, options?: IssueOptions): Promise<TestCertificate>;
+  /** Certificates for the key of a signing request (PKCS#10, DER): leaf first, DER each. */
+  signAgent(request: Uint8Array, options?: IssueOptions): Promise<Buffer[]>;
+  token(): TestToken;
+}
+
+export const testAgentId = '01JZ0000000000000000000001';
+
+/** Makes a root and issues from it; dates lie around `nowMs`. */
+export const createTestFleet = async (fleetId: string, nowMs = Date.now()): Promise<TestFleet> => {
+  const rootKeys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
+  const rootCertificate = await X509CertificateGenerator.createSelfSigned({
+    serialNumber: randomBytes(8).toString('hex'),
+    name: `CN=Nest fleet ${fleetId}`,
+    notBefore: new Date(nowMs - day),
+    notAfter: new Date(nowMs + 3650 * day),
+    signingAlgorithm: signing,
+    keys: rootKeys,
+    extensions: [
+      new BasicConstraintsExtension(true, 1, true),
+      new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+    ],
+  });
+  const issue = async (
+    publicKey: webcrypto.CryptoKey,
+    options: IssueOptions & Required<Pick<IssueOptions, 'uris' | 'usages'>>,
+  ): Promise<Buffer> => {
+    const names: JsonGeneralNames = [
+      ...options.uris.map((value) => ({ type: 'url' as const, value })),
+      ...(options.dnsNames ?? []).map((value) => ({ type: 'dns' as const, value })),
+    ];
+    const extensions: Extension[] = [
+      new BasicConstraintsExtension(options.authority ?? false, undefined, true),
+      new ExtendedKeyUsageExtension([...options.usages]),
+    ];
+    if (names.length > 0) extensions.push(new SubjectAlternativeNameExtension(names));
+    const certificate = await X509CertificateGenerator.create({
+      serialNumber: randomBytes(8).toString('hex'),
+      subject: 'CN=nest test',
+      issuer: rootCertificate.subject,
+      notBefore: new Date(options.notBefore ?? nowMs - day),
+      notAfter: new Date(options.notAfter ?? nowMs + 30 * day),
+      signingAlgorithm: signing,
+      publicKey,
+      signingKey: (options.issuer?.rootKeys ?? rootKeys).privateKey,
+      extensions,
+    });
+    return Buffer.from(certificate.rawData);
+  };
+  const rootDer = Buffer.from(rootCertificate.rawData);
+  const root = await describe(rootDer, rootKeys);
+  return {
+    fleetId,
+    root,
+    rootKeys,
+    operator: async (name, options = {}) => {
+      const keys = await webcrypto.subtle.generateKey({ name: 'ECDSA', namedCurve: options.curve ?? 'P-256' }, true, ['sign', 'verify']);
+      return describe(
+        await issue(keys.publicKey, { uris: [`spiffe://${fleetId}/operator/${name}`], usages: [clientAuthentication], ...options }),
+        keys,
+      );
+    },
+    signAgent: async (request, options = {}) => {
+      const publicKey = await new Pkcs10CertificateRequest(new Uint8Array(request)).publicKey.export(algorithm, ['verify']);
+      return [
+        await issue(publicKey, {
+          uris: [`spiffe://${fleetId}/agent/${testAgentId}`],
+          dnsNames: [`${testAgentId.toLowerCase()}.agent.nest.internal`],
+          usages: [serverAuthentication, clientAuthentication],
+          ...options,
+        }),
+      ];
+    },
+    token: () => {
+      const [id, secret] = [randomBytes(16), randomBytes(32)];
+      const key = Buffer.from(hkdfSync('sha256', secret, id, tokenKeyInfo, 32));
+      return { text: tokenPrefix + Buffer.concat([id, secret, root.spkiHash]).toString('base64url'), id, key, rootSpkiHash: root.spkiHash };
+    },
+  };
+};
+
+/** HMAC of a proof as the console computes it. */
+export const proofOf = (
+  token: TestToken,
+  proof: { readonly label: ProofLabel; readonly transcript: Transcript; readonly extra?: readonly Uint8Array[] },
+): Buffer =>
+  createHmac('sha256', token.key)
+    .update(proofInput(proof.label, proof.transcript, proof.extra))
+    .digest();
+
+/** SHA-256 of a public key's SPKI. */
+export const spkiHash = (key: KeyObject): Buffer =>
+  createHash('sha256')
+    .update(key.export({ type: 'spki', format: 'der' }))
+    .digest();
+
+const describe = async (der: Buffer, keys: webcrypto.CryptoKeyPair): Promise<TestCertificate> => {
+  const pkcs8 = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64');
+  const keyPem = `-----BEGIN PRIVATE KEY-----\n${pkcs8.replaceAll(/(.{64})/g, '$1\n')}\n-----END PRIVATE KEY-----\n`;
+  return { certificatePem: new NodeCertificate(der).toString(), certificateDer: der, keyPem, spkiHash: spkiHash(createPublicKey(keyPem)) };
+};

@@ -1,0 +1,36 @@
+import { NestError } from '../../../proto/model/error.ts';
+import { planLifeMs } from '../../../proto/model/limits.ts';
+import type { Clock } from '../../lib/clock.ts';
+import type { Plan } from './api.ts';
+
+/** Plans kept; the oldest goes first. */
+export const plansMax = 32;
+
+export interface PlanCache {
+  put(plan: Plan): void;
+  /** Raises PLAN_EXPIRED. */
+  get(planHash: string): Plan;
+}
+
+/** Plans by hash for ten minutes of monotonic time. */
+export const createPlanCache = (clock: Clock): PlanCache => {
+  const plans = new Map<string, { readonly plan: Plan; readonly endsMs: number }>();
+  return {
+    put: (plan) => {
+      plans.delete(plan.planHash);
+      plans.set(plan.planHash, { plan, endsMs: clock.monotonicMs() + planLifeMs });
+      for (const oldest of plans.keys()) {
+        if (plans.size <= plansMax) break;
+        plans.delete(oldest);
+      }
+    },
+    get: (planHash) => {
+      const found = plans.get(planHash);
+      if (found !== undefined && clock.monotonicMs() < found.endsMs) return found.plan;
+      throw new NestError(
+        'PLAN_EXPIRED',
+        'This plan is not known any more: it is older than ten minutes, or the agent was restarted. Plan again and review the effect.',
+      );
+    },
+  };
+};

@@ -1,0 +1,102 @@
+import { createHash } from 'node:crypto';
+import { performance } from 'node:perf_hooks';
+import { setImmediate } from 'node:timers/promises';
+import { NestError } from '../../../proto/model/error.ts';
+import { policyBytesMax } from '../../../proto/model/limits.ts';
+import { compilePolicy, generationOf, openImage, parsePolicy } from '../../engine/api.ts';
+import type { CompiledPolicy, Policy, PolicyImage } from '../../engine/api.ts';
+import type { TableStats } from './api.ts';
+import type { SequenceRecord } from './counter-ledger.ts';
+
+/** A policy document as everything that is made of it. */
+export interface PolicyTables {
+  readonly policy: Policy;
+  readonly image: Uint8Array;
+  readonly generation: string;
+  /** Judges as the data path would. */
+  readonly judge: PolicyImage;
+  readonly stats: TableStats;
+  readonly record: SequenceRecord;
+}
+
+/** Plan, apply and activate ask for the same document one after another. */
+const tablesKept = 4;
+
+/** Compiles documents and keeps the last few. Raises POLICY_INVALID, POLICY_TOO_LARGE. */
+export interface PolicyCompiler {
+  compile(policyJson: string): Promise<PolicyTables>;
+}
+
+/** A compiler with a small memory. */
+export const createPolicyCompiler = (): PolicyCompiler => {
+  const known = new Map<string, PolicyTables>();
+  return {
+    compile: async (policyJson) => {
+      const key = createHash('sha256').update(policyJson).digest('hex');
+      const found = known.get(key);
+      const tables = found ?? (await compileTables(policyJson));
+      known.delete(key);
+      known.set(key, tables);
+      for (const oldest of known.keys()) {
+        if (known.size <= tablesKept) break;
+        known.delete(oldest);
+      }
+      return tables;
+    },
+  };
+};
+
+/** The document as data. Raises POLICY_TOO_LARGE, POLICY_INVALID. */
+export const parseDocument = (policyJson: string): unknown => {
+  const bytes = Buffer.byteLength(policyJson);
+  if (bytes > policyBytesMax) {
+    throw new NestError(
+      'POLICY_TOO_LARGE',
+      `The policy document has ${bytes.toLocaleString('en-US')} bytes and ${policyBytesMax.toLocaleString('en-US')} are allowed: write wider services, or split it over hosts.`,
+      {
+        details: { limit: 'documentBytes', max: policyBytesMax },
+      },
+    );
+  }
+  try {
+    return JSON.parse(policyJson);
+  } catch (cause) {
+    const message = `The policy is not JSON: ${cause instanceof Error ? cause.message : 'it cannot be read'}. Correct it and try again.`;
+    throw new NestError('POLICY_INVALID', message, { cause, details: { problems: [{ path: '', code: 'JSON_INVALID', message }] } });
+  }
+};
+
+/** Large policies take a good part of a second: timers and calls get their turn between the steps. */
+const compileTables = async (policyJson: string): Promise<PolicyTables> => {
+  const document = parseDocument(policyJson);
+  await setImmediate();
+  const policy = parsePolicy(document);
+  await setImmediate();
+  const begunMs = performance.now();
+  const compiled = compilePolicy(policy);
+  const compileMs = performance.now() - begunMs;
+  await setImmediate();
+  const generation = await generationOf(compiled.image);
+  const actions = new Map(policy.mappings.map(({ name, action }) => [name, action]));
+  return {
+    policy,
+    image: compiled.image,
+    generation,
+    judge: openImage(compiled.image),
+    stats: statsOf(compiled, compileMs),
+    record: {
+      generation,
+      mappings: compiled.names.map((name) => ({ name, allow: actions.get(name) === 'allow' })),
+      isDefaultAllow: policy.defaultAction === 'allow',
+    },
+  };
+};
+
+const statsOf = ({ stats }: CompiledPolicy, compileMs: number): TableStats => ({
+  identities: stats.identities4 + stats.identities6,
+  pairs: stats.pairs,
+  portIntervals: stats.portIntervals,
+  mappings: stats.mappings,
+  imageBytes: stats.imageBytes,
+  compileMs,
+});

@@ -1,0 +1,168 @@
+import { Server, ServerCredentials } from '@grpc/grpc-js';
+import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
+import type { Socket } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
+import type { TLSSocket } from 'node:tls';
+import { errorCodeOf, NestError } from '../../proto/model/error.ts';
+import { messageBytesMax } from '../../proto/model/limits.ts';
+import type { TlsMaterial } from '../control/identity/api.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/log.ts';
+import { createCallGuard } from './call-guard.ts';
+import type { CallReport } from './call-guard.ts';
+import type { CallContexts } from './call-context.ts';
+import { createConnections } from './connections.ts';
+import type { Connection, Connections } from './connections.ts';
+import { checkPeer, recheckPeer } from './peer-check.ts';
+import type { PeerCheck } from './peer-check.ts';
+import { createRefusal } from './refusal.ts';
+import { widenWindows } from './upload-window.ts';
+
+/** Streams of one connection at the same time. */
+const streamsPerConnectionMax = 64;
+const connectionsPerCallerMax = 16;
+/** Connections at once while nobody is known yet: one console enrols, the rest is noise. */
+const connectionsUnknownMax = 32;
+/** Peers that do not finish TLS in this time are dropped, milliseconds. */
+const handshakeMs = 10_000;
+/** Connections are renewed daily, so that revoked material cannot linger. */
+const connectionAgeMs = 24 * 3_600_000;
+const connectionAgeGraceMs = 60_000;
+const keepaliveMs = 30_000;
+const keepaliveTimeoutMs = 10_000;
+
+export interface Service {
+  readonly definition: ServiceDefinition;
+  readonly implementation: UntypedServiceImplementation;
+}
+
+export interface AcceptorOptions extends PeerCheck {
+  readonly material: TlsMaterial;
+  readonly services: readonly Service[];
+  readonly contexts: CallContexts;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly onFinished: (report: CallReport) => void;
+}
+
+/** TLS and gRPC for one state of the agent: before or after it joined a fleet. */
+export interface Acceptor {
+  /** Takes ownership of a raw connection. */
+  accept(socket: Socket): void;
+  /** Lets running calls finish for the grace time (milliseconds), then cuts what is left. */
+  close(graceMs: number): Promise<void>;
+}
+
+/** Says to the gRPC library that TLS was terminated in front of it: it gets only connections whose peer is known. */
+class TerminatedTls extends ServerCredentials {
+  constructor() {
+    super(null);
+  }
+
+  override _equals(other: ServerCredentials): boolean {
+    return other === this;
+  }
+}
+
+/**
+ * Own TLS in front of the gRPC library, because only so can a handshake be limited, logged, judged and refused with a
+ * reason: the library's own listener hides the socket. Both ends meet at its public connection injector.
+ */
+export const createAcceptor = (options: AcceptorOptions): Acceptor => {
+  const connections = createConnections();
+  const refusal = createRefusal(options.clock);
+  const grpc = createGrpcServer(options, connections);
+  const injector = grpc.createConnectionInjector(new TerminatedTls());
+  const stopWidening = widenWindows(grpc);
+  const pending = new Set<Socket>();
+  const tls = createTlsServer({
+    cert: options.material.certificate,
+    key: options.material.privateKey,
+    ...(options.material.authorities === null ? {} : { ca: options.material.authorities }),
+    requestCert: true,
+    // Judged in checkPeer, which can say why; nothing reaches gRPC before it.
+    rejectUnauthorized: false,
+    minVersion: 'TLSv1.2',
+    ciphers:
+      'TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256',
+    honorCipherOrder: true,
+    ALPNProtocols: ['h2'],
+    handshakeTimeout: handshakeMs,
+  });
+  tls.on('tlsClientError', (error, socket) => {
+    options.logger.debug('handshake failed', { source: socket.remoteAddress, error: error.message });
+    socket.destroy();
+  });
+  tls.on('secureConnection', (socket: TLSSocket) => {
+    socket.on('error', () => socket.destroy());
+    try {
+      const connection = checkPeer(socket, options);
+      refuseTooMany(connection, connections);
+      connections.add(connection);
+      injector.injectConnection(socket);
+    } catch (error) {
+      options.logger.warn('connection refused', {
+        source: socket.remoteAddress,
+        code: errorCodeOf(error),
+        reason: error instanceof Error ? error.message : '',
+      });
+      refusal.refuse(socket, error);
+    }
+  });
+  return {
+    accept: (socket) => {
+      pending.add(socket);
+      socket.once('close', () => pending.delete(socket));
+      socket.on('error', () => socket.destroy());
+      tls.emit('connection', socket);
+    },
+    close: async (graceMs) => {
+      stopWidening();
+      refusal.close();
+      injector.drain(graceMs);
+      const done = new Promise<void>((resolve) => {
+        const timer = options.clock.after(graceMs, resolve);
+        const check = (): void => {
+          if (pending.size > 0) return;
+          timer.cancel();
+          resolve();
+        };
+        for (const socket of pending) socket.once('close', check);
+        check();
+      });
+      await done;
+      for (const socket of pending) socket.destroy();
+      grpc.forceShutdown();
+    },
+  };
+};
+
+/** Throws LIMIT_REACHED. */
+const refuseTooMany = ({ caller }: Connection, connections: Connections): void => {
+  if (caller === null ? connections.size < connectionsUnknownMax : connections.countOf(caller.subject) < connectionsPerCallerMax) return;
+  throw new NestError('LIMIT_REACHED', 'There are too many connections to this host already. Close one, then connect again.');
+};
+
+const createGrpcServer = (options: AcceptorOptions, connections: Connections): Server => {
+  const guard = createCallGuard({
+    connections,
+    contexts: options.contexts,
+    recheck: (connection) => recheckPeer(connection, { isRevoked: options.isRevoked, nowMs: options.clock.nowMs() }),
+    monotonicMs: () => options.clock.monotonicMs(),
+    logger: options.logger,
+    onFinished: options.onFinished,
+  });
+  const server = new Server({
+    interceptors: [guard],
+    'grpc.max_receive_message_length': messageBytesMax,
+    'grpc.max_send_message_length': messageBytesMax,
+    'grpc.max_concurrent_streams': streamsPerConnectionMax,
+    'grpc.max_connection_age_ms': connectionAgeMs,
+    'grpc.max_connection_age_grace_ms': connectionAgeGraceMs,
+    'grpc.keepalive_time_ms': keepaliveMs,
+    'grpc.keepalive_timeout_ms': keepaliveTimeoutMs,
+    'grpc.enable_channelz': 0,
+  });
+  for (const { definition, implementation } of options.services) server.addService(definition, implementation);
+  return server;
+};

@@ -1,0 +1,111 @@
+import type { handleServerStreamingCall, handleUnaryCall, Metadata, ServerWritableStream } from '@grpc/grpc-js';
+import { errorCodeOf, NestError } from '../../proto/model/error.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/log.ts';
+import type { CallContext, CallContexts } from './call-context.ts';
+import { toGrpcStatus } from './grpc-status.ts';
+
+/** A call as handlers see it: checked, and with a signal that ends with the caller's interest. */
+export interface Call extends CallContext {
+  readonly signal: AbortSignal;
+}
+
+export interface CallAdapter {
+  /** Turns a promise function into a unary handler. */
+  unary<Request, Response>(handle: (request: Request, call: Call) => Promise<Response>): handleUnaryCall<Request, Response>;
+  /** Turns an async iterable into a server stream that waits for the reader. */
+  stream<Request, Response>(
+    handle: (request: Request, call: Call) => AsyncIterable<Response>,
+  ): handleServerStreamingCall<Request, Response>;
+}
+
+export interface CallAdapterOptions {
+  readonly contexts: CallContexts;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Aborts when the agent stops: streams end at once, calls that change something may finish. */
+  readonly stopping: AbortSignal;
+}
+
+interface Cancellable {
+  readonly metadata: Metadata;
+  readonly cancelled: boolean;
+  once(event: 'cancelled', listener: () => void): unknown;
+}
+
+/** Between the library's callbacks and promises: cancellation, the longest deadline, backpressure, errors. */
+export const createCallAdapter = ({ contexts, clock, logger, stopping }: CallAdapterOptions): CallAdapter => {
+  /** Runs the work with a signal that aborts when the caller goes away or the rpc's own longest deadline is over. */
+  const running = async <T>(call: Cancellable, work: (call: Call) => Promise<T>): Promise<T> => {
+    const context = contexts.get(call.metadata);
+    const abort = new AbortController();
+    if (call.cancelled) abort.abort(cancelled());
+    call.once('cancelled', () => abort.abort(cancelled()));
+    const timer =
+      context.deadlineMsMax === 0 ? null : clock.after(context.deadlineMsMax, () => abort.abort(timedOut(context.deadlineMsMax)));
+    try {
+      return await work({ ...context, signal: abort.signal });
+    } catch (error) {
+      // Work that stopped because it was told to fails with the reason it was told.
+      throw abort.signal.aborted && errorCodeOf(error) === 'CANCELLED' ? abort.signal.reason : error;
+    } finally {
+      timer?.cancel();
+      abort.abort(cancelled());
+    }
+  };
+  const failed = (call: Cancellable, error: unknown): ReturnType<typeof toGrpcStatus> & Error => {
+    const code = errorCodeOf(error);
+    if (code === 'INTERNAL' || code === 'STATE_FAILED' || code === 'STATE_CORRUPT' || code === 'ENGINE_FAILED') {
+      logger.error('call failed', { path: contexts.get(call.metadata).path, code, error });
+    }
+    return Object.assign(new Error(code), toGrpcStatus(error));
+  };
+  return {
+    unary: (handle) => (call, respond) => {
+      running(call, (context) => handle(call.request, context)).then(
+        (response) => respond(null, response),
+        (error: unknown) => respond(failed(call, error)),
+      );
+    },
+    stream: (handle) => (call) => {
+      running(call, (context) =>
+        pump(call, (signal) => handle(call.request, { ...context, signal }), AbortSignal.any([context.signal, stopping])),
+      ).then(
+        () => (stopping.aborted && !call.cancelled ? void call.emit('error', failed(call, stops())) : void call.end()),
+        (error: unknown) => void call.emit('error', failed(call, error)),
+      );
+    },
+  };
+};
+
+/** Writes every value; waits while the reader's window is full, so that the source may drop instead of queueing. */
+const pump = async <Request, Response>(
+  call: ServerWritableStream<Request, Response>,
+  source: (signal: AbortSignal) => AsyncIterable<Response>,
+  signal: AbortSignal,
+): Promise<void> => {
+  for await (const value of source(signal)) {
+    if (signal.aborted) return;
+    await written(call, value, signal);
+  }
+};
+
+/** Resolves when the value left for the reader, or the call is over. */
+const written = <Response>(
+  call: Pick<ServerWritableStream<unknown, Response>, 'write'>,
+  value: Response,
+  signal: AbortSignal,
+): Promise<void> =>
+  new Promise((resolve) => {
+    const done = (): void => {
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    signal.addEventListener('abort', done, { once: true });
+    call.write(value, done);
+  });
+
+const stops = (): NestError => new NestError('HOST_UNREACHABLE', 'The agent on this host stops. Connect again in a moment.');
+const cancelled = (): NestError => new NestError('CANCELLED', 'The call was cancelled.');
+const timedOut = (limitMs: number): NestError =>
+  new NestError('TIMED_OUT', `The call took longer than the ${limitMs} ms it may take. Ask for its result before trying again.`);

@@ -1,0 +1,127 @@
+import { ServerInterceptingCall, status as Code } from '@grpc/grpc-js';
+import type { Metadata, ServerInterceptingCallInterface, ServerInterceptor } from '@grpc/grpc-js';
+import { rpcAccess } from '../../proto/gen/access.ts';
+import type { RpcAccess } from '../../proto/gen/access.ts';
+import { NestError } from '../../proto/model/error.ts';
+import type { NestErrorCode } from '../../proto/model/error.ts';
+import type { Logger } from '../lib/log.ts';
+import type { CallContext, CallContexts } from './call-context.ts';
+import { endpointsOf } from './connections.ts';
+import type { Connection, Connections } from './connections.ts';
+import { toGrpcStatus, withNestDetails } from './grpc-status.ts';
+import type { CallStatus } from './grpc-status.ts';
+
+export interface CallReport {
+  readonly path: string;
+  /** OK, or the Nest code. */
+  readonly outcome: 'OK' | NestErrorCode;
+  readonly durationMs: number;
+}
+
+export interface CallGuardOptions {
+  readonly connections: Connections;
+  readonly contexts: CallContexts;
+  /** Looks at the caller again: certificates end and callers are locked out while connections live. Throws the code. */
+  readonly recheck: (connection: Connection) => void;
+  readonly monotonicMs: () => number;
+  readonly logger: Logger;
+  readonly onFinished: (report: CallReport) => void;
+}
+
+/** The health protocol belongs to gRPC and has no access option of ours. */
+const healthAccess: RpcAccess = { scope: 'public', idempotent: true, dangerous: false, maxDeadlineMs: 0 };
+const healthPrefix = '/grpc.health.v1.Health/';
+
+/**
+ * The one place every call passes before its handler and after it: who calls, may they, is there a deadline; then one
+ * coded status, one log line, one measurement.
+ */
+export const createCallGuard = (options: CallGuardOptions): ServerInterceptor => {
+  return (method, call) => {
+    const startedMs = options.monotonicMs();
+    finishThrough(call, (status) => {
+      const coded = withNestDetails(status);
+      report(options, {
+        path: method.path,
+        outcome: coded.code ?? (status.code === Code.OK ? 'OK' : 'INTERNAL'),
+        durationMs: options.monotonicMs() - startedMs,
+      });
+      return coded.status;
+    });
+    return new ServerInterceptingCall(call, {
+      start: (next) =>
+        next({
+          onReceiveMetadata: (metadata: Metadata, pass: (metadata: Metadata) => void) => {
+            try {
+              options.contexts.put(
+                metadata,
+                admit(options, call, { path: method.path, isUnary: !method.requestStream && !method.responseStream }),
+              );
+            } catch (error) {
+              call.sendStatus(toGrpcStatus(error));
+              return;
+            }
+            pass(metadata);
+          },
+        }),
+    });
+  };
+};
+
+/**
+ * Everything that ends this call goes through `finish`, once: the handler's status and also those the library raises by
+ * itself below any interceptor (message too large, garbage, deadline), which call the same method of the same object.
+ * A test holds that (grpc-js 1.14).
+ */
+const finishThrough = (call: ServerInterceptingCallInterface, finish: (status: CallStatus) => CallStatus): void => {
+  const send = call.sendStatus.bind(call);
+  let finished = false;
+  call.sendStatus = (status) => {
+    if (finished) return;
+    finished = true;
+    send(finish(status));
+  };
+};
+
+/** Throws the code that refuses the call. */
+const admit = (
+  options: CallGuardOptions,
+  call: ServerInterceptingCallInterface,
+  method: { readonly path: string; readonly isUnary: boolean },
+): CallContext => {
+  const endpoints = endpointsOf(call.getConnectionInfo());
+  const connection = endpoints === null ? undefined : options.connections.find(endpoints);
+  if (endpoints === null || connection === undefined)
+    throw new NestError('CERTIFICATE_MISSING', 'The connection is not known any more. Connect again.');
+  const access = method.path.startsWith(healthPrefix) ? healthAccess : rpcAccess[method.path];
+  if (access === undefined)
+    throw new NestError('SCOPE_MISSING', 'This call has no scope and is refused. Update agent and console to matching versions.');
+  options.recheck(connection);
+  if (!holdsScope(connection, access.scope)) {
+    throw new NestError('SCOPE_MISSING', `You may not do this: the scope ${access.scope} is missing. Ask an owner of the fleet.`, {
+      details: { scope: access.scope },
+    });
+  }
+  if (access.maxDeadlineMs > 0 && method.isUnary && !hasDeadline(call)) {
+    throw new NestError('DEADLINE_MISSING', `The call has no deadline. Set one of at most ${access.maxDeadlineMs} ms and call again.`, {
+      details: { maxDeadlineMs: access.maxDeadlineMs },
+    });
+  }
+  return { path: method.path, connection, endpoints, deadlineMsMax: access.maxDeadlineMs };
+};
+
+/** Operators and clients of the fleet hold every scope until roles arrive with the signed policy; strangers only what is public. */
+const holdsScope = (connection: Connection, scope: string): boolean => scope === 'public' || connection.caller !== null;
+
+const hasDeadline = (call: ServerInterceptingCallInterface): boolean => {
+  const deadline = call.getDeadline();
+  return deadline instanceof Date || Number.isFinite(deadline);
+};
+
+/** Refusals and failures of one call, said once; defects were logged with their cause where they were caught. */
+const report = (options: CallGuardOptions, finished: CallReport): void => {
+  const fields = { path: finished.path, outcome: finished.outcome, durationMs: Math.round(finished.durationMs * 10) / 10 };
+  if (finished.outcome === 'OK' || finished.outcome === 'CANCELLED') options.logger.debug('call finished', fields);
+  else options.logger.info('call refused', fields);
+  options.onFinished(finished);
+};

@@ -1,0 +1,173 @@
+/** Plain objects in place of the domains, for tests of the network side. */
+import type { Revision, RevisionControl } from '../control/revisions/api.ts';
+import type { HealthWarning, Host, HostReading } from '../domains/host/api.ts';
+import type { Plan, PlanRequest, Traffic, TrafficStatus } from '../domains/traffic/api.ts';
+import { createBroadcast } from '../lib/broadcast.ts';
+import { NestError } from '../../proto/model/error.ts';
+
+export const fakeRevision: Revision = {
+  revision: 3,
+  etag: 'etag-3',
+  policyJson: '{"kind":"Policy"}',
+  generation: 'ab'.repeat(32),
+  state: 'confirmed',
+  author: 'spiffe://fleet/operator/ada',
+  comment: 'first',
+  createdAtMs: 1_767_225_600_000,
+  settledAtMs: 1_767_225_660_000,
+  settledReason: '',
+  mappingCount: 2,
+  serviceCount: 4,
+};
+
+const fakePlan: Plan = {
+  planHash: 'cd'.repeat(32),
+  baseRevision: 3,
+  baseEtag: 'etag-3',
+  generation: 'ef'.repeat(32),
+  diff: [{ kind: 'added', text: 'mapping "web"' }],
+  problems: [{ code: 'MAPPING_SHADOWED', severity: 'warning', path: 'mappings[1]', message: 'Another mapping always wins.' }],
+  impact: null,
+  expiresAtMs: 1_767_226_200_000,
+  managementReachable: true,
+  tables: null,
+  canApply: true,
+  cannotApplyReason: '',
+  mappingCount: 3,
+  serviceCount: 5,
+};
+
+const fakeStatus: TrafficStatus = {
+  mode: 'enforce',
+  observeReason: '',
+  generation: 'ab'.repeat(32),
+  desiredGeneration: 'ab'.repeat(32),
+  adopted: false,
+  flows: 7,
+  flowsMax: 1000,
+  engines: [{ engine: 'xdp-native', available: true, reason: 'The kernel has it.' }],
+  interfaces: [{ name: 'lan0', mode: 'native', problem: '' }],
+};
+
+const fakeReading = (timeMs: number): HostReading => ({
+  timeMs,
+  cpuBusy: 0.25,
+  memoryUsedBytes: 1 << 20,
+  memoryTotalBytes: 1 << 30,
+  disks: [],
+  interfaces: [
+    {
+      name: 'lan0',
+      index: 2,
+      driver: 'veth',
+      macAddress: '02:00:00:00:00:01',
+      mtu: 1500,
+      up: true,
+      addresses: ['198.18.1.1/24'],
+      received: { packets: 10n, bytes: 1000n, drops: 0n, errors: 0n },
+      sent: { packets: 20n, bytes: 2000n, drops: 0n, errors: 0n },
+    },
+  ],
+  uptimeSeconds: 100,
+});
+
+export interface FakeDomains {
+  readonly host: Host;
+  readonly traffic: Traffic;
+  readonly revisions: RevisionControl;
+  /** Plans asked for, the latest last. */
+  readonly planned: PlanRequest[];
+  /** Publishes one reading to everybody who watches. */
+  tick(): void;
+}
+
+/** Domains that answer at once with fixed values; a packet of one byte makes the tracer fail unexpectedly. */
+export const createFakeDomains = (): FakeDomains => {
+  const readings = createBroadcast<HostReading>(4);
+  const warnings = new Map<string, HealthWarning>();
+  const planned: PlanRequest[] = [];
+  let timeMs = 1_767_225_700_000;
+  const host: Host = {
+    facts: () => ({
+      hostName: 'edge-1',
+      operatingSystem: 'Debian',
+      kernel: '6.18',
+      architecture: 'x64',
+      cpuCount: 2,
+      cpuModel: 'test',
+      memoryBytes: 1 << 30,
+      bootedAtSeconds: 1_767_000_000,
+      addresses: ['198.18.1.1'],
+    }),
+    reading: () => fakeReading(timeMs),
+    watch: async function* watch(signal) {
+      for await (const { value } of readings.subscribe(signal)) yield value;
+    },
+    warnings: () => [...warnings.values()],
+    raise: (code, warning) => void (warning === null ? warnings.delete(code) : warnings.set(code, { ...warning, code, sinceMs: timeMs })),
+    start: () => undefined,
+    close: async () => readings.close(),
+  };
+  return {
+    host,
+    traffic: createFakeTraffic(planned),
+    revisions: createFakeRevisions(),
+    planned,
+    tick: () => readings.publish(fakeReading(++timeMs)),
+  };
+};
+
+const createFakeTraffic = (planned: PlanRequest[]): Traffic => ({
+  start: async () => undefined,
+  status: () => fakeStatus,
+  plan: async (request) => {
+    planned.push(request);
+    return fakePlan;
+  },
+  takePlan: async (planHash) => {
+    if (planHash !== fakePlan.planHash) throw new NestError('PLAN_EXPIRED', 'The plan is too old. Plan again.');
+    return fakePlan;
+  },
+  activate: async () => ({ generation: fakePlan.generation, loadMs: 1, flipMs: 0.1 }),
+  setRevision: () => undefined,
+  counters: () => ({
+    mappings: [{ mapping: 'web', allow: false, count: { packets: 2n ** 40n, bytes: 5n } }],
+    reasons: [{ reason: 'POLICY_DENY', dropped: true, count: { packets: 12n, bytes: 1200n } }],
+    interfaces: [{ name: 'lan0', index: 2, reasons: [{ reason: 'POLICY_DENY', dropped: true, count: { packets: 12n, bytes: 1200n } }] }],
+    recordsLost: 1n,
+    recordsSuppressed: 2n,
+    flowsNotInserted: 3n,
+  }),
+  flows: async () => ({ flows: [], matched: 0, truncated: false, recordsLost: 0 }),
+  watchFlows: async function* watchFlows() {},
+  trace: async ({ packet }) => {
+    if (packet.length === 1) throw new Error('a secret about the inside');
+    throw new NestError('PACKET_INVALID', 'The packet is shorter than an Ethernet header. Send at least 14 bytes.');
+  },
+  close: async () => undefined,
+});
+
+const createFakeRevisions = (): RevisionControl => ({
+  start: async () => undefined,
+  current: () => fakeRevision,
+  pending: () => null,
+  list: () => [fakeRevision],
+  get: (revision) => {
+    throw new NestError('REVISION_UNKNOWN', `There is no revision ${revision}. List the revisions.`);
+  },
+  apply: async ({ author, comment, transactionId, confirmWithinSeconds }) => ({
+    revision: { ...fakeRevision, revision: 4, state: 'pending', author, comment: `${comment} ${transactionId}` },
+    rollbackAtMs: 1_767_225_760_000,
+    remainingMs: confirmWithinSeconds * 1000,
+    loadMs: 1,
+    flipMs: 0.1,
+  }),
+  confirm: async () => {
+    throw new NestError('NOTHING_TO_CONFIRM', 'No revision waits. Apply one first.');
+  },
+  rollback: async () => fakeRevision,
+  watch: async function* watch() {
+    yield { revision: fakeRevision, pending: null };
+  },
+  close: async () => undefined,
+});

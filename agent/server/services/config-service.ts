@@ -1,0 +1,155 @@
+import { ConfigServiceService } from '../../../proto/gen/nest/v1/config.ts';
+import type {
+  ApplyConfigRequest,
+  ApplyConfigResponse,
+  ConfigServiceServer,
+  ConfirmConfigRequest,
+  ConfirmConfigResponse,
+  GetConfigRequest,
+  GetConfigResponse,
+  ListRevisionsRequest,
+  ListRevisionsResponse,
+  PlanConfigRequest,
+  PlanConfigResponse,
+  RollbackConfigRequest,
+  RollbackConfigResponse,
+  WatchConfigRequest,
+  WatchConfigResponse,
+} from '../../../proto/gen/nest/v1/config.ts';
+import { NestError } from '../../../proto/model/error.ts';
+import { confirmWithinSeconds, policyBytesMax } from '../../../proto/model/limits.ts';
+import type { RevisionControl } from '../../control/revisions/api.ts';
+import type { Traffic } from '../../domains/traffic/api.ts';
+import type { Service } from '../acceptor.ts';
+import type { Call, CallAdapter } from '../call-adapter.ts';
+import { callerOf } from '../call-context.ts';
+import { toSafeNumber, withDefault } from '../wire/number-wire.ts';
+import { toWirePlan } from '../wire/plan-wire.ts';
+import { toWireRevision, wholeMs } from '../wire/revision-wire.ts';
+
+export interface ConfigServiceOptions {
+  readonly adapter: CallAdapter;
+  readonly revisions: RevisionControl;
+  readonly traffic: Pick<Traffic, 'plan' | 'takePlan' | 'status'>;
+}
+
+const commentMax = 500;
+const transactionIdPattern = /^[A-Za-z0-9-]{8,64}$/;
+const planHashPattern = /^[0-9a-f]{64}$/;
+
+/** The host's one document on the wire: plan, apply, confirm, take back, watch. */
+export const createConfigService = ({ adapter, revisions, traffic }: ConfigServiceOptions): Service => {
+  const implementation: ConfigServiceServer = {
+    getConfig: adapter.unary<GetConfigRequest, GetConfigResponse>(async ({ revision }) => ({
+      config: toWireRevision(revision === 0n ? revisions.current() : revisions.get(toSafeNumber(revision, 'revision'))),
+    })),
+    listRevisions: adapter.unary<ListRevisionsRequest, ListRevisionsResponse>(async () => ({
+      revisions: revisions.list().map((revision) => toWireRevision({ ...revision, policyJson: '' })),
+    })),
+    planConfig: adapter.unary<PlanConfigRequest, PlanConfigResponse>((request, call) => plan({ revisions, traffic }, request, call)),
+    applyConfig: adapter.unary<ApplyConfigRequest, ApplyConfigResponse>((request, call) => apply({ revisions, traffic }, request, call)),
+    confirmConfig: adapter.unary<ConfirmConfigRequest, ConfirmConfigResponse>(async ({ revision, transactionId }) => ({
+      config: toWireRevision(
+        await revisions.confirm({ revision: toSafeNumber(revision, 'revision'), transactionId: checkedTransactionId(transactionId) }),
+      ),
+    })),
+    rollbackConfig: adapter.unary<RollbackConfigRequest, RollbackConfigResponse>(async ({ toRevision, comment }, call) => {
+      const request = {
+        toRevision: toSafeNumber(toRevision, 'to_revision'),
+        author: callerOf(call).subject,
+        comment: checkedComment(comment),
+      };
+      return { config: toWireRevision(await revisions.rollback(request, call.signal)) };
+    }),
+    watchConfig: adapter.stream<WatchConfigRequest, WatchConfigResponse>((_request, call) => watch(revisions, call)),
+  };
+  return { definition: ConfigServiceService, implementation };
+};
+
+type Domains = Pick<ConfigServiceOptions, 'revisions' | 'traffic'>;
+
+const plan = async ({ revisions, traffic }: Domains, request: PlanConfigRequest, call: Call): Promise<PlanConfigResponse> => {
+  checkPolicySize(request.policyJson);
+  const flowWindowMinutes = withDefault(request.flowWindowMinutes, { field: 'flow_window_minutes', min: 1, max: 60, fallback: 15 });
+  const { revision, etag, policyJson } = revisions.current();
+  if (toSafeNumber(request.baseRevision, 'base_revision') !== revision) {
+    throw new NestError(
+      'REVISION_CONFLICT',
+      `The host has revision ${revision} now, your change starts from ${request.baseRevision}. Read the current policy, merge, and plan again.`,
+      {
+        details: { currentRevision: revision, currentEtag: etag },
+      },
+    );
+  }
+  const planned = await traffic.plan(
+    { policyJson: request.policyJson, base: { revision, etag, policyJson }, flowWindowMinutes, management: call.endpoints },
+    call.signal,
+  );
+  return toWirePlan(planned);
+};
+
+const apply = async ({ revisions, traffic }: Domains, request: ApplyConfigRequest, call: Call): Promise<ApplyConfigResponse> => {
+  checkPolicySize(request.policyJson);
+  if (!planHashPattern.test(request.planHash))
+    throw new NestError('INPUT_INVALID', 'plan_hash is not the hash of a plan. Plan the change first.');
+  const { min, max, default: fallback } = confirmWithinSeconds;
+  const confirmWithin = withDefault(request.confirmWithinSeconds, { field: 'confirm_within_seconds', min, max, fallback });
+  const transactionId = checkedTransactionId(request.transactionId);
+  const comment = checkedComment(request.comment);
+  const taken = await traffic.takePlan(request.planHash, request.policyJson);
+  if (!taken.canApply) throw new NestError('OBSERVE_ONLY', taken.cannotApplyReason);
+  const applied = await revisions.apply(
+    {
+      policyJson: request.policyJson,
+      generation: taken.generation,
+      mappingCount: taken.mappingCount,
+      serviceCount: taken.serviceCount,
+      baseEtag: taken.baseEtag,
+      transactionId,
+      confirmWithinSeconds: confirmWithin,
+      author: callerOf(call).subject,
+      comment,
+    },
+    call.signal,
+  );
+  const { revision, rollbackAtMs, remainingMs, loadMs, flipMs } = applied;
+  return {
+    config: toWireRevision(revision),
+    rollbackAtMs: wholeMs(rollbackAtMs),
+    remainingMs: Math.max(0, Math.round(remainingMs)),
+    loadMs,
+    flipMs,
+  };
+};
+
+/** Counts up per stream; nothing is lost on it, each event holds the whole state. */
+async function* watch(revisions: RevisionControl, call: Call): AsyncGenerator<WatchConfigResponse> {
+  let sequence = 0n;
+  for await (const { revision, pending } of revisions.watch(call.signal)) {
+    sequence++;
+    const remainingMs = pending === null ? 0 : Math.max(0, Math.round(pending.remainingMs));
+    yield { position: { sequence, lost: 0n }, config: toWireRevision(revision), remainingMs };
+  }
+}
+
+const checkPolicySize = (policyJson: string): void => {
+  const bytes = Buffer.byteLength(policyJson);
+  if (bytes > policyBytesMax)
+    throw new NestError(
+      'POLICY_TOO_LARGE',
+      `The policy document has ${bytes} bytes, at most ${policyBytesMax} are taken. Merge services or mappings.`,
+    );
+};
+
+const checkedTransactionId = (id: string): string => {
+  if (transactionIdPattern.test(id)) return id;
+  throw new NestError(
+    'INPUT_INVALID',
+    'transaction_id must be a ULID or UUID: 8 to 64 letters, digits and "-". Make a new one for each change.',
+  );
+};
+
+const checkedComment = (comment: string): string => {
+  if (comment.length <= commentMax) return comment;
+  throw new NestError('INPUT_INVALID', `The comment has ${comment.length} characters, at most ${commentMax} are kept. Shorten it.`);
+};

@@ -1,0 +1,50 @@
+import { Flow_State } from '../../../proto/gen/nest/v1/flow.ts';
+import type { Flow as WireFlow, FlowFilter as WireFlowFilter } from '../../../proto/gen/nest/v1/flow.ts';
+import { Reason } from '../../../proto/gen/nest/v1/reason.ts';
+import { NestError } from '../../../proto/model/error.ts';
+import type { Flow, FlowFilter } from '../../domains/traffic/api.ts';
+import { wholeMs } from './revision-wire.ts';
+
+const states = { live: Flow_State.LIVE, ended: Flow_State.ENDED, denied: Flow_State.DENIED, cut: Flow_State.CUT } as const;
+const textMax = 256;
+
+/** A flow on the wire. */
+export const toWireFlow = (flow: Flow): WireFlow => ({
+  source: flow.source,
+  destination: flow.destination,
+  sourcePort: flow.sourcePort,
+  destinationPort: flow.destinationPort,
+  protocol: flow.protocol,
+  state: states[flow.state],
+  allowed: flow.allowed,
+  reason: Reason[flow.reason],
+  mapping: flow.mapping,
+  interface: flow.interface,
+  forward: { ...flow.forward },
+  reverse: { ...flow.reverse },
+  firstSeenMs: wholeMs(flow.firstSeenMs),
+  lastSeenMs: wholeMs(flow.lastSeenMs),
+  revision: BigInt(flow.revision),
+  sourceServices: [...flow.sourceServices],
+  destinationServices: [...flow.destinationServices],
+});
+
+/** The filter of a request; empty fields do not filter. Throws INPUT_INVALID. */
+export const fromWireFilter = (filter: WireFlowFilter | undefined): FlowFilter => {
+  if (filter === undefined) return {};
+  if (filter.address.length > textMax || filter.mapping.length > textMax)
+    throw new NestError('INPUT_INVALID', `A text of the filter is longer than ${textMax} characters. Shorten it.`);
+  if (filter.port > 65_535) throw new NestError('INPUT_INVALID', `The port ${filter.port} does not exist. Use 1 to 65535, or 0 for all.`);
+  return {
+    ...(filter.address === '' ? {} : { address: filter.address }),
+    ...(filter.port === 0 ? {} : { port: filter.port }),
+    ...(filter.mapping === '' ? {} : { mapping: filter.mapping }),
+    ...verdictOf(filter.verdict),
+  };
+};
+
+const verdictOf = (verdict: string): Pick<FlowFilter, 'verdict'> => {
+  if (verdict === '') return {};
+  if (verdict === 'allowed' || verdict === 'denied') return { verdict };
+  throw new NestError('INPUT_INVALID', 'The verdict of a filter is "allowed", "denied" or empty. Correct it.');
+};

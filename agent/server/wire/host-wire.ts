@@ -1,0 +1,104 @@
+import { HealthWarning_Severity, PolicyStatus_Mode } from '../../../proto/gen/nest/v1/host.ts';
+import type { HostFacts as WireFacts, HostStatus, InterfaceStatus } from '../../../proto/gen/nest/v1/host.ts';
+import { Reason } from '../../../proto/gen/nest/v1/reason.ts';
+import type { Pending } from '../../control/revisions/api.ts';
+import type { HealthWarning, HostFacts, HostReading, InterfaceReading } from '../../domains/host/api.ts';
+import type { TrafficCounters, TrafficStatus } from '../../domains/traffic/api.ts';
+import { wholeMs } from './revision-wire.ts';
+
+export interface AgentFacts {
+  readonly agentId: string;
+  readonly agentVersion: string;
+  readonly startedAtMs: number;
+}
+
+/** Facts of host and agent on the wire. */
+export const toWireFacts = (facts: HostFacts, agent: AgentFacts): WireFacts => ({
+  agentId: agent.agentId,
+  hostName: facts.hostName,
+  agentVersion: agent.agentVersion,
+  operatingSystem: facts.operatingSystem,
+  kernel: facts.kernel,
+  architecture: facts.architecture,
+  cpuCount: facts.cpuCount,
+  cpuModel: facts.cpuModel,
+  memoryBytes: BigInt(facts.memoryBytes),
+  bootedAt: BigInt(Math.round(facts.bootedAtSeconds)),
+  agentStartedAtMs: wholeMs(agent.startedAtMs),
+  addresses: [...facts.addresses],
+});
+
+export interface StatusParts {
+  readonly reading: HostReading;
+  readonly traffic: TrafficStatus;
+  /** Null while there is no data path. */
+  readonly counters: TrafficCounters | null;
+  readonly warnings: readonly HealthWarning[];
+  readonly revision: number;
+  readonly pending: Pending | null;
+}
+
+/** One sample of everything the console watches, joined from the domains. */
+export const toWireStatus = ({ reading, traffic, counters, warnings, revision, pending }: StatusParts): HostStatus => ({
+  timeMs: wholeMs(reading.timeMs),
+  cpuBusy: reading.cpuBusy ?? undefined,
+  memoryUsedBytes: BigInt(Math.round(reading.memoryUsedBytes)),
+  memoryTotalBytes: BigInt(Math.round(reading.memoryTotalBytes)),
+  disks: reading.disks.map(({ mountPoint, totalBytes, usedBytes }) => ({
+    mountPoint,
+    totalBytes: BigInt(Math.round(totalBytes)),
+    usedBytes: BigInt(Math.round(usedBytes)),
+  })),
+  interfaces: reading.interfaces.map((entry) => toWireInterface(entry, traffic, counters)),
+  uptimeSeconds: BigInt(Math.round(reading.uptimeSeconds)),
+  warnings: warnings.map(({ code, title, message, severity, sinceMs }) => ({
+    code,
+    title,
+    message,
+    severity: severity === 'critical' ? HealthWarning_Severity.CRITICAL : HealthWarning_Severity.WARNING,
+    sinceMs: wholeMs(sinceMs),
+  })),
+  policy: {
+    mode: traffic.mode === 'enforce' ? PolicyStatus_Mode.ENFORCE : PolicyStatus_Mode.OBSERVE,
+    revision: BigInt(revision),
+    generation: traffic.generation,
+    desiredGeneration: traffic.desiredGeneration,
+    pending: pending === null ? undefined : toWirePending(pending),
+    adopted: traffic.adopted,
+  },
+  flows: traffic.flows === null ? undefined : BigInt(traffic.flows),
+  flowsMax: BigInt(traffic.flowsMax),
+});
+
+const toWirePending = (pending: Pending): NonNullable<NonNullable<HostStatus['policy']>['pending']> => ({
+  revision: BigInt(pending.revision),
+  previousRevision: BigInt(pending.previousRevision),
+  rollbackAtMs: wholeMs(pending.rollbackAtMs),
+  remainingMs: Math.max(0, Math.round(pending.remainingMs)),
+  transactionId: pending.transactionId,
+});
+
+const toWireInterface = (entry: InterfaceReading, traffic: TrafficStatus, counters: TrafficCounters | null): InterfaceStatus => {
+  const attached = traffic.interfaces.find(({ name }) => name === entry.name);
+  const reasons = counters?.interfaces.find(({ name }) => name === entry.name)?.reasons ?? [];
+  return {
+    name: entry.name,
+    index: entry.index,
+    driver: entry.driver,
+    macAddress: entry.macAddress,
+    mtu: entry.mtu,
+    up: entry.up,
+    xdpMode: attached?.mode ?? '',
+    xdpProblem: attached?.problem ?? '',
+    addresses: [...entry.addresses],
+    receivedPackets: entry.received.packets,
+    receivedBytes: entry.received.bytes,
+    receivedDrops: entry.received.drops,
+    receivedErrors: entry.received.errors,
+    sentPackets: entry.sent.packets,
+    sentBytes: entry.sent.bytes,
+    sentDrops: entry.sent.drops,
+    sentErrors: entry.sent.errors,
+    reasons: Object.fromEntries(reasons.map(({ reason, count }) => [Reason[reason], { ...count }])),
+  };
+};

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: AGPL-3.0-only OR GPL-2.0-only */
+/*
+ * For `nest-packet run`: makes each repetition of BPF_PROG_TEST_RUN another flow, then tail-calls the program under
+ * test. Its own cost is measured with bench_empty as the target and subtracted.
+ */
+#include <linux/bpf.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+/* Where the two bytes lie that tell flows apart, and how many flows there are (a power of two, minus one). */
+const volatile __u32 bench_offset = 0;
+const volatile __u32 bench_mask = 0;
+
+__u32 bench_sequence = 0;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} bench_target SEC(".maps");
+
+SEC("xdp")
+int bench_wrapper(struct xdp_md *context)
+{
+	__u8 *data = (void *)(long)context->data;
+	__be16 *field = (void *)(data + (bench_offset & 0xff));
+
+	if ((void *)(field + 1) > (void *)(long)context->data_end)
+		return XDP_ABORTED;
+	/* An odd factor walks through all flows, never to a neighbour. */
+	*field = bpf_htons((__u16)(bench_sequence++ * 40503u & bench_mask));
+	bpf_tail_call(context, &bench_target, 0);
+	return XDP_ABORTED;
+}
+
+SEC("xdp")
+int bench_empty(struct xdp_md *context __attribute__((unused)))
+{
+	return XDP_PASS;
+}
+
+char _license[] SEC("license") = "GPL";

@@ -1,0 +1,31 @@
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** Two environments, so that only component tests pay for a DOM. */
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        root,
+        test: {
+          name: 'node',
+          environment: 'node',
+          include: ['{agent,build,native,proto,test}/**/*.test.ts', 'desktop/{bridge,cli,core,grpc,lib,main,preload,web}/**/*.test.ts', 'desktop/renderer/**/*.test.ts'],
+          exclude: ['test/{integration,e2e,bench}/**', 'native/test/**', 'bpf/test/**', 'node_modules/**', 'dist/**'],
+          testTimeout: 20_000,
+        },
+      },
+      {
+        root,
+        test: {
+          name: 'dom',
+          environment: 'jsdom',
+          include: ['desktop/renderer/**/*.test.tsx'],
+          testTimeout: 20_000,
+        },
+      },
+    ],
+  },
+});

@@ -1,0 +1,160 @@
+/**
+ * The one contract between the renderer (or any other face) and the console core. Methods are named by domain; a
+ * `query` reads, a `command` changes, a `stream` delivers until it is cancelled. Inputs are always validated by the
+ * core with these schemas; outputs are plain data. Transports (in-memory, WebSocket, Electron IPC) carry it unchanged.
+ * Times are milliseconds since the Unix epoch, counts are JavaScript numbers (exact up to 2^53).
+ * What was not measured is null, never 0.
+ */
+import { z } from 'zod/mini';
+import * as model from './model.ts';
+
+const nothing = z.strictObject({});
+const hostId = z.string().check(z.regex(/^[0-9A-HJKMNP-TV-Z]{26}$/));
+const name = z.string().check(z.minLength(1), z.maxLength(63));
+const address = z.string().check(z.minLength(1), z.maxLength(270));
+const passphrase = z.string().check(z.minLength(1), z.maxLength(1024));
+const policyText = z.string().check(z.maxLength(3 << 20));
+const confirmWithin = z.int().check(z.minimum(5), z.maximum(3600));
+
+const host = z.strictObject({ hostId });
+const flowQuery = z.strictObject({
+  hostId,
+  address: z.optional(z.string().check(z.maxLength(64))),
+  port: z.optional(z.int().check(z.minimum(1), z.maximum(65535))),
+  mapping: z.optional(z.string().check(z.maxLength(63))),
+  verdict: z.optional(z.enum(['allowed', 'denied'])),
+  windowSeconds: z.optional(z.int().check(z.minimum(1), z.maximum(3600))),
+  limit: z.optional(z.int().check(z.minimum(1), z.maximum(1000))),
+});
+const packetForm = z.strictObject({
+  protocol: z.enum(['tcp', 'udp', 'icmp']),
+  source: address,
+  destination: address,
+  sourcePort: z.optional(z.int().check(z.minimum(0), z.maximum(65535))),
+  destinationPort: z.optional(z.int().check(z.minimum(0), z.maximum(65535))),
+  tcpFlags: z.optional(z.enum(['syn', 'syn-ack', 'ack', 'fin', 'rst'])),
+  vlan: z.optional(z.int().check(z.minimum(1), z.maximum(4094))),
+});
+
+const query = <Input extends z.ZodMiniType, Output>(input: Input, _output: model.Of<Output>) =>
+  ({ kind: 'query', input, output: undefined as unknown as Output }) as const;
+const command = <Input extends z.ZodMiniType, Output>(input: Input, _output: model.Of<Output>) =>
+  ({ kind: 'command', input, output: undefined as unknown as Output }) as const;
+const stream = <Input extends z.ZodMiniType, Output>(input: Input, _output: model.Of<Output>) =>
+  ({ kind: 'stream', input, output: undefined as unknown as Output }) as const;
+const { of } = model;
+
+export const contract = {
+  // ---- the console itself ----
+  'console.state': query(nothing, of<model.ConsoleState>()),
+  /** Emits the state now and after every change. */
+  'console.watch': stream(nothing, of<model.ConsoleState>()),
+  'settings.get': query(nothing, of<model.Settings>()),
+  'settings.put': command(
+    z.strictObject({
+      scheme: z.optional(z.enum(['dark', 'light', 'contrast', 'system'])),
+      density: z.optional(z.enum(['compact', 'comfortable'])),
+    }),
+    of<model.Settings>(),
+  ),
+  /** storage: where the fleet's keys go. 'keychain' fails with VAULT_UNAVAILABLE when there is none; 'passphrase' needs one of at least 10 characters. */
+  'fleet.create': command(
+    z.strictObject({
+      fleetName: name,
+      operatorName: name,
+      storage: z.enum(['keychain', 'passphrase']),
+      passphrase: z.optional(passphrase),
+    }),
+    of<model.ConsoleState>(),
+  ),
+  'fleet.unlock': command(z.strictObject({ passphrase: z.optional(passphrase) }), of<model.ConsoleState>()),
+  'fleet.lock': command(nothing, of<model.ConsoleState>()),
+
+  // ---- hosts ----
+  'hosts.list': query(nothing, of<readonly model.HostRow[]>()),
+  /** One frame a second with all hosts; the first at once, from the cache when nothing is connected. */
+  'hosts.watch': stream(nothing, of<model.FleetFrame>()),
+  /** Makes a one-time join token for one host and starts dialling its address until it answers or the token expires. */
+  'enrollment.begin': command(
+    z.strictObject({
+      name,
+      address,
+      port: z.optional(z.int().check(z.minimum(1), z.maximum(65535))),
+      labels: z.optional(z.array(name).check(z.maxLength(16))),
+    }),
+    of<model.Enrollment>(),
+  ),
+  'enrollment.list': query(nothing, of<readonly model.Enrollment[]>()),
+  'enrollment.watch': stream(z.strictObject({ enrollmentId: z.string() }), of<model.Enrollment>()),
+  /** The operator has compared the fingerprint; the certificate is signed and delivered. */
+  'enrollment.approve': command(z.strictObject({ enrollmentId: z.string() }), of<model.Enrollment>()),
+  'enrollment.cancel': command(z.strictObject({ enrollmentId: z.string() }), of<model.Enrollment>()),
+  'hosts.rename': command(z.strictObject({ hostId, name, labels: z.array(name).check(z.maxLength(16)) }), of<model.HostRow>()),
+  /** Forgets the host here; the agent keeps enforcing. */
+  'hosts.remove': command(host, of<null>()),
+  'host.get': query(host, of<model.HostDetail>()),
+  /** One sample a second of one host; the first at once. */
+  'host.watch': stream(host, of<model.HostSample>()),
+  'host.counters': query(host, of<model.HostCounters>()),
+  'host.flows': query(flowQuery, of<model.FlowList>()),
+
+  // ---- policy ----
+  'policy.get': query(z.strictObject({ hostId, revision: z.optional(z.int().check(z.minimum(1))) }), of<model.PolicyRevision>()),
+  'policy.revisions': query(host, of<readonly model.PolicyRevision[]>()),
+  'policy.validate': query(z.strictObject({ policy: policyText }), of<model.PolicyCheck>()),
+  'policy.import': query(z.strictObject({ text: policyText }), of<model.PolicyImport>()),
+  /** The draft in work, kept on disk; null when there is none. */
+  'draft.get': query(nothing, of<model.Draft | null>()),
+  'draft.put': command(z.strictObject({ policy: policyText, hostIds: z.array(hostId).check(z.maxLength(1000)) }), of<model.Draft>()),
+  'draft.drop': command(nothing, of<null>()),
+  'policy.plan': command(
+    z.strictObject({ policy: policyText, hostIds: z.array(hostId).check(z.minLength(1), z.maxLength(1000)) }),
+    of<model.FleetPlan>(),
+  ),
+  'policy.apply': command(
+    z.strictObject({ planId: z.string(), confirmWithinSeconds: confirmWithin, comment: z.optional(z.string().check(z.maxLength(500))) }),
+    of<model.Rollout>(),
+  ),
+  'policy.confirm': command(z.strictObject({ rolloutId: z.string() }), of<model.Rollout>()),
+  /** Takes every pending host of the rollout back now. */
+  'policy.undo': command(z.strictObject({ rolloutId: z.string() }), of<model.Rollout>()),
+  'rollout.current': query(nothing, of<model.Rollout | null>()),
+  'rollout.watch': stream(z.strictObject({ rolloutId: z.string() }), of<model.Rollout>()),
+  'policy.rollback': command(z.strictObject({ hostId, toRevision: z.int().check(z.minimum(1)) }), of<model.PolicyRevision>()),
+
+  // ---- trace ----
+  /** packet: a form or hex bytes from the Ethernet header on. With `draft` the same packet is judged under that policy too. */
+  'trace.run': query(
+    z.strictObject({
+      hostId,
+      interface: z.string().check(z.minLength(1), z.maxLength(15)),
+      packet: z.union([packetForm, z.strictObject({ hex: z.string().check(z.maxLength(4096)) })]),
+      draft: z.optional(policyText),
+    }),
+    of<model.Trace>(),
+  ),
+} as const;
+
+export type Contract = typeof contract;
+export type MethodName = keyof Contract;
+export type StreamName = { [Name in MethodName]: Contract[Name]['kind'] extends 'stream' ? Name : never }[MethodName];
+export type CallName = Exclude<MethodName, StreamName>;
+export type InputOf<Name extends MethodName> = z.input<Contract[Name]['input']>;
+export type OutputOf<Name extends MethodName> = Contract[Name]['output'];
+
+/** What the renderer and every other face holds. Both sides honour cancellation. */
+export interface BridgeClient {
+  call<Name extends CallName>(method: Name, input: InputOf<Name>, options?: { readonly signal?: AbortSignal }): Promise<OutputOf<Name>>;
+  subscribe<Name extends StreamName>(
+    method: Name,
+    input: InputOf<Name>,
+    options?: { readonly signal?: AbortSignal },
+  ): AsyncIterable<OutputOf<Name>>;
+}
+
+/** What the core implements: one handler a method. Streams are async iterables that end when the signal aborts. */
+export type BridgeHandlers = {
+  readonly [Name in MethodName]: Name extends StreamName
+    ? (input: z.output<Contract[Name]['input']>, signal: AbortSignal) => AsyncIterable<OutputOf<Name>>
+    : (input: z.output<Contract[Name]['input']>, signal: AbortSignal) => Promise<OutputOf<Name>>;
+};

@@ -1,0 +1,146 @@
+/** What every command works with: options, the person, and an unlocked core that is closed whatever happens. */
+import { readFile } from 'node:fs/promises';
+import { NestError } from '../../proto/model/error.ts';
+import type { BridgeHandlers } from '../bridge/contract.ts';
+import type { HostRow } from '../bridge/model.ts';
+import { createConsoleCore, openSystemPorts } from '../core/api.ts';
+import type { ConsolePorts } from '../core/api.ts';
+import { systemClock } from '../lib/api.ts';
+import type { Clock } from '../lib/api.ts';
+import { clean } from './output.ts';
+import type { Terminal } from './terminal.ts';
+
+export interface GlobalOptions {
+  readonly data: string;
+  readonly json?: true;
+  readonly passphraseFile?: string;
+}
+
+export interface Invocation {
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly terminal: Terminal;
+  readonly version: string;
+  readonly signal: AbortSignal;
+  /** Tests bring their own vaults. */
+  readonly openPorts?: (dataDirectory: string) => ConsolePorts;
+}
+
+export interface CommandContext {
+  readonly handlers: BridgeHandlers;
+  readonly terminal: Terminal;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  readonly isJson: boolean;
+  readonly options: GlobalOptions;
+  readonly environment: Invocation['environment'];
+  /** Prints the JSON, or what `show` makes of it for people. */
+  print<Value>(value: Value, show: (value: Value) => string): void;
+}
+
+/** A wrong use of the command line: exit code 2. */
+export class UsageError extends Error {}
+
+/** A refusal that the printed answer tells already: exit code 1 without another word. */
+export class ReportedError extends Error {}
+
+/** How long hosts may take to answer before a list is shown without them. */
+const settleMs = 3_000;
+const settlePollMs = 100;
+
+/** Opens a core in the data directory, runs `work` and closes the core. */
+export const withCore = async <Result>(invocation: Invocation, options: GlobalOptions, work: (context: CommandContext) => Promise<Result>): Promise<Result> => {
+  const { terminal, version, signal, environment } = invocation;
+  const report = (message: string, fields: Readonly<Record<string, unknown>>): void => terminal.note(`warning: ${message} ${clean(String(fields['problem'] ?? fields['error'] ?? ''))}`);
+  const ports = invocation.openPorts?.(options.data) ?? openSystemPorts({ dataDirectory: options.data, version, report });
+  const core = createConsoleCore(ports);
+  try {
+    return await work({
+      handlers: core.handlers,
+      terminal,
+      clock: systemClock(),
+      signal,
+      isJson: options.json === true,
+      options,
+      environment,
+      print: (value, show) => terminal.out(options.json === true ? JSON.stringify(value) : show(value)),
+    });
+  } finally {
+    await core.close();
+  }
+};
+
+/** Like `withCore`, with the fleet unlocked. Raises FLEET_MISSING, PASSPHRASE_WRONG and what else unlocking may. */
+export const withFleet = <Result>(invocation: Invocation, options: GlobalOptions, work: (context: CommandContext) => Promise<Result>): Promise<Result> =>
+  withCore(invocation, options, async (context) => {
+    await unlock(context);
+    return work(context);
+  });
+
+/** Unlocks, asking for the passphrase only when the vault needs one. */
+export const unlock = async (context: CommandContext): Promise<void> => {
+  const { handlers, signal } = context;
+  const { phase, storage } = await handlers['console.state']({}, signal);
+  if (phase === 'empty') throw new NestError('FLEET_MISSING', 'There is no fleet in this data folder. Create one with "nest fleet init".');
+  const passphrase = storage === 'passphrase' ? await readPassphrase(context, 'Passphrase: ') : undefined;
+  await handlers['fleet.unlock'](passphrase === undefined ? {} : { passphrase }, signal);
+};
+
+/** From --passphrase-file, NEST_PASSPHRASE_FILE or the terminal; never from an argument, which everybody on the machine can read. */
+export const readPassphrase = async ({ terminal, options, environment, signal }: CommandContext, question: string): Promise<string> => {
+  const path = options.passphraseFile ?? environment['NEST_PASSPHRASE_FILE'];
+  if (path !== undefined && path !== '') {
+    try {
+      return (await readFile(path, 'utf8')).replace(/\r?\n$/, '');
+    } catch (error) {
+      throw new NestError('CONFIG_INVALID', `The passphrase file ${path} cannot be read. Check the path and its rights.`, { cause: error });
+    }
+  }
+  if (!terminal.isInteractive) throw new UsageError('The fleet is protected by a passphrase: give --passphrase-file or NEST_PASSPHRASE_FILE, or run this in a terminal.');
+  return terminal.askSecret(question, signal);
+};
+
+/** Rows once every host has answered or failed, or after a few seconds. */
+export const settledRows = async ({ handlers, clock, signal }: CommandContext): Promise<readonly HostRow[]> => {
+  const deadline = clock.monotonicMs() + settleMs;
+  for (;;) {
+    const rows = await handlers['hosts.list']({}, signal);
+    if (rows.every(({ state }) => state !== 'connecting') || clock.monotonicMs() > deadline) return rows;
+    await clock.sleep(settlePollMs, signal);
+  }
+};
+
+/** The host of a name or id. Raises HOST_UNKNOWN. */
+export const findHost = async ({ handlers, signal }: CommandContext, nameOrId: string): Promise<HostRow> => {
+  const rows = await handlers['hosts.list']({}, signal);
+  const found = rows.find(({ name, hostId }) => name === nameOrId || hostId === nameOrId.toUpperCase());
+  if (found !== undefined) return found;
+  throw new NestError('HOST_UNKNOWN', `There is no host ${nameOrId}. "nest hosts ls" lists them.`, { details: { host: nameOrId } });
+};
+
+/** The hosts a command names with --host (repeatable, or separated by commas) or --all. */
+export const chosenHosts = async (context: CommandContext, choice: { readonly host?: readonly string[]; readonly all?: true }): Promise<readonly string[]> => {
+  const names = (choice.host ?? []).flatMap((text) => text.split(',')).filter((name) => name !== '');
+  if ((names.length === 0) === (choice.all !== true)) throw new UsageError('Name the hosts with --host <name>, or take --all of them.');
+  if (choice.all === true) {
+    const rows = await context.handlers['hosts.list']({}, context.signal);
+    if (rows.length === 0) throw new NestError('HOST_UNKNOWN', 'The fleet has no hosts yet. Add one with "nest hosts add".');
+    return rows.map(({ hostId }) => hostId);
+  }
+  return Promise.all(names.map(async (name) => (await findHost(context, name)).hostId));
+};
+
+/** Text of a file; "-" is standard input. Raises INPUT_INVALID. */
+export const readText = async ({ terminal, signal }: CommandContext, path: string): Promise<string> => {
+  if (path === '-') return terminal.readInput(signal);
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    throw new NestError('INPUT_INVALID', `The file ${path} cannot be read. Check the path and its rights.`, { cause: error });
+  }
+};
+
+/** A yes or no question; without a person to ask it is a wrong use that names the option. */
+export const askYes = async ({ terminal, signal }: CommandContext, question: string, option: string): Promise<boolean> => {
+  if (!terminal.isInteractive) throw new UsageError(`${question} Nobody can be asked here: say ${option}.`);
+  return /^y(es)?$/i.test((await terminal.ask(`${question} [y/N] `, signal)).trim());
+};

@@ -1,0 +1,55 @@
+/** The whole command line: options, commands, exit codes. 0 = done, 1 = refused with a code, 2 = wrong use, 130 = interrupted. Global options may stand anywhere. */
+import { Command, CommanderError, Option } from 'commander';
+import { toErrorShape } from '../../proto/model/error.ts';
+import { defaultDataDirectory } from '../core/api.ts';
+import { ReportedError, UsageError } from './command-context.ts';
+import type { Invocation } from './command-context.ts';
+import { addFleetCommands } from './fleet-commands.ts';
+import { addHostCommands } from './host-commands.ts';
+import { addObserveCommands } from './observe-commands.ts';
+import { addPolicyCommands } from './policy-commands.ts';
+import { addRolloutCommands } from './rollout-commands.ts';
+import { clean } from './output.ts';
+
+export interface CommandLine extends Invocation {
+  readonly args: readonly string[];
+  readonly platform: NodeJS.Platform;
+}
+
+/** Runs one command and returns the exit code. Never raises. */
+export const runCommandLine = async (invocation: CommandLine): Promise<number> => {
+  const { terminal, args, signal } = invocation;
+  const program = new Command('nest')
+    .description('Nest: a fleet of network hosts from the command line')
+    .version(invocation.version)
+    .addOption(new Option('--data <folder>', 'where the fleet is kept (NEST_CONSOLE_DIR)').default(defaultDataDirectory(invocation.environment, invocation.platform), 'the place of this system'))
+    .option('--json', 'print JSON instead of text')
+    .option('--passphrase-file <file>', 'file with the passphrase of the fleet (NEST_PASSPHRASE_FILE)')
+    .showHelpAfterError('(see nest --help)')
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => terminal.out(text.trimEnd()), writeErr: (text) => terminal.note(text.trimEnd()) });
+  for (const add of [addFleetCommands, addHostCommands, addPolicyCommands, addRolloutCommands, addObserveCommands]) add(program, invocation);
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof UsageError) {
+      terminal.note(`error: ${error.message}`);
+      return 2;
+    }
+    if (error instanceof ReportedError) return 1;
+    const shape = toErrorShape(error);
+    if (shape.code === 'CANCELLED' && signal.aborted) return 130;
+    if (args.includes('--json')) terminal.out(JSON.stringify({ error: shape }));
+    else terminal.note(`error ${shape.code}: ${clean(shape.message)}${problemLines(shape.details)}`);
+    return 1;
+  }
+};
+
+/** A refused policy says everything that is wrong with it, not only the first. */
+const problemLines = (details: Readonly<Record<string, unknown>>): string => {
+  const { problems } = details;
+  if (!Array.isArray(problems)) return '';
+  return problems.map((problem: { readonly path?: unknown; readonly message?: unknown }) => `\n  ${clean(String(problem.path ?? ''))}: ${clean(String(problem.message ?? ''))}`).join('');
+};

@@ -1,0 +1,14 @@
+/**
+ * The console without a face: fleet keys, hosts, telemetry, policy, rollouts and traces behind the handlers of the bridge contract.
+ * The web host, Electron and the command line construct it with `createConsoleCore` and serve `handlers`; everything else in this
+ * folder is private. It never draws, never listens on a port, never writes a secret in plain text, and private keys never leave it.
+ */
+export { createConsoleCore } from './console-core.ts';
+export type { ConsoleCore, ConsolePorts, CoreReport } from './console-core.ts';
+export { defaultDataDirectory, openSystemPorts } from './system-ports.ts';
+export type { SystemPortOptions } from './system-ports.ts';
+export { createConfSettings, createMemorySettings, settingsDefault } from './settings/settings-store.ts';
+export type { SettingsStore } from './settings/settings-store.ts';
+export { createMemoryVault } from './vault/memory-vault.ts';
+export type { CredentialVault } from './vault/credential-vault.ts';
+export { spkiFingerprint } from '../grpc/api.ts';

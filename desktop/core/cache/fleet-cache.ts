@@ -1,0 +1,42 @@
+/** What the console knows without asking anybody: the inventory, the last words of every host, the draft, the rollouts. */
+
+export interface HostRecord {
+  readonly hostId: string;
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+  readonly labels: readonly string[];
+  /** SHA-256 of the approved public key (SPKI), lower-case hex. */
+  readonly spkiSha256: string;
+  readonly certificateEndsAt: number;
+  readonly enrolledAt: number;
+}
+
+/** Kinds of documents kept per host, one of each. */
+export type DocumentKind = 'host' | 'sample' | 'counters' | 'flows' | 'revisions' | 'policy';
+
+export interface CachedDocument<Content> {
+  /** When it was measured, milliseconds since the Unix epoch. */
+  readonly at: number;
+  readonly content: Content;
+}
+
+/** Every call may raise STATE_FAILED (disk full, no rights). Calls are short and synchronous. */
+export interface FleetCache {
+  hosts(): readonly HostRecord[];
+  putHost(record: HostRecord): void;
+  /** Removes the host and every document of it. */
+  removeHost(hostId: string): void;
+  document<Content>(hostId: string, kind: DocumentKind): CachedDocument<Content> | null;
+  putDocuments(documents: readonly { readonly hostId: string; readonly kind: DocumentKind; readonly at: number; readonly content: unknown }[]): void;
+  /** Console-wide values by name, for instance the draft. */
+  value<Content>(name: string): Content | null;
+  putValue(name: string, content: unknown): void;
+  dropValue(name: string): void;
+  /** Newest first. */
+  rollouts<Content>(limit: number): readonly Content[];
+  putRollout(rolloutId: string, startedAt: number, content: unknown): void;
+  /** True once after another process changed the file. */
+  isChangedElsewhere(): boolean;
+  close(): void;
+}

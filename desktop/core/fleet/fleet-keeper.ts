@@ -1,0 +1,157 @@
+/** Creates, unlocks and locks the fleet, and says in which state the console is. */
+import { z } from 'zod';
+import { NestError } from '../../../proto/model/error.ts';
+import type { ConsoleState } from '../../bridge/model.ts';
+import { createGate, createLatest, ulidOf } from '../../lib/api.ts';
+import type { Clock, Latest, RandomBytes } from '../../lib/api.ts';
+import { createFleetKeys, isOperatorRenewalDue, issueOperator, operatorEndsAt } from '../authority/fleet-authority.ts';
+import type { FleetKeys } from '../authority/fleet-authority.ts';
+import type { CredentialVault, VaultHeader, VaultProbe } from '../vault/credential-vault.ts';
+import type { FleetSession } from './fleet-session.ts';
+
+const pemPair = z.strictObject({ certificate: z.string(), privateKey: z.string() });
+const keysSchema = z.strictObject({ fleetId: z.string(), fleetName: z.string(), operatorName: z.string(), root: pemPair, operator: pemPair });
+
+export interface FleetKeeperOptions {
+  readonly vaults: readonly CredentialVault[];
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  readonly version: string;
+  readonly hostCount: () => number;
+  readonly openSession: (keys: FleetKeys) => FleetSession;
+}
+
+export class FleetKeeper {
+  readonly #options: FleetKeeperOptions;
+  readonly #changes: Latest<number> = createLatest(0);
+  /** Creating, unlocking and locking never overlap. */
+  readonly #oneByOne = createGate({ inFlightMax: 1, waitingMax: 16 });
+  #session: FleetSession | null = null;
+  #keychain: Promise<VaultProbe> | null = null;
+  readonly #closing = new AbortController();
+
+  constructor(options: FleetKeeperOptions) {
+    this.#options = options;
+  }
+
+  /** Counts up when the state may have changed. */
+  get changes(): Latest<number> {
+    return this.#changes;
+  }
+
+  /** The open session. Raises FLEET_MISSING, FLEET_LOCKED. */
+  async session(): Promise<FleetSession> {
+    if (this.#session !== null) return this.#session;
+    if ((await this.#stored()) === null) throw new NestError('FLEET_MISSING', 'There is no fleet yet. Create one first.');
+    throw new NestError('FLEET_LOCKED', 'The fleet is locked. Unlock it first.');
+  }
+
+  async state(): Promise<ConsoleState> {
+    const [stored, keychain] = await Promise.all([this.#stored(), this.#probe()]);
+    const header = stored?.header ?? null;
+    return {
+      phase: header === null ? 'empty' : this.#session === null ? 'locked' : 'open',
+      fleetName: header?.fleetName ?? null,
+      fleetId: header?.fleetId ?? null,
+      operatorName: header?.operatorName ?? null,
+      storage: stored?.vault.storage ?? null,
+      keychain,
+      version: this.#options.version,
+      hostCount: this.#options.hostCount(),
+      operatorCertificateEndsAt: header?.operatorCertificateEndsAt ?? null,
+    };
+  }
+
+  /** Raises FLEET_EXISTS, PASSPHRASE_WEAK, VAULT_UNAVAILABLE. */
+  create(request: { readonly fleetName: string; readonly operatorName: string; readonly storage: 'keychain' | 'passphrase'; readonly passphrase: string | undefined }, signal: AbortSignal): Promise<ConsoleState> {
+    return this.#oneByOne.run(async () => {
+      const { clock, random, vaults } = this.#options;
+      if ((await this.#stored()) !== null) throw new NestError('FLEET_EXISTS', 'This data folder holds a fleet already. Unlock it, or choose another folder.');
+      const vault = vaults.find(({ storage }) => storage === request.storage);
+      const probe = await vault?.probe(signal);
+      if (vault === undefined || probe?.available !== true) throw new NestError('VAULT_UNAVAILABLE', probe?.reason ?? 'Keys cannot be kept that way here. Choose the other way.');
+      const fleetId = ulidOf(clock.now(), random).toLowerCase();
+      const keys = await createFleetKeys({ fleetId, fleetName: request.fleetName, operatorName: request.operatorName }, { now: clock.now(), random });
+      await vault.create({ header: headerOf(keys), secret: encodeKeys(keys), passphrase: request.passphrase });
+      this.#open(keys);
+      return this.state();
+    }, signal);
+  }
+
+  /** Raises FLEET_MISSING, PASSPHRASE_WRONG, LIMIT_REACHED, VAULT_UNAVAILABLE, STATE_CORRUPT. Renews the operator's certificate when a third of its life is used. */
+  unlock(passphrase: string | undefined, signal: AbortSignal): Promise<ConsoleState> {
+    return this.#oneByOne.run(async () => {
+      const { clock, random } = this.#options;
+      const stored = await this.#stored();
+      if (stored === null) throw new NestError('FLEET_MISSING', 'There is no fleet yet. Create one first.');
+      if (this.#session === null) {
+        let keys = decodeKeys(await stored.vault.open(passphrase));
+        if (isOperatorRenewalDue(keys, clock.now())) {
+          keys = { ...keys, operator: await issueOperator(keys, { now: clock.now(), random }) };
+          await stored.vault.replace(headerOf(keys), encodeKeys(keys));
+        }
+        this.#open(keys);
+      }
+      return this.state();
+    }, signal);
+  }
+
+  /** Forgets the keys and disconnects; what is cached stays readable. */
+  lock(signal: AbortSignal): Promise<ConsoleState> {
+    return this.#oneByOne.run(async () => {
+      await this.#shut();
+      return this.state();
+    }, signal);
+  }
+
+  /** Locks for good. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#shut();
+    this.#changes.close();
+  }
+
+  async #shut(): Promise<void> {
+    const session = this.#session;
+    this.#session = null;
+    await session?.close();
+    for (const vault of this.#options.vaults) vault.close();
+    this.#touch();
+  }
+
+  #open(keys: FleetKeys): void {
+    this.#session = this.#options.openSession(keys);
+    this.#touch();
+  }
+
+  #touch(): void {
+    this.#changes.set(this.#changes.value + 1);
+  }
+
+  async #stored(): Promise<{ readonly vault: CredentialVault; readonly header: VaultHeader } | null> {
+    for (const vault of this.#options.vaults) {
+      const header = await vault.header();
+      if (header !== null) return { vault, header };
+    }
+    return null;
+  }
+
+  /** Asked once: the answer of a keychain does not change while the console runs, but asking may open a dialogue. */
+  #probe(): Promise<VaultProbe> {
+    const vault = this.#options.vaults.find(({ storage }) => storage === 'keychain');
+    this.#keychain ??= vault === undefined ? Promise.resolve({ available: false, reason: 'This console keeps no keys in a keychain.' }) : vault.probe(this.#closing.signal);
+    return this.#keychain;
+  }
+}
+
+const headerOf = (keys: FleetKeys): VaultHeader => ({ fleetId: keys.fleetId, fleetName: keys.fleetName, operatorName: keys.operatorName, operatorCertificateEndsAt: operatorEndsAt(keys) });
+
+const encodeKeys = (keys: FleetKeys): Uint8Array => new TextEncoder().encode(JSON.stringify(keys));
+
+const decodeKeys = (secret: Uint8Array): FleetKeys => {
+  try {
+    return keysSchema.parse(JSON.parse(new TextDecoder().decode(secret)));
+  } catch (error) {
+    throw new NestError('STATE_CORRUPT', 'What the vault holds is not the keys of a fleet. Restore vault.json from a backup.', { cause: error });
+  }
+};

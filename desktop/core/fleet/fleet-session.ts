@@ -1,0 +1,55 @@
+/** The life between unlocking and locking: keys in memory, hosts connected, enrolments and rollouts at work. */
+import { createOperatorIdentity } from '../../grpc/api.ts';
+import type { OperatorIdentity } from '../../grpc/api.ts';
+import type { FleetKeys } from '../authority/fleet-authority.ts';
+import { createEnrollmentDesk } from '../hosts/enrollment-desk.ts';
+import type { EnrollmentDesk } from '../hosts/enrollment-desk.ts';
+import type { HostRoster } from '../hosts/host-roster.ts';
+import { RolloutBook } from '../policy/rollout-book.ts';
+import type { RolloutBookOptions } from '../policy/rollout-book.ts';
+
+/** How long an agent may take to come back with its new certificate. */
+const enrolledAnswerMs = 8_000;
+
+export interface FleetSession {
+  readonly keys: FleetKeys;
+  readonly operator: OperatorIdentity;
+  readonly desk: EnrollmentDesk;
+  readonly rollouts: RolloutBook;
+  close(): Promise<void>;
+}
+
+export interface FleetSessionOptions extends RolloutBookOptions {
+  readonly roster: HostRoster;
+}
+
+/** Connects everything; the caller closes it. */
+export const openFleetSession = (keys: FleetKeys, options: FleetSessionOptions): FleetSession => {
+  const { roster, clock, random, report } = options;
+  const operator = createOperatorIdentity({ fleetRoot: keys.root.certificate, certificate: keys.operator.certificate, privateKey: keys.operator.privateKey });
+  const rollouts = new RolloutBook(options);
+  roster.connect({ fleetId: keys.fleetId, operator });
+  const desk = createEnrollmentDesk({
+    keys,
+    operator,
+    clock,
+    random,
+    report,
+    hosts: () => roster.all.map(({ record }) => record),
+    onEnrolled: (record) => {
+      roster.add(record);
+    },
+    answersAs: (record, signal) => roster.answersAs(record, enrolledAnswerMs, signal),
+  });
+  return {
+    keys,
+    operator,
+    desk,
+    rollouts,
+    close: async () => {
+      await desk.close();
+      await rollouts.close();
+      await roster.disconnect();
+    },
+  };
+};

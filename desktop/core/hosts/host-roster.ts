@@ -1,0 +1,152 @@
+/** All hosts of the fleet, connected while it is unlocked. */
+import { NestError } from '../../../proto/model/error.ts';
+import type * as model from '../../bridge/model.ts';
+import { connectsInFlightMax, connectsWaitingMax, createAgentLink } from '../../grpc/api.ts';
+import type { AgentLink, OperatorIdentity } from '../../grpc/api.ts';
+import { createGate, createLatest } from '../../lib/api.ts';
+import type { Clock, RandomBytes } from '../../lib/api.ts';
+import type { FleetCache, HostRecord } from '../cache/fleet-cache.ts';
+import { ManagedHost } from './managed-host.ts';
+
+export interface HostRosterOptions {
+  readonly cache: FleetCache;
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  readonly consoleVersion: string;
+  readonly report: (message: string, fields: Readonly<Record<string, unknown>>) => void;
+}
+
+/** Whose name the console connects with. */
+export interface Connector {
+  readonly fleetId: string;
+  readonly operator: OperatorIdentity;
+}
+
+export class HostRoster {
+  readonly #options: HostRosterOptions;
+  readonly #hosts = new Map<string, ManagedHost>();
+  readonly #gate = createGate({ inFlightMax: connectsInFlightMax, waitingMax: connectsWaitingMax });
+  readonly #size = createLatest(0);
+  readonly #readings = new Set<(host: ManagedHost) => void>();
+  #connector: Connector | null = null;
+
+  constructor(options: HostRosterOptions) {
+    this.#options = options;
+    for (const record of options.cache.hosts()) this.#take(record);
+  }
+
+  get all(): readonly ManagedHost[] {
+    return [...this.#hosts.values()];
+  }
+
+  /** Number of hosts, followable. */
+  get size(): { readonly value: number; follow(signal: AbortSignal): AsyncIterable<number> } {
+    return this.#size;
+  }
+
+  /** Raises HOST_UNKNOWN. */
+  get(hostId: string): ManagedHost {
+    const host = this.#hosts.get(hostId);
+    if (host === undefined) throw new NestError('HOST_UNKNOWN', 'This host is not in the fleet. Look at the list of hosts.', { details: { hostId } });
+    return host;
+  }
+
+  /** Calls `listener` after every status of any host until the signal aborts. */
+  onReading(listener: (host: ManagedHost) => void, signal: AbortSignal): void {
+    this.#readings.add(listener);
+    signal.addEventListener('abort', () => this.#readings.delete(listener), { once: true });
+  }
+
+  /** Connects every host, now and when one is added. */
+  connect(connector: Connector): void {
+    this.#connector = connector;
+    for (const host of this.#hosts.values()) host.connect(this.#linkTo(host.record, connector));
+  }
+
+  async disconnect(): Promise<void> {
+    this.#connector = null;
+    await Promise.all(this.all.map((host) => host.disconnect()));
+  }
+
+  add(record: HostRecord): ManagedHost {
+    this.#options.cache.putHost(record);
+    const host = this.#take(record);
+    if (this.#connector !== null) host.connect(this.#linkTo(record, this.#connector));
+    return host;
+  }
+
+  /** Raises HOST_UNKNOWN, HOST_EXISTS. */
+  rename(hostId: string, changes: { readonly name: string; readonly labels: readonly string[] }): model.HostRow {
+    const host = this.get(hostId);
+    if (this.all.some(({ record }) => record.name === changes.name && record.hostId !== hostId)) throw new NestError('HOST_EXISTS', `There is already a host named ${changes.name}. Choose another name.`);
+    host.record = { ...host.record, ...changes };
+    this.#options.cache.putHost(host.record);
+    return host.row();
+  }
+
+  /** Forgets a host; its agent keeps enforcing. Raises HOST_UNKNOWN. */
+  async remove(hostId: string): Promise<void> {
+    const host = this.get(hostId);
+    this.#hosts.delete(hostId);
+    await host.disconnect();
+    this.#options.cache.removeHost(hostId);
+    this.#size.set(this.#hosts.size);
+  }
+
+  /** Takes over what another process (the command line beside the console) changed. */
+  async reload(): Promise<void> {
+    const records = new Map(this.#options.cache.hosts().map((record) => [record.hostId, record]));
+    for (const [hostId, host] of this.#hosts) {
+      const record = records.get(hostId);
+      if (record !== undefined) {
+        host.record = record;
+        continue;
+      }
+      this.#hosts.delete(hostId);
+      await host.disconnect();
+    }
+    for (const record of records.values()) {
+      if (this.#hosts.has(record.hostId)) continue;
+      const host = this.#take(record);
+      if (this.#connector !== null) host.connect(this.#linkTo(record, this.#connector));
+    }
+    this.#size.set(this.#hosts.size);
+  }
+
+  /** Whether an agent answers under this identity within `waitMs`. */
+  async answersAs(record: HostRecord, waitMs: number, signal: AbortSignal): Promise<boolean> {
+    if (this.#connector === null) return false;
+    const stop = new AbortController();
+    const link = this.#linkTo(record, this.#connector);
+    const upkeep = link
+      .maintain((_client, connected) => new Promise((_resolve, reject) => connected.addEventListener('abort', () => reject(new NestError('CANCELLED', 'The call was cancelled.')), { once: true })), AbortSignal.any([signal, stop.signal]))
+      .catch(() => undefined);
+    try {
+      await link.client(waitMs, signal);
+      return true;
+    } catch {
+      return false;
+    } finally {
+      stop.abort();
+      await upkeep;
+    }
+  }
+
+  #take(record: HostRecord): ManagedHost {
+    const host = new ManagedHost(record, {
+      ...this.#options,
+      onReading: (changed) => {
+        for (const listener of this.#readings) listener(changed);
+      },
+    });
+    this.#hosts.set(record.hostId, host);
+    this.#size.set(this.#hosts.size);
+    return host;
+  }
+
+  #linkTo(record: HostRecord, { fleetId, operator }: Connector): AgentLink {
+    const { clock, random, consoleVersion } = this.#options;
+    const identity = { fleetId, agentId: record.hostId, spkiSha256: record.spkiSha256 };
+    return createAgentLink({ endpoint: record, identity, operator, consoleVersion, clock, random, gate: this.#gate });
+  }
+}

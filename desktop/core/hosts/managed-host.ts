@@ -1,0 +1,230 @@
+/** One host of the fleet: its record, its link, its last words, and the work that keeps them fresh. */
+import { NestError } from '../../../proto/model/error.ts';
+import type { HostStatus } from '../../../proto/gen/nest/v1/host.ts';
+import type * as model from '../../bridge/model.ts';
+import type { AgentClient, AgentLink, LinkState } from '../../grpc/api.ts';
+import { createLatest, createTaskGroup, isCancelled } from '../../lib/api.ts';
+import type { Clock, TaskGroup } from '../../lib/api.ts';
+import type { FleetCache, HostRecord } from '../cache/fleet-cache.ts';
+import { engineOf, healthOf } from '../telemetry/host-health.ts';
+import { readStatus } from '../telemetry/reading.ts';
+import type { Baseline, Reading } from '../telemetry/reading.ts';
+import { hostDocumentOf } from './wire-model.ts';
+import type { HostDocument } from './wire-model.ts';
+import { refreshDocuments } from './document-refresh.ts';
+
+/** The last sample goes to disk so often at most: a crash loses no more. */
+const samplePersistMs = 5_000;
+/** Counters, flows and revisions are taken into the cache so often, for when the host is gone. */
+const documentsRefreshMs = 30_000;
+/** A call waits so long for a connection that is being made. */
+const connectionWaitMs = 3_000;
+/** Without a status for so long the connection is taken for dead. */
+const statusSilenceMaxMs = 8_000;
+
+export interface ManagedHostOptions {
+  readonly clock: Clock;
+  readonly cache: FleetCache;
+  readonly report: (message: string, fields: Readonly<Record<string, unknown>>) => void;
+  /** Called after every status, for those who wait for a host to change. */
+  readonly onReading: (host: ManagedHost) => void;
+}
+
+export class ManagedHost {
+  record: HostRecord;
+  readonly #options: ManagedHostOptions;
+  readonly #tasks: TaskGroup;
+  readonly #changes = createLatest(0);
+  #link: AgentLink | null = null;
+  #reading: Reading | null;
+  #baseline: Baseline | null = null;
+  #document: HostDocument | null;
+  #persistedAt = 0;
+
+  constructor(record: HostRecord, options: ManagedHostOptions) {
+    this.record = record;
+    this.#options = options;
+    this.#reading = options.cache.document<Reading>(record.hostId, 'sample')?.content ?? null;
+    this.#document = options.cache.document<HostDocument>(record.hostId, 'host')?.content ?? null;
+    this.#tasks = createTaskGroup((name, error) => {
+      options.report('background work of a host failed', { hostId: record.hostId, task: name, error });
+    });
+  }
+
+  get reading(): Reading | null {
+    return this.#reading;
+  }
+
+  get linkState(): LinkState | null {
+    return this.#link?.state ?? null;
+  }
+
+  /** True when what `reading` says was received over the connection that lives now. */
+  get isLive(): boolean {
+    const link = this.#link?.state;
+    return link?.kind === 'up' && this.#reading !== null && this.#reading.at >= link.since && this.#health().state !== 'offline';
+  }
+
+  /** Counts up with everything that changes. */
+  changes(signal: AbortSignal): AsyncIterable<number> {
+    return this.#changes.follow(signal);
+  }
+
+  /** Starts to keep a connection through `link`. */
+  connect(link: AgentLink): void {
+    this.#link = link;
+    this.#tasks.start('link', (signal) => link.maintain((client, connected) => this.#attend(client, connected), signal));
+    this.#tasks.start('link states', async (signal) => {
+      for await (const _state of link.follow(signal)) this.#touch();
+    });
+  }
+
+  /** A connected client. Raises why there is none, after waiting a moment for one. */
+  async client(signal: AbortSignal, waitMs = connectionWaitMs): Promise<AgentClient> {
+    if (this.#link === null) throw new NestError('FLEET_LOCKED', 'The fleet is locked. Unlock it first.');
+    try {
+      // A host known to be gone is not waited for.
+      return await this.#link.client(this.#link.state.kind === 'down' ? Math.min(waitMs, 50) : waitMs, signal);
+    } catch (error) {
+      if (isCancelled(error)) throw error;
+      const health = this.#health();
+      if (error instanceof NestError) throw new NestError(error.code, `${this.record.name}: ${health.reason ?? error.message}`, { details: { ...error.details, hostId: this.record.hostId }, cause: error });
+      throw error;
+    }
+  }
+
+  row(): model.HostRow {
+    const reading = this.#reading;
+    const { state, reason } = this.#health();
+    const { hostId, name, address, labels } = this.record;
+    const link = this.#link?.state;
+    return {
+      hostId,
+      name,
+      address,
+      labels,
+      state,
+      stateReason: reason,
+      seenAt: reading?.at ?? null,
+      engine: engineOf(reading),
+      packetsPerSecond: reading?.packetsPerSecond ?? null,
+      dropsPerSecond: reading?.deniedPerSecond ?? null,
+      bytesPerSecond: reading?.bytesPerSecond ?? null,
+      cpuBusy: reading?.cpuBusy ?? null,
+      flows: reading?.flows ?? null,
+      revision: reading?.policy.revision ?? null,
+      generation: reading === null || reading.policy.generation === '' ? null : reading.policy.generation,
+      pendingUntil: reading?.policy.pending?.rollbackAt ?? null,
+      agentVersion: link?.kind === 'up' ? link.agentVersion : (this.#document?.agentVersion ?? null),
+      history: reading?.packetsHistory ?? [],
+    };
+  }
+
+  /** Null when nothing was ever received. */
+  sample(): model.HostSample | null {
+    if (this.#reading === null) return null;
+    const { packetsPerSecond: _packets, packetsHistory: _history, pendingTransactionId: _transaction, pendingRemainingMs: _remaining, ...reading } = this.#reading;
+    const { state, reason } = this.#health();
+    const link = this.#link?.state;
+    return { ...reading, live: this.isLive, state, stateReason: reason, clockSkewMs: link?.kind === 'up' ? link.clockSkewMs : null };
+  }
+
+  detail(): model.HostDetail {
+    return {
+      row: this.row(),
+      facts: this.#document?.facts ?? null,
+      engines: this.#document?.engines ?? [],
+      certificate: { fingerprint: this.record.spkiSha256, endsAt: this.record.certificateEndsAt },
+      sample: this.sample(),
+    };
+  }
+
+  /** Ends the connection and all work; what was last known stays readable. */
+  async disconnect(): Promise<void> {
+    await this.#tasks.close();
+    this.#link = null;
+    this.#persist(true);
+    this.#touch();
+  }
+
+  #health(): ReturnType<typeof healthOf> {
+    return healthOf({ record: this.record, link: this.#link?.state ?? null, reading: this.#reading, now: this.#options.clock.now() });
+  }
+
+  #touch(): void {
+    this.#changes.set(this.#changes.value + 1);
+  }
+
+  /** What is done while a connection lives; ends by failing. */
+  async #attend(client: AgentClient, signal: AbortSignal): Promise<void> {
+    const { cache, clock } = this.#options;
+    const answer = await client.getHost({ signal });
+    this.#document = hostDocumentOf(answer);
+    cache.putDocuments([{ hostId: this.record.hostId, kind: 'host', at: clock.now(), content: this.#document }]);
+    const done = new AbortController();
+    const refresh = this.#refresh(client, AbortSignal.any([signal, done.signal]));
+    try {
+      await this.#receive(client, signal);
+    } finally {
+      done.abort();
+      await refresh;
+      this.#persist(true);
+    }
+  }
+
+  async #receive(client: AgentClient, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    const stop = new AbortController();
+    const statuses = client.watchStatus(AbortSignal.any([signal, stop.signal]))[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        const timer = new AbortController();
+        const silence = clock.sleep(statusSilenceMaxMs, AbortSignal.any([signal, timer.signal])).then(
+          () => 'silent' as const,
+          () => 'stopped' as const,
+        );
+        const next = statuses.next();
+        const first = await Promise.race([next, silence]);
+        timer.abort();
+        if (first === 'silent') {
+          next.catch(() => undefined);
+          throw new NestError('TIMED_OUT', `No status for ${String(statusSilenceMaxMs / 1000)} s. The connection is made anew.`);
+        }
+        const { done, value } = first === 'stopped' ? await next : first;
+        if (done === true) return;
+        this.#accept(value);
+      }
+    } finally {
+      stop.abort();
+    }
+  }
+
+  #accept(status: HostStatus): void {
+    const { clock } = this.#options;
+    const next = readStatus(status, { at: clock.now(), monotonicMs: clock.monotonicMs() }, { reading: this.#reading, baseline: this.#baseline });
+    this.#reading = next.reading;
+    this.#baseline = next.baseline;
+    this.#persist(false);
+    this.#options.onReading(this);
+    this.#touch();
+  }
+
+  #persist(isForced: boolean): void {
+    const reading = this.#reading;
+    if (reading === null || reading.at === this.#persistedAt || (!isForced && reading.at - this.#persistedAt < samplePersistMs)) return;
+    this.#persistedAt = reading.at;
+    this.#options.cache.putDocuments([{ hostId: this.record.hostId, kind: 'sample', at: reading.at, content: reading }]);
+  }
+
+  async #refresh(client: AgentClient, signal: AbortSignal): Promise<void> {
+    const { cache, clock } = this.#options;
+    try {
+      for (;;) {
+        await refreshDocuments({ client, cache, hostId: this.record.hostId, clock }, signal);
+        await clock.sleep(documentsRefreshMs, signal);
+      }
+    } catch (error) {
+      if (!isCancelled(error)) throw error;
+    }
+  }
+}

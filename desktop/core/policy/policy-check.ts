@@ -1,0 +1,51 @@
+/** Judges a policy text on this machine, before any host is asked. */
+import { compilePolicy, parsePolicy, validatePolicy } from '../../../native/image/api.ts';
+import type { CompiledPolicy, Policy } from '../../../native/image/api.ts';
+import { NestError } from '../../../proto/model/error.ts';
+import { policyBytesMax } from '../../../proto/model/limits.ts';
+import type * as model from '../../bridge/model.ts';
+
+/** All problems, and the size of the tables when it compiles. Never raises for a bad policy. */
+export const checkPolicy = (text: string, monotonicMs: () => number): model.PolicyCheck => {
+  let input: unknown;
+  try {
+    input = parseText(text);
+  } catch (error) {
+    return refused(error);
+  }
+  const problems: readonly model.PolicyProblem[] = validatePolicy(input);
+  if (problems.some(({ severity }) => severity === 'error')) return { valid: false, problems, tables: null };
+  try {
+    const started = monotonicMs();
+    const { stats } = compilePolicy(parsePolicy(input));
+    const compileMs = monotonicMs() - started;
+    const { identities4, identities6, pairs, portIntervals, mappings, imageBytes } = stats;
+    return { valid: true, problems, tables: { identities: identities4 + identities6, pairs, portIntervals, mappings, imageBytes, compileMs } };
+  } catch (error) {
+    const last = refused(error);
+    return { ...last, problems: [...last.problems, ...problems] };
+  }
+};
+
+/** The checked policy. Raises POLICY_INVALID, POLICY_TOO_LARGE. */
+export const policyOf = (text: string): Policy => parsePolicy(parseText(text));
+
+/** The table image of a policy text. Raises POLICY_INVALID, POLICY_TOO_LARGE. */
+export const imageOf = (text: string): CompiledPolicy => compilePolicy(policyOf(text));
+
+const parseText = (text: string): unknown => {
+  const bytes = Buffer.byteLength(text);
+  if (bytes > policyBytesMax) throw new NestError('POLICY_TOO_LARGE', `The policy has ${String(bytes)} bytes; ${String(policyBytesMax)} are the most. Use wider services.`, { details: { bytes, max: policyBytesMax } });
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    const place = error instanceof Error ? (/\(line \d+ column \d+\)/.exec(error.message)?.[0] ?? '') : '';
+    throw new NestError('POLICY_INVALID', `The policy is not valid JSON${place === '' ? '' : ` ${place}`}. Check commas, quotes and brackets.`, { details: { problem: 'JSON_INVALID' }, cause: error });
+  }
+};
+
+const refused = (error: unknown): model.PolicyCheck => {
+  if (!(error instanceof NestError)) throw error;
+  const code = typeof error.details['problem'] === 'string' ? error.details['problem'] : error.code;
+  return { valid: false, problems: [{ code, severity: 'error', path: '', message: error.message }], tables: null };
+};

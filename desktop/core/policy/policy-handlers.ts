@@ -1,0 +1,99 @@
+/** Policies, plans, rollouts, the draft and traces, as the bridge asks for them. */
+import { NestError } from '../../../proto/model/error.ts';
+import { confirmWithinSeconds as confirmBounds } from '../../../proto/model/limits.ts';
+import type { BridgeHandlers } from '../../bridge/contract.ts';
+import type { Draft, PolicyImport, PolicyRevision } from '../../bridge/model.ts';
+import { isCancelled } from '../../lib/api.ts';
+import type { HandlerContext } from '../console-core.ts';
+import { isAbsence } from '../hosts/host-handlers.ts';
+import { revisionOf } from '../hosts/wire-model.ts';
+import { importMarchProxy } from '../import/api.ts';
+import { tracePacket } from '../trace/tracer.ts';
+import { checkPolicy } from './policy-check.ts';
+
+const draftValue = 'draft';
+
+type Handled = Extract<keyof BridgeHandlers, `policy.${string}` | `draft.${string}` | `rollout.${string}` | `trace.${string}`>;
+
+export const policyHandlers = (context: HandlerContext): Pick<BridgeHandlers, Handled> => ({ ...documentHandlers(context), ...changeHandlers(context) });
+
+const documentHandlers = (
+  context: HandlerContext,
+): Pick<BridgeHandlers, 'policy.get' | 'policy.revisions' | 'policy.validate' | 'policy.import' | 'draft.get' | 'draft.put' | 'draft.drop' | 'trace.run'> => {
+  const { roster, cache, clock } = context;
+  return {
+    'policy.get': ({ hostId, revision }, signal) => getPolicy(context, { hostId, revision: revision ?? 0 }, signal),
+    'policy.revisions': async ({ hostId }, signal) => {
+      const host = roster.get(hostId);
+      try {
+        const revisions = await (await host.client(signal)).listRevisions({ signal });
+        return revisions.map((revision) => revisionOf(hostId, revision, clock.now()));
+      } catch (error) {
+        const kept = isCancelled(error) || !isAbsence(error) ? null : cache.document<readonly PolicyRevision[]>(hostId, 'revisions');
+        if (kept === null) throw error;
+        return kept.content.map((revision) => ({ ...revision, live: false }));
+      }
+    },
+    'policy.validate': ({ policy }) => Promise.resolve(checkPolicy(policy, () => clock.monotonicMs())),
+    'policy.import': async ({ text }) => Promise.resolve(importPolicy(text)),
+    'draft.get': async () => Promise.resolve(cache.value<Draft>(draftValue)),
+    'draft.put': async ({ policy, hostIds }) => {
+      const draft: Draft = { policy, hostIds, savedAt: clock.now() };
+      cache.putValue(draftValue, draft);
+      return Promise.resolve(draft);
+    },
+    'draft.drop': async () => {
+      cache.dropValue(draftValue);
+      return Promise.resolve(null);
+    },
+    'trace.run': async ({ hostId, ...request }, signal) => tracePacket(roster.get(hostId), request, signal),
+  };
+};
+
+const changeHandlers = ({
+  keeper,
+  planner,
+  roster,
+  clock,
+}: HandlerContext): Pick<BridgeHandlers, 'policy.plan' | 'policy.apply' | 'policy.confirm' | 'policy.undo' | 'policy.rollback' | 'rollout.current' | 'rollout.watch'> => ({
+  'policy.plan': async ({ policy, hostIds }, signal) => {
+    await keeper.session();
+    return planner.plan(policy, hostIds, signal);
+  },
+  'policy.apply': async ({ planId, confirmWithinSeconds, comment }, signal) => {
+    const { rollouts } = await keeper.session();
+    if (confirmWithinSeconds < confirmBounds.min || confirmWithinSeconds > confirmBounds.max) throw new NestError('INPUT_INVALID', `The time to confirm is ${String(confirmBounds.min)} to ${String(confirmBounds.max)} seconds.`);
+    return rollouts.apply(planner.get(planId), { confirmWithinSeconds, comment: comment ?? '' }, signal);
+  },
+  'policy.confirm': async ({ rolloutId }, signal) => (await keeper.session()).rollouts.confirm(rolloutId, signal),
+  'policy.undo': async ({ rolloutId }, signal) => (await keeper.session()).rollouts.undo(rolloutId, signal),
+  'rollout.current': async () => (await keeper.session()).rollouts.current(),
+  'rollout.watch': async function* ({ rolloutId }, signal) {
+    yield* (await keeper.session()).rollouts.watch(rolloutId, signal);
+  },
+  'policy.rollback': async ({ hostId, toRevision }, signal) => {
+    const client = await roster.get(hostId).client(signal);
+    const revision = await client.rollbackConfig({ toRevision: BigInt(toRevision), comment: `Back to revision ${String(toRevision)}` }, { signal });
+    return revisionOf(hostId, revision, clock.now());
+  },
+});
+
+const getPolicy = async ({ roster, cache, clock }: HandlerContext, wanted: { readonly hostId: string; readonly revision: number }, signal: AbortSignal): Promise<PolicyRevision> => {
+  const host = roster.get(wanted.hostId);
+  try {
+    return revisionOf(wanted.hostId, await (await host.client(signal)).getConfig(wanted.revision, { signal }), clock.now());
+  } catch (error) {
+    const kept = isCancelled(error) || !isAbsence(error) ? null : cache.document<PolicyRevision>(wanted.hostId, 'policy');
+    if (kept === null || (wanted.revision !== 0 && kept.content.revision !== wanted.revision)) throw error;
+    return { ...kept.content, live: false };
+  }
+};
+
+const importPolicy = (text: string): PolicyImport => {
+  const { policy, notes, shapes } = importMarchProxy(text);
+  return {
+    format: `MarchProxy (${shapes.join(', ')})`,
+    policy: JSON.stringify(policy, undefined, 2),
+    notes: notes.map(({ name, code, message }) => ({ subject: name, code, message })),
+  };
+};

@@ -1,0 +1,47 @@
+/** The console's ports on a real machine. */
+import { join } from 'node:path';
+import { homedir } from 'node:os';
+import { systemClock, systemRandom } from '../lib/api.ts';
+import { openFleetCache } from './cache/sqlite-fleet-cache.ts';
+import type { ConsolePorts, CoreReport } from './console-core.ts';
+import { createConfSettings } from './settings/settings-store.ts';
+import type { SettingsStore } from './settings/settings-store.ts';
+import { systemKeychain } from './vault/keychain.ts';
+import { createKeychainVault } from './vault/keychain-vault.ts';
+import { createPassphraseVault } from './vault/passphrase-vault.ts';
+
+export interface SystemPortOptions {
+  readonly dataDirectory: string;
+  readonly version: string;
+  readonly report: CoreReport;
+  /** The host's own settings; by default settings.json in the data directory. */
+  readonly settings?: SettingsStore;
+}
+
+/** Opens the data directory. Raises STATE_FAILED when it cannot be used. */
+export const openSystemPorts = (options: SystemPortOptions): ConsolePorts => {
+  const clock = systemClock();
+  const { cache, problem } = openFleetCache(join(options.dataDirectory, 'fleet.sqlite'), clock.now());
+  if (problem !== null) options.report('the saved state was damaged', { problem });
+  const path = join(options.dataDirectory, 'vault.json');
+  return {
+    clock,
+    random: systemRandom,
+    cache,
+    vaults: [createKeychainVault({ path, keychain: systemKeychain(), clock, random: systemRandom }), createPassphraseVault({ path, clock, random: systemRandom })],
+    settings: options.settings ?? createConfSettings(options.dataDirectory),
+    version: options.version,
+    report: options.report,
+  };
+};
+
+/** Where a console keeps its data when nobody says otherwise: NEST_CONSOLE_DIR, else the system's place for it. */
+export const defaultDataDirectory = (environment: Readonly<Record<string, string | undefined>>, platform: NodeJS.Platform): string => {
+  const named = environment['NEST_CONSOLE_DIR'];
+  if (named !== undefined && named !== '') return named;
+  const home = environment['HOME'] ?? environment['USERPROFILE'] ?? homedir();
+  if (platform === 'win32') return join(environment['APPDATA'] ?? join(home, 'AppData', 'Roaming'), 'Nest');
+  if (platform === 'darwin') return join(home, 'Library', 'Application Support', 'Nest');
+  const data = environment['XDG_DATA_HOME'];
+  return join(data !== undefined && data !== '' ? data : join(home, '.local', 'share'), 'nest');
+};

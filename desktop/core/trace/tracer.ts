@@ -1,0 +1,74 @@
+/** Asks a host what would happen to a packet, and judges the same packet under a draft. */
+import { addressFromBytes, formatAddress, openImage } from '../../../native/image/api.ts';
+import type { TrafficTuple } from '../../../native/image/api.ts';
+import { reasonName, reasonSentence } from '../../../proto/model/reason.ts';
+import type { Trace } from '../../bridge/model.ts';
+import type { AgentClient } from '../../grpc/api.ts';
+import type { ManagedHost } from '../hosts/managed-host.ts';
+import { flowRowOf, named } from '../hosts/wire-model.ts';
+import { imageOf } from '../policy/policy-check.ts';
+import { buildPacket, parseHex } from './packet-builder.ts';
+import type { PacketForm } from './packet-builder.ts';
+import { tupleOf } from './packet-reader.ts';
+
+/** Flows looked through for the one a packet belongs to. */
+const flowsMax = 1000;
+
+export interface TraceRequest {
+  readonly interface: string;
+  readonly packet: PacketForm | { readonly hex: string };
+  readonly draft?: string | undefined;
+}
+
+/** Raises PACKET_INVALID, POLICY_INVALID (draft), INTERFACE_UNKNOWN, OBSERVE_ONLY, ENGINE_UNAVAILABLE and what stands between here and the host. */
+export const tracePacket = async (host: ManagedHost, request: TraceRequest, signal: AbortSignal): Promise<Trace> => {
+  const packet = 'hex' in request.packet ? parseHex(request.packet.hex) : buildPacket(request.packet);
+  const draft = request.draft === undefined ? undefined : openImage(imageOf(request.draft).image);
+  const client = await host.client(signal);
+  const answer = await client.tracePacket({ interface: request.interface, packet: Buffer.from(packet) }, { signal });
+  const reason = reasonName(answer.reason);
+  const isJudged = answer.mapping !== '' || reason === 'POLICY_ALLOW' || reason === 'POLICY_DENY';
+  let judgement: Trace['draft'] = null;
+  if (draft !== undefined) {
+    const tuple = tupleOf(packet);
+    if (tuple === undefined) {
+      // Policy is not asked about such a packet, so a draft changes nothing.
+      judgement = { allowed: answer.allowed, reason, mapping: null };
+    } else {
+      const { action, reason: draftReason, mapping } = draft.judge(reason === 'FLOW' ? await initiatorTuple(client, tuple, signal) : tuple);
+      judgement = { allowed: action === 'allow', reason: draftReason, mapping: mapping ?? null };
+    }
+  }
+  return {
+    allowed: answer.allowed,
+    reason,
+    sentence: reasonSentence(reason),
+    mapping: named(answer.mapping),
+    priority: isJudged ? answer.priority : null,
+    steps: answer.steps.map(({ stage, title, detail, subject }) => ({ stage, title, detail, subject: named(subject) })),
+    revision: Number(answer.revision),
+    generation: answer.generation,
+    interface: answer.interface,
+    durationNs: answer.durationNs,
+    hex: Buffer.from(packet).toString('hex'),
+    draft: judgement,
+  };
+};
+
+/** A new policy judges a live flow by who opened it, so an answering packet is turned round first. */
+const initiatorTuple = async (client: AgentClient, tuple: TrafficTuple, signal: AbortSignal): Promise<TrafficTuple> => {
+  const source = textOf(tuple.source);
+  const destination = textOf(tuple.destination);
+  const { flows } = await client.listFlows({ filter: { address: source, port: tuple.destinationPort ?? 0, mapping: '', verdict: 'allowed' }, limit: flowsMax, windowSeconds: 0 }, { signal });
+  const isAnswer = flows
+    .map(flowRowOf)
+    .some((flow) => flow.state === 'live' && flow.source === destination && flow.destination === source && flow.sourcePort === (tuple.destinationPort ?? 0) && flow.destinationPort === (tuple.sourcePort ?? 0));
+  if (!isAnswer) return tuple;
+  return { ...tuple, source: tuple.destination, destination: tuple.source, sourcePort: tuple.destinationPort, destinationPort: tuple.sourcePort };
+};
+
+const textOf = (address: string | Uint8Array): string => {
+  if (typeof address === 'string') return address;
+  const parsed = addressFromBytes(address);
+  return parsed === undefined ? '' : formatAddress(parsed);
+};

@@ -1,0 +1,94 @@
+/** A vault under a passphrase: argon2id makes the key, AES-256-GCM keeps the box. */
+import { hashRaw } from '@node-rs/argon2';
+import { NestError } from '../../../proto/model/error.ts';
+import { createGate } from '../../lib/api.ts';
+import type { Clock, RandomBytes } from '../../lib/api.ts';
+import { createAttemptGuard } from './attempt-guard.ts';
+import type { CredentialVault } from './credential-vault.ts';
+import { readVaultFile, sealVault, unsealVault, writePrivateFile } from './vault-file.ts';
+import type { VaultPlan } from './vault-file.ts';
+
+export const passphraseCharactersMin = 10;
+
+type Kdf = NonNullable<VaultPlan['kdf']>;
+export type KdfCost = Pick<Kdf, 'memoryKiB' | 'passes' | 'lanes'>;
+
+/** About a quarter of a second and 64 MiB a guess. */
+const kdfCostDefault: KdfCost = { memoryKiB: 65_536, passes: 3, lanes: 1 };
+const argon2id = 2;
+
+export interface PassphraseVaultOptions {
+  /** vault.json; the count of wrong passphrases lies beside it. */
+  readonly path: string;
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  /** Tests make guesses cheap. */
+  readonly cost?: KdfCost;
+}
+
+/** A vault in the file `path`. */
+export const createPassphraseVault = (options: PassphraseVaultOptions): CredentialVault => {
+  const { path, random } = options;
+  const guard = createAttemptGuard(path.replace(/\.json$/, '') + '-attempts.json', options.clock);
+  // One guess at a time: parallel ones would not be counted.
+  const oneByOne = createGate({ inFlightMax: 1, waitingMax: 8 });
+  const always = new AbortController().signal;
+  let opened: { readonly key: Uint8Array; readonly kdf: Kdf } | undefined;
+  const read = async (): Promise<Awaited<ReturnType<typeof readVaultFile>>> => {
+    const file = await readVaultFile(path);
+    return file?.storage === 'passphrase' ? file : undefined;
+  };
+  const openNow = async (passphrase: string | undefined): Promise<Uint8Array> => {
+    const file = await read();
+    if (file?.kdf === undefined) throw new NestError('FLEET_MISSING', 'There is no fleet yet. Create one first.');
+    if (passphrase === undefined) throw new NestError('PASSPHRASE_WRONG', 'This fleet is protected by a passphrase. Enter it.');
+    const left = await guard.begin();
+    const key = await deriveKey(passphrase, file.kdf);
+    const secret = unsealVault(file, key);
+    if (secret === undefined) {
+      const next = left > 0 ? `${String(left)} ${left === 1 ? 'try' : 'tries'} left before a pause.` : 'Wait 15 minutes before the next try.';
+      throw new NestError('PASSPHRASE_WRONG', `The passphrase is wrong. ${next}`, { details: { attemptsLeft: left } });
+    }
+    await guard.succeed();
+    opened = { key, kdf: file.kdf };
+    return secret;
+  };
+  return {
+    storage: 'passphrase',
+    probe: () => Promise.resolve({ available: true, reason: 'Keys are kept in a file that a passphrase encrypts.' }),
+    header: async () => (await read())?.fleet ?? null,
+    create: async ({ header, secret, passphrase }) => {
+      if (passphrase === undefined || [...passphrase].length < passphraseCharactersMin) {
+        throw new NestError('PASSPHRASE_WEAK', `The passphrase needs at least ${String(passphraseCharactersMin)} characters. A few unrelated words make a good one.`);
+      }
+      if ((await readVaultFile(path)) !== undefined) throw new NestError('FLEET_EXISTS', 'This data folder holds a fleet already. Unlock it, or choose another folder.');
+      const kdf: Kdf = { name: 'argon2id', salt: Buffer.from(random(16)).toString('base64'), ...(options.cost ?? kdfCostDefault) };
+      const key = await deriveKey(passphrase, kdf);
+      await writePrivateFile(path, JSON.stringify(sealVault({ format: 'nest-vault', version: 1, storage: 'passphrase', fleet: header, kdf }, secret, { key, random }), undefined, 2));
+      opened = { key, kdf };
+    },
+    open: (passphrase) => oneByOne.run(() => openNow(passphrase), always),
+    replace: async (header, secret) => {
+      if (opened === undefined) throw new NestError('FLEET_LOCKED', 'The fleet is locked. Unlock it first.');
+      const { key, kdf } = opened;
+      await writePrivateFile(path, JSON.stringify(sealVault({ format: 'nest-vault', version: 1, storage: 'passphrase', fleet: header, kdf }, secret, { key, random }), undefined, 2));
+    },
+    close: () => {
+      opened?.key.fill(0);
+      opened = undefined;
+    },
+  };
+};
+
+/** Unicode is normalised: the same words typed on another system give the same key. */
+const deriveKey = async (passphrase: string, kdf: Kdf): Promise<Uint8Array> =>
+  new Uint8Array(
+    await hashRaw(passphrase.normalize('NFKC'), {
+      algorithm: argon2id,
+      memoryCost: kdf.memoryKiB,
+      timeCost: kdf.passes,
+      parallelism: kdf.lanes,
+      outputLen: 32,
+      salt: Buffer.from(kdf.salt, 'base64'),
+    }),
+  );

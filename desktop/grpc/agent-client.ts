@@ -1,0 +1,67 @@
+/** The calls of one connected agent, in the words of the console. */
+import { ConfigServiceService } from '../../proto/gen/nest/v1/config.ts';
+import type {
+  ApplyConfigRequest,
+  ApplyConfigResponse,
+  ConfigRevision,
+  ConfirmConfigRequest,
+  PlanConfigRequest,
+  PlanConfigResponse,
+  RollbackConfigRequest,
+} from '../../proto/gen/nest/v1/config.ts';
+import { FlowServiceService } from '../../proto/gen/nest/v1/flow.ts';
+import type { ListFlowsRequest, ListFlowsResponse } from '../../proto/gen/nest/v1/flow.ts';
+import { HostServiceService } from '../../proto/gen/nest/v1/host.ts';
+import type { GetHostResponse, HostStatus } from '../../proto/gen/nest/v1/host.ts';
+import { SessionServiceService } from '../../proto/gen/nest/v1/session.ts';
+import type { HelloRequest, HelloResponse } from '../../proto/gen/nest/v1/session.ts';
+import { TrafficServiceService } from '../../proto/gen/nest/v1/traffic.ts';
+import type { GetCountersResponse, TracePacketRequest, TracePacketResponse } from '../../proto/gen/nest/v1/traffic.ts';
+import { NestError } from '../../proto/model/error.ts';
+import { callStream, callUnary } from './call.ts';
+import type { CallOptions, Wire } from './call.ts';
+
+export type { CallOptions } from './call.ts';
+
+/** Every method raises what the agent said, HOST_UNREACHABLE, TIMED_OUT, CERTIFICATE_INVALID, IDENTITY_MISMATCH or CANCELLED. */
+export interface AgentClient {
+  hello(request: HelloRequest, options: CallOptions): Promise<HelloResponse>;
+  getHost(options: CallOptions): Promise<GetHostResponse>;
+  /** One status a second until the signal aborts. */
+  watchStatus(signal: AbortSignal): AsyncIterable<HostStatus>;
+  /** 0 = the current revision. */
+  getConfig(revision: number, options: CallOptions): Promise<ConfigRevision>;
+  listRevisions(options: CallOptions): Promise<readonly ConfigRevision[]>;
+  planConfig(request: PlanConfigRequest, options: CallOptions): Promise<PlanConfigResponse>;
+  applyConfig(request: ApplyConfigRequest, options: CallOptions): Promise<ApplyConfigResponse>;
+  confirmConfig(request: ConfirmConfigRequest, options: CallOptions): Promise<ConfigRevision>;
+  rollbackConfig(request: RollbackConfigRequest, options: CallOptions): Promise<ConfigRevision>;
+  listFlows(request: ListFlowsRequest, options: CallOptions): Promise<ListFlowsResponse>;
+  getCounters(options: CallOptions): Promise<GetCountersResponse>;
+  tracePacket(request: TracePacketRequest, options: CallOptions): Promise<TracePacketResponse>;
+}
+
+/** Typed calls over one wire. */
+export const createAgentClient = (wire: Wire): AgentClient => ({
+  hello: (request, options) => callUnary(wire, SessionServiceService.hello, request, options),
+  getHost: (options) => callUnary(wire, HostServiceService.getHost, {}, options),
+  watchStatus: async function* (signal) {
+    for await (const { status } of callStream(wire, HostServiceService.watchStatus, {}, signal)) {
+      if (status !== undefined) yield status;
+    }
+  },
+  getConfig: async (revision, options) => required((await callUnary(wire, ConfigServiceService.getConfig, { revision: BigInt(revision) }, options)).config),
+  listRevisions: async (options) => (await callUnary(wire, ConfigServiceService.listRevisions, {}, options)).revisions,
+  planConfig: (request, options) => callUnary(wire, ConfigServiceService.planConfig, request, options),
+  applyConfig: (request, options) => callUnary(wire, ConfigServiceService.applyConfig, request, options),
+  confirmConfig: async (request, options) => required((await callUnary(wire, ConfigServiceService.confirmConfig, request, options)).config),
+  rollbackConfig: async (request, options) => required((await callUnary(wire, ConfigServiceService.rollbackConfig, request, options)).config),
+  listFlows: (request, options) => callUnary(wire, FlowServiceService.listFlows, request, options),
+  getCounters: (options) => callUnary(wire, TrafficServiceService.getCounters, {}, options),
+  tracePacket: (request, options) => callUnary(wire, TrafficServiceService.tracePacket, request, options),
+});
+
+const required = (revision: ConfigRevision | undefined): ConfigRevision => {
+  if (revision !== undefined) return revision;
+  throw new NestError('INTERNAL', 'The agent answered without a revision. Upgrade the agent of the host.');
+};

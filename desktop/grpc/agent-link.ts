@@ -1,0 +1,145 @@
+/** One maintained connection to one agent: paced handshakes, Hello first, work while it lives, growing pauses when it breaks. */
+import { NestError } from '../../proto/model/error.ts';
+import { wireFeatures } from '../../proto/model/limits.ts';
+import { backoffDelayMs, createLatest, isCancelled, throwIfCancelled } from '../lib/api.ts';
+import type { Clock, Gate, RandomBytes } from '../lib/api.ts';
+import { createAgentClient } from './agent-client.ts';
+import type { AgentClient } from './agent-client.ts';
+import { openChannel } from './channel.ts';
+import type { Channel, Endpoint } from './channel.ts';
+import type { OperatorIdentity } from './operator-identity.ts';
+import { agentIdentityProblem, agentServerName } from './peer-identity.ts';
+import type { AgentIdentity } from './peer-identity.ts';
+import { nestErrorOf } from './status-error.ts';
+import { helloTimeoutMs, reconnectLimits, stableAfterMs } from './wire-limits.ts';
+
+export type LinkState =
+  | { readonly kind: 'connecting' }
+  | {
+      readonly kind: 'up';
+      readonly client: AgentClient;
+      /** Console clock. */
+      readonly since: number;
+      readonly agentVersion: string;
+      /** Host clock minus console clock, half the round trip taken off. */
+      readonly clockSkewMs: number;
+      readonly roundTripMs: number;
+      readonly isResumed: boolean;
+    }
+  | { readonly kind: 'down'; readonly error: NestError; readonly since: number; readonly attempts: number };
+
+export interface AgentLink {
+  readonly state: LinkState;
+  follow(signal: AbortSignal): AsyncIterable<LinkState>;
+  /** Connects, runs `work` while the connection lives and starts over until the signal aborts. `work` ends by failing. */
+  maintain(work: (client: AgentClient, signal: AbortSignal) => Promise<void>, signal: AbortSignal): Promise<void>;
+  /**
+   * The client, waiting at most `waitMs` for a first or renewed connection. Raises why there is none:
+   * HOST_UNREACHABLE, CERTIFICATE_INVALID, IDENTITY_MISMATCH, TIMED_OUT.
+   */
+  client(waitMs: number, signal: AbortSignal): Promise<AgentClient>;
+}
+
+export interface AgentLinkOptions {
+  readonly endpoint: Endpoint;
+  readonly identity: AgentIdentity;
+  readonly operator: OperatorIdentity;
+  readonly consoleVersion: string;
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  /** Shared by all links of the console. */
+  readonly gate: Gate;
+}
+
+/** A link that does nothing until `maintain` runs. */
+export const createAgentLink = (options: AgentLinkOptions): AgentLink => {
+  const { clock } = options;
+  const state = createLatest<LinkState>({ kind: 'connecting' });
+  const isUp = (): boolean => state.value.kind === 'up';
+  return {
+    get state() {
+      return state.value;
+    },
+    follow: (signal) => state.follow(signal),
+    maintain: async (work, signal) => {
+      for (let attempts = 1; !signal.aborted; attempts += 1) {
+        const channel = openAgentChannel(options);
+        const startedMs = clock.monotonicMs();
+        try {
+          const up = await options.gate.run(() => greet(channel, options, signal), signal);
+          state.set(up);
+          await work(up.client, signal);
+          throw new NestError('HOST_UNREACHABLE', 'The agent ended the connection. It will be made again.');
+        } catch (error) {
+          if (signal.aborted || isCancelled(error)) break;
+          if (isUp() && clock.monotonicMs() - startedMs > stableAfterMs) attempts = 1;
+          state.set({ kind: 'down', error: nestErrorOf(error), since: downSince(state.value, clock), attempts });
+        } finally {
+          channel.close();
+        }
+        await clock.sleep(backoffDelayMs(attempts, reconnectLimits, options.random), signal).catch(() => undefined);
+      }
+      throwIfCancelled(signal);
+    },
+    client: async (waitMs, signal) => {
+      const giveUp = new AbortController();
+      const timer = clock.sleep(waitMs, AbortSignal.any([signal, giveUp.signal])).then(
+        () => giveUp.abort(),
+        () => undefined,
+      );
+      try {
+        for await (const current of state.follow(AbortSignal.any([signal, giveUp.signal]))) {
+          if (current.kind === 'up') return current.client;
+        }
+      } finally {
+        giveUp.abort();
+        await timer;
+      }
+      throwIfCancelled(signal);
+      throw state.value.kind === 'down' ? state.value.error : new NestError('HOST_UNREACHABLE', 'The host has not answered yet. Check that it is up and that its agent runs.');
+    },
+  };
+};
+
+const downSince = (before: LinkState, clock: Clock): number => (before.kind === 'down' ? before.since : clock.now());
+
+const openAgentChannel = ({ endpoint, identity, operator }: AgentLinkOptions): Channel =>
+  openChannel(endpoint, {
+    operator,
+    serverName: agentServerName(identity.agentId),
+    sessionKey: `${identity.agentId} ${identity.spkiSha256}`,
+    isChainVerified: true,
+    judge: (certificate) => agentIdentityProblem(certificate, identity),
+  });
+
+/** First call on every connection: both ends learn who the other is, and how far the clocks are apart. */
+const greet = async (channel: Channel, options: AgentLinkOptions, signal: AbortSignal): Promise<LinkState & { readonly kind: 'up' }> => {
+  const { clock, identity } = options;
+  const client = createAgentClient(channel);
+  const greetOnce = async (): Promise<{ readonly answer: Awaited<ReturnType<AgentClient['hello']>>; readonly askedAt: number; readonly roundTripMs: number }> => {
+    const askedAt = clock.now();
+    const startedMs = clock.monotonicMs();
+    const request = { consoleVersion: options.consoleVersion, features: [...wireFeatures], timeMs: BigInt(Math.round(askedAt)) };
+    const answer = await client.hello(request, { signal, deadlineMs: helloTimeoutMs });
+    return { answer, askedAt, roundTripMs: clock.monotonicMs() - startedMs };
+  };
+  // The first round trip contains the handshakes: only the second says something about the clocks.
+  await greetOnce();
+  const { answer, askedAt, roundTripMs } = await greetOnce();
+  if (answer.agentId !== identity.agentId || answer.fleetId !== identity.fleetId) {
+    throw new NestError('IDENTITY_MISMATCH', 'The agent says it is another one than its certificate. Remove the host and add it again.', { details: { expected: identity.agentId, presented: answer.agentId } });
+  }
+  return {
+    kind: 'up',
+    client,
+    since: clock.now(),
+    agentVersion: answer.agentVersion,
+    clockSkewMs: clockSkewMs({ hostTimeMs: Number(answer.timeMs), askedAt, roundTripMs }),
+    roundTripMs,
+    isResumed: channel.isResumed(),
+  };
+};
+
+/** Host clock minus console clock at the moment the host read it, taken as half way through the round trip. Milliseconds. */
+export const clockSkewMs = (reading: { readonly hostTimeMs: number; readonly askedAt: number; readonly roundTripMs: number }): number =>
+  Math.round(reading.hostTimeMs - (reading.askedAt + reading.roundTripMs / 2));

@@ -1,0 +1,71 @@
+/** Promises and async iterables over generic gRPC calls, with deadline, cancellation and translated errors. */
+import { Metadata } from '@grpc/grpc-js';
+import type { Client } from '@grpc/grpc-js';
+import { rpcAccess } from '../../proto/gen/access.ts';
+import type { NestError } from '../../proto/model/error.ts';
+import { cancelled, throwIfCancelled } from '../lib/api.ts';
+import { nestErrorOf } from './status-error.ts';
+
+/** A gRPC client with the reason of its last TLS failure. */
+export interface Wire {
+  readonly client: Client;
+  readonly failure: () => NestError | undefined;
+}
+
+export interface Method<Request, Response> {
+  readonly path: string;
+  readonly requestSerialize: (value: Request) => Buffer;
+  readonly responseDeserialize: (bytes: Buffer) => Response;
+}
+
+export interface CallOptions {
+  readonly signal: AbortSignal;
+  /** Milliseconds from now; by default, and at most, what proto declares for the rpc. */
+  readonly deadlineMs?: number;
+}
+
+/** One request, one answer. Raises what the agent said, HOST_UNREACHABLE, TIMED_OUT or CANCELLED. */
+export const callUnary = <Request, Response>(wire: Wire, method: Method<Request, Response>, request: Request, options: CallOptions): Promise<Response> =>
+  new Promise((resolve, reject) => {
+    throwIfCancelled(options.signal);
+    const call = wire.client.makeUnaryRequest(
+      method.path,
+      method.requestSerialize,
+      method.responseDeserialize,
+      request,
+      new Metadata(),
+      { deadline: Date.now() + deadlineMsOf(method.path, options.deadlineMs) },
+      (error, response) => {
+        options.signal.removeEventListener('abort', abort);
+        if (error !== null) reject(options.signal.aborted ? cancelled(error) : nestErrorOf(error, wire.failure()));
+        else if (response !== undefined) resolve(response);
+      },
+    );
+    const abort = (): void => {
+      call.cancel();
+    };
+    options.signal.addEventListener('abort', abort, { once: true });
+  });
+
+/** One request, many answers, until the agent ends or the signal aborts (which ends the iteration without an error). */
+export async function* callStream<Request, Response>(wire: Wire, method: Method<Request, Response>, request: Request, signal: AbortSignal): AsyncGenerator<Response> {
+  if (signal.aborted) return;
+  const stream = wire.client.makeServerStreamRequest(method.path, method.requestSerialize, method.responseDeserialize, request, new Metadata());
+  const abort = (): void => {
+    stream.cancel();
+  };
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    for await (const message of stream) yield message as Response;
+  } catch (error) {
+    if (!signal.aborted) throw nestErrorOf(error, wire.failure());
+  } finally {
+    signal.removeEventListener('abort', abort);
+    stream.cancel();
+  }
+}
+
+const deadlineMsOf = (path: string, asked: number | undefined): number => {
+  const max = rpcAccess[path]?.maxDeadlineMs ?? 15_000;
+  return asked === undefined ? max : Math.min(asked, max);
+};

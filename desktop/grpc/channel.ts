@@ -1,0 +1,56 @@
+/** Opens gRPC channels to agents with the options the console wants. */
+import { Client } from '@grpc/grpc-js';
+import { isIPv4, isIPv6 } from 'node:net';
+import { messageBytesMax } from '../../proto/model/limits.ts';
+import { AgentCredentials } from './agent-credentials.ts';
+import type { CredentialOptions } from './agent-credentials.ts';
+import type { Wire } from './call.ts';
+import { flowWindowBytes, keepaliveTimeMs, keepaliveTimeoutMs, reconnectLimits } from './wire-limits.ts';
+
+export interface Endpoint {
+  /** IPv4, IPv6 or a DNS name. */
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface Channel extends Wire {
+  readonly isResumed: () => boolean;
+  close(): void;
+}
+
+/** A channel that connects at its first call. Addresses skip DNS. */
+export const openChannel = (endpoint: Endpoint, options: CredentialOptions): Channel => {
+  const credentials = new AgentCredentials(options);
+  const client = new Client(targetOf(endpoint), credentials, {
+    'grpc.ssl_target_name_override': options.serverName,
+    'grpc.default_authority': options.serverName,
+    'grpc.keepalive_time_ms': keepaliveTimeMs,
+    'grpc.keepalive_timeout_ms': keepaliveTimeoutMs,
+    'grpc.keepalive_permit_without_calls': 1,
+    'grpc.max_receive_message_length': messageBytesMax,
+    'grpc.max_send_message_length': messageBytesMax,
+    'grpc-node.flow_control_window': flowWindowBytes,
+    'grpc.use_local_subchannel_pool': 1,
+    'grpc.service_config_disable_resolution': 1,
+    'grpc.enable_channelz': 0,
+    // Agents are reached directly, whatever proxies the environment names.
+    'grpc.enable_http_proxy': 0,
+    'grpc.enable_retries': 0,
+    'grpc.initial_reconnect_backoff_ms': reconnectLimits.firstMs,
+    'grpc.max_reconnect_backoff_ms': reconnectLimits.maxMs,
+  });
+  return {
+    client,
+    failure: () => credentials.failure,
+    isResumed: () => credentials.isResumed,
+    close: () => {
+      client.close();
+    },
+  };
+};
+
+const targetOf = ({ address, port }: Endpoint): string => {
+  if (isIPv4(address)) return `ipv4:${address}:${String(port)}`;
+  if (isIPv6(address)) return `ipv6:[${address}]:${String(port)}`;
+  return `dns:${address}:${String(port)}`;
+};

@@ -1,0 +1,287 @@
+/** A small agent for tests: real TLS and real gRPC on loopback, state in memory, nothing happens unless a test says so. */
+import { Metadata, Server, ServerCredentials, status as grpcStatus } from '@grpc/grpc-js';
+import type { ServerUnaryCall, ServerWritableStream, UntypedServiceImplementation, handleUnaryCall } from '@grpc/grpc-js';
+import { X509Certificate, createHash, createHmac, hkdfSync, randomBytes, webcrypto } from 'node:crypto';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:tls';
+import type { TLSSocket } from 'node:tls';
+// Decorator metadata is what the X.509 library describes its ASN.1 with; it must be loaded before it.
+import 'reflect-metadata';
+import * as x509 from '@peculiar/x509';
+import { ErrorInfo, Status } from '../../proto/gen/google/rpc/status.ts';
+import { ConfigRevision, ConfigRevision_State, ConfigServiceService, PlanConfigResponse } from '../../proto/gen/nest/v1/config.ts';
+import type { ApplyConfigRequest, ApplyConfigResponse, ConfirmConfigRequest, GetConfigRequest, PlanConfigRequest, RollbackConfigRequest } from '../../proto/gen/nest/v1/config.ts';
+import type { BeginRequest, BeginResponse, CompleteRequest, CompleteResponse, ProveRequest, ProveResponse } from '../../proto/gen/nest/v1/enrollment.ts';
+import { EnrollmentServiceService } from '../../proto/gen/nest/v1/enrollment.ts';
+import { Flow, FlowServiceService } from '../../proto/gen/nest/v1/flow.ts';
+import type { ListFlowsRequest, ListFlowsResponse } from '../../proto/gen/nest/v1/flow.ts';
+import { HostFacts, HostServiceService, HostStatus, PolicyStatus_Mode } from '../../proto/gen/nest/v1/host.ts';
+import type { GetHostResponse, WatchStatusRequest, WatchStatusResponse } from '../../proto/gen/nest/v1/host.ts';
+import { SessionServiceService } from '../../proto/gen/nest/v1/session.ts';
+import type { HelloRequest, HelloResponse } from '../../proto/gen/nest/v1/session.ts';
+import { GetCountersResponse, TracePacketResponse, TrafficServiceService } from '../../proto/gen/nest/v1/traffic.ts';
+import type { TracePacketRequest } from '../../proto/gen/nest/v1/traffic.ts';
+import { proofInput, tokenKeyInfo, tokenPrefix } from '../../proto/model/enrollment.ts';
+import type { ProofLabel, Transcript } from '../../proto/model/enrollment.ts';
+import { NestError } from '../../proto/model/error.ts';
+
+const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
+
+export interface FakeAgentState {
+  status: HostStatus;
+  revisions: ConfigRevision[];
+  flows: Flow[];
+  counters: GetCountersResponse;
+  trace: TracePacketResponse;
+  plan: PlanConfigResponse;
+  /** What the next apply, confirm or roll back answers instead of doing anything. */
+  refusal: NestError | null;
+  /** Applies and confirms are held until it resolves. */
+  hold: Promise<void> | null;
+  /** Answers plainly wrong proofs, as who does not know the token would. */
+  isImpostor: boolean;
+  clockOffsetMs: number;
+  transactions: string[];
+}
+
+export interface FakeAgent {
+  readonly port: number;
+  /** SHA-256 of its SPKI, hex. */
+  readonly fingerprint: string;
+  readonly state: FakeAgentState;
+  readonly agentId: string;
+  /** What `nest-agent join` does. */
+  join(token: string): void;
+  /** Sends the status to everyone who watches. */
+  emit(): void;
+  /** Takes the pending revision back as the dead-man timer would. */
+  expire(): void;
+  /** Cuts every connection and listens no more. */
+  stop(): Promise<void>;
+  start(): Promise<void>;
+}
+
+/** An agent that has not joined anything yet, listening on loopback. */
+export const createFakeAgent = async (): Promise<FakeAgent> => {
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
+  const keyPem = x509.PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey), 'PRIVATE KEY');
+  const selfSigned = await x509.X509CertificateGenerator.createSelfSigned({ serialNumber: '01', name: 'CN=agent', notBefore: new Date(0), notAfter: new Date(4e12), signingAlgorithm: algorithm, keys });
+  const signingRequest = Buffer.from((await x509.Pkcs10CertificateRequestGenerator.create({ name: 'CN=agent', keys, signingAlgorithm: algorithm })).rawData);
+  const spkiHash = createHash('sha256').update(new Uint8Array(selfSigned.publicKey.rawData)).digest();
+  const state = initialState();
+  const watchers = new Set<ServerWritableStream<WatchStatusRequest, WatchStatusResponse>>();
+  let identity = { certificate: selfSigned.toString('pem'), root: undefined as string | undefined, agentId: '', fleetId: '' };
+  let token: { readonly id: Buffer; readonly key: Buffer; readonly rootHash: Buffer } | undefined;
+  let transcript: Transcript | undefined;
+  const peers = new Map<string, Buffer>();
+  const sockets = new Set<TLSSocket>();
+  let close = (): Promise<void> => Promise.resolve();
+  let port = 0;
+  let sequence = 0n;
+
+  const proof = (label: ProofLabel): Buffer => createHmac('sha256', token?.key ?? '').update(proofInput(label, transcript as Transcript)).digest();
+  const enrollment: UntypedServiceImplementation = {
+    begin: answer<BeginRequest, BeginResponse>(async ({ tokenId, consoleNonce }, call) => {
+      if (token === undefined) throw new NestError('ENROLLMENT_CLOSED', 'Closed.');
+      if (!token.id.equals(tokenId)) throw new NestError('TOKEN_INVALID', 'Another token is expected.');
+      transcript = { tokenId, consoleNonce, agentNonce: randomBytes(32), consoleSpkiHash: peers.get(call.getPeer()) ?? Buffer.alloc(32), agentSpkiHash: spkiHash, rootSpkiHash: token.rootHash };
+      return { agentNonce: Buffer.from(transcript.agentNonce), agentProof: state.isImpostor ? randomBytes(32) : proof('nest agent') };
+    }),
+    prove: answer<ProveRequest, ProveResponse>(async ({ consoleProof }) => {
+      if (!consoleProof.equals(proof('nest console'))) throw new NestError('PROOF_INVALID', 'The proof is wrong.');
+      return { signingRequest, facts: HostFacts.fromPartial({ hostName: 'edge', kernel: '6.1', operatingSystem: 'Debian 12' }) };
+    }),
+    complete: answer<CompleteRequest, CompleteResponse>(async ({ certificateChain, fleetRoot, fleetId }) => {
+      const [leaf] = certificateChain;
+      if (leaf === undefined) throw new NestError('CERTIFICATE_INVALID', 'No leaf.');
+      const certificate = new X509Certificate(leaf);
+      const agentId = /URI:spiffe:\/\/[^/]+\/agent\/(\w+)/.exec(certificate.subjectAltName ?? '')?.[1] ?? '';
+      identity = { certificate: certificate.toString(), root: new X509Certificate(fleetRoot).toString(), agentId, fleetId };
+      token = undefined;
+      // The answer leaves first.
+      setTimeout(() => void restart(), 50);
+      return { agentId };
+    }),
+  };
+  /** TLS in front, as agents have it: the key the console showed is known by its connection. */
+  const listen = async (): Promise<void> => {
+    const serving = new Server({ 'grpc.max_receive_message_length': 4 << 20 });
+    if (identity.root === undefined) serving.addService(EnrollmentServiceService, enrollment);
+    else addServices(serving, { state, watchers, identity: () => identity, emit });
+    const injector = serving.createConnectionInjector(ServerCredentials.createInsecure());
+    const { certificate, root } = identity;
+    const context = { cert: certificate, key: keyPem, ALPNProtocols: ['h2'], requestCert: true, rejectUnauthorized: root !== undefined, ...(root === undefined ? {} : { ca: root }) };
+    const tls = createServer(context, (socket) => {
+      sockets.add(socket);
+      socket.on('error', () => undefined).once('close', () => sockets.delete(socket));
+      peers.set(`${socket.remoteAddress ?? ''}:${String(socket.remotePort)}`, peerHash(socket));
+      injector.injectConnection(socket);
+    });
+    tls.on('tlsClientError', () => undefined);
+    await new Promise<void>((resolve) => tls.listen(port, '127.0.0.1', resolve));
+    port = (tls.address() as AddressInfo).port;
+    close = async () => {
+      const closed = new Promise((resolve) => tls.close(resolve));
+      serving.forceShutdown();
+      for (const socket of sockets) socket.destroy();
+      watchers.clear();
+      await closed;
+    };
+  };
+  const restart = async (): Promise<void> => {
+    await close();
+    await listen();
+  };
+  const emit = (): void => {
+    sequence += 1n;
+    const status = { ...state.status, timeMs: BigInt(Date.now() + state.clockOffsetMs) };
+    for (const watcher of watchers) watcher.write({ position: { sequence, lost: 0n }, status });
+  };
+  await listen();
+  return {
+    get port() {
+      return port;
+    },
+    fingerprint: spkiHash.toString('hex'),
+    state,
+    get agentId() {
+      return identity.agentId;
+    },
+    join: (text) => {
+      const bytes = Buffer.from(text.slice(tokenPrefix.length), 'base64url');
+      const id = bytes.subarray(0, 16);
+      token = { id, key: Buffer.from(hkdfSync('sha256', bytes.subarray(16, 48), id, tokenKeyInfo, 32)), rootHash: bytes.subarray(48) };
+    },
+    emit,
+    expire: () => {
+      settlePending(state, { state: ConfigRevision_State.ROLLED_BACK, reason: 'Not confirmed in time.' });
+      emit();
+    },
+    stop: () => close(),
+    start: listen,
+  };
+};
+
+const initialState = (): FakeAgentState => ({
+  status: HostStatus.fromPartial({ memoryTotalBytes: 8n << 30n, memoryUsedBytes: 1n << 30n, flows: 3n, flowsMax: 1000n, policy: { mode: PolicyStatus_Mode.ENFORCE, revision: 0n, generation: 'g0', desiredGeneration: 'g0' } }),
+  revisions: [ConfigRevision.fromPartial({ revision: 0n, policyJson: '{}', generation: 'g0', state: ConfigRevision_State.CONFIRMED })],
+  flows: [],
+  counters: GetCountersResponse.fromPartial({}),
+  trace: TracePacketResponse.fromPartial({}),
+  plan: PlanConfigResponse.fromPartial({ planHash: 'a'.repeat(64), generation: 'g1', canApply: true, managementReachable: true, impact: { replayed: 10n, unchanged: 8n, cut: 2n } }),
+  refusal: null,
+  hold: null,
+  isImpostor: false,
+  clockOffsetMs: 0,
+  transactions: [],
+});
+
+interface Serving {
+  readonly state: FakeAgentState;
+  readonly watchers: Set<ServerWritableStream<WatchStatusRequest, WatchStatusResponse>>;
+  readonly identity: () => { readonly agentId: string; readonly fleetId: string };
+  readonly emit: () => void;
+}
+
+const addServices = (server: Server, { state, watchers, identity, emit }: Serving): void => {
+  const refuse = async (): Promise<void> => {
+    await state.hold;
+    const { refusal } = state;
+    if (refusal !== null) throw refusal;
+  };
+  server.addService(SessionServiceService, {
+    hello: answer<HelloRequest, HelloResponse>(async () => ({ ...identity(), agentVersion: '1.2.3', features: [], timeMs: BigInt(Date.now() + state.clockOffsetMs), subject: '' })),
+  });
+  server.addService(HostServiceService, {
+    getHost: answer<object, GetHostResponse>(async () => ({ facts: HostFacts.fromPartial({ hostName: 'edge', agentVersion: '1.2.3', kernel: '6.1' }), engines: [{ engine: 'xdp', available: true, reason: 'ready' }], status: undefined })),
+    watchStatus: (call: ServerWritableStream<WatchStatusRequest, WatchStatusResponse>) => {
+      watchers.add(call);
+      call.on('cancelled', () => watchers.delete(call));
+      emit();
+    },
+  });
+  server.addService(FlowServiceService, {
+    listFlows: answer<ListFlowsRequest, ListFlowsResponse>(async () => ({ flows: state.flows, matched: BigInt(state.flows.length), truncated: false, recordsLost: 0n })),
+    watchFlows: () => undefined,
+  });
+  server.addService(TrafficServiceService, {
+    getCounters: answer<object, GetCountersResponse>(async () => state.counters),
+    tracePacket: answer<TracePacketRequest, TracePacketResponse>(async (request) => ({ ...state.trace, interface: request.interface })),
+  });
+  server.addService(ConfigServiceService, {
+    getConfig: answer<GetConfigRequest, { config: ConfigRevision | undefined }>(async ({ revision }) => {
+      const found = revision === 0n ? state.revisions[0] : state.revisions.find((known) => known.revision === revision);
+      if (found === undefined) throw new NestError('REVISION_UNKNOWN', 'No such revision.');
+      return { config: found };
+    }),
+    listRevisions: answer<object, { revisions: ConfigRevision[] }>(async () => ({ revisions: state.revisions.map((revision) => ({ ...revision, policyJson: '' })) })),
+    planConfig: answer<PlanConfigRequest, PlanConfigResponse>(async ({ baseRevision }) => {
+      await refuse();
+      return { ...state.plan, baseRevision };
+    }),
+    applyConfig: answer<ApplyConfigRequest, ApplyConfigResponse>(async (request) => {
+      await refuse();
+      return applyTo(state, request);
+    }),
+    confirmConfig: answer<ConfirmConfigRequest, { config: ConfigRevision | undefined }>(async () => {
+      await refuse();
+      if (state.status.policy?.pending === undefined) throw new NestError('NOTHING_TO_CONFIRM', 'Nothing waits.');
+      settlePending(state, { state: ConfigRevision_State.CONFIRMED, reason: '' });
+      return { config: state.revisions[0] };
+    }),
+    rollbackConfig: answer<RollbackConfigRequest, { config: ConfigRevision | undefined }>(async () => {
+      await refuse();
+      settlePending(state, { state: ConfigRevision_State.ROLLED_BACK, reason: 'Taken back by the operator' });
+      return { config: state.revisions[0] };
+    }),
+    watchConfig: () => undefined,
+  });
+};
+
+const applyTo = (state: FakeAgentState, request: ApplyConfigRequest): ApplyConfigResponse => {
+  state.transactions.push(request.transactionId);
+  const revision = (state.revisions[0]?.revision ?? 0n) + 1n;
+  const config = ConfigRevision.fromPartial({ revision, policyJson: request.policyJson, generation: state.plan.generation, state: ConfigRevision_State.PENDING, comment: request.comment, author: 'operator' });
+  const remainingMs = request.confirmWithinSeconds * 1000;
+  const pending = { revision, previousRevision: revision - 1n, rollbackAtMs: BigInt(Date.now() + remainingMs), remainingMs, transactionId: request.transactionId };
+  state.revisions.unshift(config);
+  state.status = { ...state.status, policy: { mode: PolicyStatus_Mode.ENFORCE, revision, generation: config.generation, desiredGeneration: config.generation, adopted: false, pending } };
+  return { config, rollbackAtMs: pending.rollbackAtMs, remainingMs, loadMs: 1.5, flipMs: 0.01 };
+};
+
+const settlePending = (state: FakeAgentState, end: { readonly state: ConfigRevision['state']; readonly reason: string }): void => {
+  const { policy } = state.status;
+  const [newest] = state.revisions;
+  if (policy?.pending === undefined || newest === undefined) return;
+  state.revisions[0] = { ...newest, state: end.state, settledReason: end.reason, settledAtMs: BigInt(Date.now()) };
+  state.status = { ...state.status, policy: { ...policy, pending: undefined } };
+};
+
+/** SHA-256 of the SPKI of the certificate the console showed. */
+const peerHash = (socket: TLSSocket): Buffer => {
+  const certificate = socket.getPeerX509Certificate();
+  return certificate === undefined
+    ? Buffer.alloc(32)
+    : createHash('sha256')
+        .update(certificate.publicKey.export({ type: 'spki', format: 'der' }))
+        .digest();
+};
+
+/** A unary handler from an async function; what it throws becomes a status as agents send it. */
+const answer =
+  <Request, Response>(work: (request: Request, call: ServerUnaryCall<Request, Response>) => Promise<Response>): handleUnaryCall<Request, Response> =>
+  (call, callback) => {
+    work(call.request, call).then(
+      (response) => callback(null, response),
+      (error: unknown) => callback(statusOf(error)),
+    );
+  };
+
+const statusOf = (error: unknown): { readonly code: grpcStatus; readonly details: string; readonly metadata: Metadata } => {
+  const metadata = new Metadata();
+  const { code, message, details } = error instanceof NestError ? error : new NestError('INTERNAL', error instanceof Error ? (error.stack ?? '') : String(error));
+  const info = ErrorInfo.encode({ reason: code, domain: 'nest', metadata: { details: JSON.stringify(details) } }).finish();
+  const rich = Status.encode({ code: grpcStatus.FAILED_PRECONDITION, message, details: [{ typeUrl: 'type.googleapis.com/google.rpc.ErrorInfo', value: Buffer.from(info) }] }).finish();
+  metadata.set('grpc-status-details-bin', Buffer.from(rich));
+  return { code: grpcStatus.FAILED_PRECONDITION, details: message, metadata };
+};

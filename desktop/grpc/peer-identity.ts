@@ -1,0 +1,43 @@
+/** Who an agent is: exactly one SPIFFE URI in its certificate, and the public key the operator approved. */
+import { X509Certificate, createHash } from 'node:crypto';
+import { NestError } from '../../proto/model/error.ts';
+
+export interface AgentIdentity {
+  readonly fleetId: string;
+  /** ULID, upper case. */
+  readonly agentId: string;
+  /** SHA-256 of the public key (SPKI, DER), lower-case hex; approved at enrolment. */
+  readonly spkiSha256: string;
+}
+
+/** TLS server name of an agent: never an address. */
+export const agentServerName = (agentId: string): string => `${agentId.toLowerCase()}.agent.nest.internal`;
+
+/** SHA-256 of a certificate's public key (SPKI, DER). */
+export const spkiSha256Of = (certificate: X509Certificate): Buffer =>
+  createHash('sha256')
+    .update(certificate.publicKey.export({ type: 'spki', format: 'der' }))
+    .digest();
+
+/** Hex in groups of four, as agents print it: the same text on both ends is what an operator compares. */
+export const spkiFingerprint = (spkiSha256: string): string => spkiSha256.match(/.{1,4}/g)?.join(' ') ?? '';
+
+/**
+ * Checks a certificate whose chain TLS has verified already. Returns the refusal, or undefined when it is the expected agent.
+ * IDENTITY_MISMATCH: another agent, another key, or not exactly one URI.
+ */
+export const agentIdentityProblem = (certificate: X509Certificate, expected: AgentIdentity): NestError | undefined => {
+  const uris = (certificate.subjectAltName ?? '')
+    .split(', ')
+    .filter((entry) => entry.startsWith('URI:'))
+    .map((entry) => entry.slice(4));
+  const uri = `spiffe://${expected.fleetId}/agent/${expected.agentId}`;
+  const fingerprint = spkiSha256Of(certificate).toString('hex');
+  if (uris.length !== 1 || uris[0] !== uri) {
+    return new NestError('IDENTITY_MISMATCH', 'Another agent answers at this address. Check the address of the host; nothing was sent to it.', { details: { expected: uri, presented: uris.slice(0, 4) } });
+  }
+  if (fingerprint === expected.spkiSha256) return undefined;
+  return new NestError('IDENTITY_MISMATCH', 'The agent shows another key than the one that was approved. If it was installed anew, remove the host and add it again.', {
+    details: { expected: expected.spkiSha256, presented: fingerprint },
+  });
+};

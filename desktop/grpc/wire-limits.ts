@@ -1,0 +1,22 @@
+/** Every number of the console's wire, with its reason. */
+import type { BackoffLimits } from '../lib/api.ts';
+
+/** Handshakes at once: more stall the event loop and finish no earlier. */
+export const connectsInFlightMax = 32;
+/** Hosts that may wait for a handshake. */
+export const connectsWaitingMax = 10_000;
+/** Ping on an idle connection, and how long its answer may take. */
+export const keepaliveTimeMs = 30_000;
+export const keepaliveTimeoutMs = 10_000;
+/** HTTP/2 window of one connection: without it a long path gives 1.3 MB/s. */
+export const flowWindowBytes = 1 << 20;
+/** First call on a connection, handshake included. */
+export const helloTimeoutMs = 8_000;
+/** Pauses between attempts to reach a host. */
+export const reconnectLimits: BackoffLimits = { firstMs: 500, maxMs: 10_000, factor: 1.6, jitter: 0.2 };
+/** A connection that lived so long starts the pauses anew when it breaks. */
+export const stableAfterMs = 10_000;
+/** TLS sessions kept for resumption; the oldest goes first. */
+export const tlsSessionsMax = 10_000;
+/** One step of an enrolment. */
+export const enrollmentStepTimeoutMs = 10_000;

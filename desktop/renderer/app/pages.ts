@@ -1,0 +1,24 @@
+/** Every page that exists, once: for the sidebar, the palette and the shortcuts. */
+import { Crosshair, ListChecks, Server, Settings2, Waves } from 'lucide-react';
+import type { LucideIcon } from 'lucide-react';
+
+export interface ConsolePage {
+  readonly id: string;
+  readonly title: string;
+  readonly path: string;
+  readonly icon: LucideIcon;
+  /** Pressed after G. */
+  readonly key: string;
+}
+
+export const primaryPages: readonly ConsolePage[] = [{ id: 'hosts', title: 'Hosts', path: '/hosts', icon: Server, key: 'h' }];
+
+export const trafficPages: readonly ConsolePage[] = [
+  { id: 'policy', title: 'Policy', path: '/policy', icon: ListChecks, key: 'p' },
+  { id: 'flows', title: 'Flows', path: '/flows', icon: Waves, key: 'f' },
+  { id: 'trace', title: 'Packet tracer', path: '/trace', icon: Crosshair, key: 't' },
+];
+
+export const administrationPages: readonly ConsolePage[] = [{ id: 'settings', title: 'Settings', path: '/settings', icon: Settings2, key: 's' }];
+
+export const allPages: readonly ConsolePage[] = [...primaryPages, ...trafficPages, ...administrationPages];

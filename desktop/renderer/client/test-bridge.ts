@@ -1,0 +1,205 @@
+/**
+ * An in-memory BridgeClient for tests: all hosts, flows and counters are invented. It behaves like the core where views depend
+ * on it (phases, enrolment steps, plan, rollout), and `answers` replaces any call, also by a failure.
+ */
+import type { BridgeClient, CallName, InputOf, OutputOf, StreamName } from '../../bridge/contract.ts';
+import type { ConsoleState, Draft, Enrollment, FleetPlan, HostRow, PolicyRevision, Rollout, Settings } from '../../bridge/model.ts';
+import { testCounters, testDetail, testFlows, testHosts, testPlan, testPolicy, testRevisions, testSample, testTrace } from './test-fleet.ts';
+
+type Answers = { [Name in CallName]?: (input: InputOf<Name>) => OutputOf<Name> | Promise<OutputOf<Name>> };
+
+export interface TestBridgeOptions {
+  readonly state?: Partial<ConsoleState>;
+  readonly hosts?: readonly HostRow[];
+  readonly draft?: Draft | null;
+  readonly settings?: Settings;
+  /** Milliseconds since the epoch; tests give a fixed clock. */
+  readonly now?: () => number;
+  readonly answers?: Answers;
+}
+
+export class TestBridge implements BridgeClient {
+  readonly calls: { readonly method: CallName; readonly input: unknown }[] = [];
+  readonly answers: Answers;
+  state: ConsoleState;
+  hosts: readonly HostRow[];
+  draft: Draft | null;
+  settings: Settings;
+  enrollment: Enrollment | null = null;
+  rollout: Rollout | null = null;
+  plan: FleetPlan | null = null;
+  readonly now: () => number;
+  readonly #wakers = new Set<() => void>();
+
+  constructor({ state = {}, hosts, draft = null, settings = { scheme: 'dark', density: 'comfortable' }, now = () => 1_700_000_000_000, answers = {} }: TestBridgeOptions = {}) {
+    this.now = now;
+    this.hosts = hosts ?? testHosts(now());
+    this.draft = draft;
+    this.settings = settings;
+    this.answers = answers;
+    this.state = {
+      phase: 'open',
+      fleetName: 'Amsterdam fleet',
+      fleetId: '01J00000000000000000000000',
+      operatorName: 'Olga Petrov',
+      storage: 'passphrase',
+      keychain: { available: false, reason: 'no secret service answers on this session bus' },
+      version: '0.0.0',
+      hostCount: this.hosts.length,
+      operatorCertificateEndsAt: now() + 300 * 86_400_000,
+      ...state,
+    };
+  }
+
+  /** Makes every stream emit again. */
+  emit(): void {
+    for (const wake of [...this.#wakers]) wake();
+  }
+
+  async call<Name extends CallName>(method: Name, input: InputOf<Name>, { signal }: { readonly signal?: AbortSignal } = {}): Promise<OutputOf<Name>> {
+    this.calls.push({ method, input });
+    await Promise.resolve();
+    signal?.throwIfAborted();
+    const answer = this.answers[method] ?? (this.#usual()[method] as ((input: InputOf<Name>) => OutputOf<Name>) | undefined);
+    if (answer === undefined) throw Object.assign(new Error(`The test bridge does not answer ${method}.`), { code: 'INTERNAL' });
+    const output = await answer(input);
+    this.emit();
+    return output;
+  }
+
+  async *subscribe<Name extends StreamName>(method: Name, input: InputOf<Name>, { signal }: { readonly signal?: AbortSignal } = {}): AsyncGenerator<OutputOf<Name>> {
+    let isWoken = true;
+    const wake = (): void => {
+      isWoken = true;
+      resume?.();
+    };
+    let resume: (() => void) | undefined;
+    this.#wakers.add(wake);
+    signal?.addEventListener('abort', wake);
+    try {
+      while (signal?.aborted !== true) {
+        if (!isWoken) await new Promise<void>((resolve) => (resume = resolve));
+        isWoken = false;
+        const value = signal?.aborted === true ? null : this.#streamed(method, input);
+        if (value !== null) yield value as OutputOf<Name>;
+      }
+    } finally {
+      this.#wakers.delete(wake);
+    }
+  }
+
+  #streamed(method: StreamName, input: unknown): unknown {
+    switch (method) {
+      case 'console.watch':
+        return this.state;
+      case 'hosts.watch':
+        return { at: this.now(), hosts: this.hosts };
+      case 'enrollment.watch':
+        return this.enrollment;
+      case 'host.watch':
+        return testSample(this.#host((input as { hostId: string }).hostId), this.now());
+      case 'rollout.watch':
+        return this.rollout;
+    }
+  }
+
+  #host(hostId: string): HostRow {
+    const host = this.hosts.find((row) => row.hostId === hostId);
+    if (host === undefined) throw Object.assign(new Error('There is no such host: choose another.'), { code: 'NOT_FOUND' });
+    return host;
+  }
+
+  #revision(hostId: string, revision: number | undefined): PolicyRevision {
+    const found = testRevisions(this.#host(hostId), this.now()).find((entry) => revision === undefined || entry.revision === revision);
+    if (found === undefined) throw Object.assign(new Error('The host keeps no such revision.'), { code: 'NOT_FOUND' });
+    return found;
+  }
+
+  /** What the core would do, as far as a view can see it. */
+  #usual(): Answers {
+    const enroll = (part: Partial<Enrollment>): Enrollment => (this.enrollment = { ...(this.enrollment ?? blankEnrollment(this.now())), ...part });
+    const roll = (state: Rollout['state'], host: Rollout['hosts'][number]['state']): Rollout => {
+      if (this.rollout === null) throw Object.assign(new Error('There is no rollout.'), { code: 'NOT_FOUND' });
+      this.rollout = { ...this.rollout, state, rollbackAt: null, hosts: this.rollout.hosts.map((entry) => ({ ...entry, state: host, rollbackAt: null })) };
+      return this.rollout;
+    };
+    return {
+      'console.state': () => this.state,
+      'settings.get': () => this.settings,
+      'settings.put': (input) => (this.settings = { scheme: input.scheme ?? this.settings.scheme, density: input.density ?? this.settings.density }),
+      'fleet.create': ({ fleetName, operatorName, storage }) => (this.state = { ...this.state, phase: 'open', fleetName, operatorName, storage }),
+      'fleet.unlock': () => (this.state = { ...this.state, phase: 'open' }),
+      'fleet.lock': () => (this.state = { ...this.state, phase: 'locked' }),
+      'hosts.list': () => this.hosts,
+      'enrollment.list': () => (this.enrollment === null ? [] : [this.enrollment]),
+      'enrollment.begin': ({ name, address, port = 50_051, labels = [] }) => enroll({ ...blankEnrollment(this.now()), name, address, port, labels }),
+      'enrollment.approve': () => enroll({ state: 'enrolled', token: null, joinCommand: null, hostId: this.hosts[0]?.hostId ?? null }),
+      'enrollment.cancel': () => enroll({ state: 'cancelled', token: null, joinCommand: null }),
+      'host.get': ({ hostId }) => testDetail(this.#host(hostId), this.now()),
+      'host.counters': ({ hostId }) => testCounters(this.#host(hostId), this.now()),
+      'host.flows': ({ hostId, verdict }) => testFlows(this.#host(hostId), this.now(), verdict),
+      'policy.get': ({ hostId, revision }) => ({ ...this.#revision(hostId, revision), policy: testPolicy }),
+      'policy.revisions': ({ hostId }) => testRevisions(this.#host(hostId), this.now()),
+      'policy.validate': ({ policy }) => validated(policy),
+      'policy.import': () => ({ format: 'MarchProxy', policy: testPolicy, notes: [{ subject: 'api-v1', code: 'PATH_PREFIX', message: 'path_prefix "/v1" cannot be expressed yet: the mapping matches by port alone.' }] }),
+      'draft.get': () => this.draft,
+      'draft.put': ({ policy, hostIds }) => (this.draft = { policy, hostIds, savedAt: this.now() }),
+      'draft.drop': () => (this.draft = null),
+      'policy.plan': ({ hostIds }) => (this.plan = testPlan(hostIds.map((hostId) => this.#host(hostId)), this.now())),
+      'policy.apply': ({ planId, confirmWithinSeconds }) => (this.rollout = startedRollout({ planId, confirmWithinSeconds, plan: this.plan, now: this.now() })),
+      'policy.confirm': () => roll('confirmed', 'confirmed'),
+      'policy.undo': () => roll('rolled-back', 'rolled-back'),
+      'rollout.current': () => this.rollout,
+      'policy.rollback': ({ hostId }) => this.#revision(hostId, undefined),
+      'trace.run': ({ draft }) => testTrace(draft !== undefined),
+    };
+  }
+}
+
+const blankEnrollment = (now: number): Enrollment => ({
+  enrollmentId: 'enrollment-1',
+  name: 'edge-ams-011',
+  address: '198.18.0.11',
+  port: 50_051,
+  labels: [],
+  state: 'waiting',
+  token: 'nest1-8G4KQ-7ZT2M-VYX0D-51RWA-HN3CJ',
+  joinCommand: 'nest-agent join nest1-8G4KQ-7ZT2M-VYX0D-51RWA-HN3CJ',
+  expiresAt: now + 600_000,
+  fingerprint: null,
+  facts: null,
+  hostId: null,
+  problem: null,
+  attempts: 2,
+});
+
+const validated = (policy: string): OutputOf<'policy.validate'> => {
+  try {
+    JSON.parse(policy);
+  } catch {
+    return { valid: false, problems: [{ code: 'JSON_INVALID', severity: 'error', path: '', message: 'The text is not JSON: look for a missing comma or quote.' }], tables: null };
+  }
+  const isBad = policy.includes('"70000"');
+  return {
+    valid: !isBad,
+    problems: isBad ? [{ code: 'PORT_INVALID', severity: 'error', path: 'mappings[0].ports[0]', message: '70000 is no port: write 1 to 65535.' }] : [],
+    tables: isBad ? null : { identities: 14, pairs: 31, portIntervals: 40, mappings: 5, imageBytes: 18_432, compileMs: 1.8 },
+  };
+};
+
+interface RolloutSeed {
+  readonly planId: string;
+  readonly confirmWithinSeconds: number;
+  readonly plan: FleetPlan | null;
+  readonly now: number;
+}
+
+const startedRollout = ({ planId, confirmWithinSeconds, plan, now }: RolloutSeed): Rollout => ({
+  rolloutId: 'rollout-1',
+  planId,
+  startedAt: now,
+  confirmWithinSeconds,
+  state: 'pending',
+  rollbackAt: now + confirmWithinSeconds * 1_000,
+  hosts: (plan?.hosts ?? []).map((host) => ({ hostId: host.hostId, hostName: host.hostName, state: 'pending', revision: 119, previousRevision: 118, rollbackAt: now + confirmWithinSeconds * 1_000, loadMs: 2.4, problem: null })),
+});

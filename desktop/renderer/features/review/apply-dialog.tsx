@@ -1,0 +1,85 @@
+import Button from '@mui/material/Button';
+import { TriangleAlert } from 'lucide-react';
+import { useState } from 'react';
+import { useNavigate } from 'react-router';
+import type { FleetPlan, HostPlan } from '../../../bridge/model.ts';
+import { useApplyPolicyMutation } from '../../client/bridge-api.ts';
+import { failureOf } from '../../client/query-failure.ts';
+import { countOf, formatCount } from '../../client/units.ts';
+import { FailureView } from '../../widgets/blank.tsx';
+import { ConsoleDialog } from '../../widgets/console-dialog.tsx';
+import { TextField } from '../../widgets/field.tsx';
+
+interface ApplyDialogProps {
+  readonly plan: FleetPlan;
+  /** Those that can apply. */
+  readonly hosts: readonly HostPlan[];
+  /** Seconds. */
+  readonly confirmWithin: number;
+  readonly onClose: () => void;
+}
+
+/** Names listed before they are only counted. */
+const namesMax = 12;
+/** Cutting more flows than this is confirmed by typing their number. */
+const typedAbove = 1_000;
+
+export const ApplyDialog = ({ plan, hosts, confirmWithin, onClose }: ApplyDialogProps) => {
+  const [comment, setComment] = useState('');
+  const [typed, setTyped] = useState('');
+  const [apply, { isLoading, error }] = useApplyPolicyMutation();
+  const navigate = useNavigate();
+  const failure = failureOf(error);
+  const cut = hosts.reduce((sum, host) => sum + (host.impact?.cut ?? 0), 0);
+  const mustType = cut > typedAbove;
+  const left = plan.hosts.length - hosts.length;
+  const submit = async (): Promise<void> => {
+    const { data } = await apply({ planId: plan.planId, confirmWithinSeconds: confirmWithin, ...(comment.trim() === '' ? {} : { comment: comment.trim() }) });
+    if (data !== undefined) await navigate(`/rollout/${data.rolloutId}`);
+  };
+  return (
+    <ConsoleDialog
+      title={`Apply to ${countOf(hosts.length, 'host')}?`}
+      onClose={isLoading ? undefined : onClose}
+      testId="apply-dialog"
+      footer={
+        <>
+          <span className="grow dim">Taken back after {confirmWithin} s unless you keep it.</span>
+          <Button variant="outlined" disabled={isLoading} onClick={onClose} autoFocus>
+            Cancel
+          </Button>
+          <Button variant="contained" color="error" disabled={isLoading || (mustType && typed.trim() !== String(cut))} onClick={() => void submit()} data-testid="apply-confirm">
+            {isLoading ? 'Applying…' : cut > 0 ? `Apply and cut ${countOf(cut, 'flow')}` : 'Apply'}
+          </Button>
+        </>
+      }
+    >
+      <div className="callout crit">
+        <TriangleAlert size={18} aria-hidden="true" />
+        <div>
+          <p>
+            {cut > 0 ? (
+              <>
+                <strong>{formatCount(cut)} live flows are cut</strong> at their next packet
+              </>
+            ) : (
+              'No live flow seen lately is cut'
+            )}
+            {plan.newlyAllowed > 0 ? `, ${formatCount(plan.newlyAllowed)} become allowed` : ''}, on:
+          </p>
+          <p className="mono" data-testid="apply-hosts">
+            {hosts
+              .slice(0, namesMax)
+              .map((host) => host.hostName)
+              .join(', ')}
+            {hosts.length > namesMax ? ` and ${formatCount(hosts.length - namesMax)} more` : ''}
+          </p>
+          {left > 0 ? <p className="dim">{countOf(left, 'host')} cannot apply and stay as they are.</p> : null}
+        </div>
+      </div>
+      <TextField label="Comment" value={comment} onValue={setComment} maxLength={500} placeholder="Why this change" hint="Stands in the history of every host." testId="apply-comment" />
+      {mustType ? <TextField label={`Type ${String(cut)} to confirm that so many flows are cut`} value={typed} onValue={setTyped} inputMode="numeric" isMono testId="apply-typed" /> : null}
+      {failure === null ? null : <FailureView failure={failure} />}
+    </ConsoleDialog>
+  );
+};

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+// `judge`, `run` and `generate`: programs by BPF_PROG_TEST_RUN.
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <nest/abi.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <stdexcept>
+#include <thread>
+
+#include "arguments.h"
+#include "backend/xdp/descriptor.h"
+#include "commands.h"
+
+namespace nest::bench {
+namespace {
+
+using xdp::Descriptor;
+
+struct ObjectClose {
+  void operator()(bpf_object* object) const { bpf_object__close(object); }
+};
+using ObjectPointer = std::unique_ptr<bpf_object, ObjectClose>;
+
+ObjectPointer open_object(const std::string& path) {
+  ObjectPointer object(bpf_object__open_file(path.c_str(), nullptr));
+  if (object == nullptr) fail(path);
+  return object;
+}
+
+Descriptor open_pinned(const std::string& pin_path) {
+  Descriptor program(bpf_obj_get((pin_path + "/programs/nest_xdp").c_str()));
+  if (!program) fail(pin_path + "/programs/nest_xdp");
+  return program;
+}
+
+int program_of(const ObjectPointer& object, const char* name) {
+  const bpf_program* program = bpf_object__find_program_by_name(object.get(), name);
+  if (program == nullptr) throw std::invalid_argument(std::string("the object has no program ") + name);
+  return bpf_program__fd(program);
+}
+
+bpf_map* section_of(const ObjectPointer& object, const char* section) {
+  bpf_map* map = nullptr;
+  bpf_object__for_each_map(map, object.get()) {
+    if (std::string(bpf_map__name(map)).ends_with(section)) return map;
+  }
+  throw std::invalid_argument(std::string("the object has no section ") + section);
+}
+
+size_t offset_of(const ObjectPointer& object, const char* section, const char* variable) {
+  const btf* types = bpf_object__btf(object.get());
+  const int id = btf__find_by_name_kind(types, section, BTF_KIND_DATASEC);
+  if (id > 0) {
+    const btf_type* type = btf__type_by_id(types, static_cast<uint32_t>(id));
+    const btf_var_secinfo* entries = btf_var_secinfos(type);
+    for (int i = 0; i < btf_vlen(type); i++) {
+      const btf_type* entry = btf__type_by_id(types, entries[i].type);
+      if (std::strcmp(btf__name_by_offset(types, entry->name_off), variable) == 0) return entries[i].offset;
+    }
+  }
+  throw std::invalid_argument(std::string("the object has no variable ") + variable);
+}
+
+/// Read-only data of an object that is not loaded yet.
+class Settings {
+ public:
+  explicit Settings(const ObjectPointer& object) : object_(object) {
+    size_t bytes = 0;
+    const auto* initial = static_cast<const uint8_t*>(bpf_map__initial_value(section_of(object, ".rodata"), &bytes));
+    data_.assign(initial, initial + bytes);
+  }
+
+  void set(const char* variable, const void* value, size_t bytes) {
+    std::memcpy(data_.data() + offset_of(object_, ".rodata", variable), value, bytes);
+  }
+  void set(const char* variable, uint32_t value) { set(variable, &value, sizeof(value)); }
+  void set64(const char* variable, uint64_t value) { set(variable, &value, sizeof(value)); }
+
+  void load() {
+    if (bpf_map__set_initial_value(section_of(object_, ".rodata"), data_.data(), data_.size()) != 0) fail("read-only data");
+    const int result = bpf_object__load(object_.get());
+    if (result != 0) throw std::system_error(-result, std::generic_category(), "load");
+  }
+
+ private:
+  const ObjectPointer& object_;
+  std::vector<uint8_t> data_;
+};
+
+struct TestRun {
+  uint32_t action = 0;
+  uint32_t duration_ns = 0;
+};
+
+TestRun test_run(int program, const Packet& packet, uint32_t interface, uint32_t repeat) {
+  Packet output(packet.size() + 256);
+  xdp_md context = {};
+  context.data_end = static_cast<uint32_t>(packet.size());
+  context.ingress_ifindex = interface;
+  bpf_test_run_opts options = {};
+  options.sz = sizeof(options);
+  options.data_in = packet.data();
+  options.data_size_in = static_cast<uint32_t>(packet.size());
+  options.data_out = output.data();
+  options.data_size_out = static_cast<uint32_t>(output.size());
+  options.ctx_in = &context;
+  options.ctx_size_in = sizeof(context);
+  options.repeat = static_cast<int>(repeat);
+  if (bpf_prog_test_run_opts(program, &options) != 0) fail("BPF_PROG_TEST_RUN");
+  return {options.retval, options.duration};
+}
+
+struct Series {
+  std::string program;
+  int target = -1;
+  std::vector<uint32_t> samples;
+
+  uint32_t median() const {
+    std::vector<uint32_t> sorted = samples;
+    std::sort(sorted.begin(), sorted.end());
+    return sorted[sorted.size() / 2];
+  }
+};
+
+void print_series(const Series& series, uint64_t flows, uint32_t floor_ns, bool is_last) {
+  std::printf("  {\"program\":\"%s\",\"flows\":%llu,\"medianNs\":%u,\"netNs\":%d,\"samplesNs\":[", series.program.c_str(),
+              static_cast<unsigned long long>(flows), series.median(),
+              static_cast<int>(series.median()) - static_cast<int>(floor_ns));
+  for (size_t i = 0; i < series.samples.size(); i++) std::printf("%s%u", i == 0 ? "" : ",", series.samples[i]);
+  std::printf("]}%s\n", is_last ? "" : ",");
+}
+
+/// The packaged xdp-filter with its largest feature set, where installed.
+ObjectPointer open_xdp_filter() {
+  ObjectPointer object(bpf_object__open_file("/usr/lib/bpf/xdpfilt_alw_all.o", nullptr));
+  if (object != nullptr && bpf_object__load(object.get()) != 0) object.reset();
+  return object;
+}
+
+void measure(const Arguments& arguments, int nest, uint64_t flows, bool is_last) {
+  if (flows == 0 || (flows & (flows - 1)) != 0 || flows > 65536) throw std::invalid_argument("--flows must be powers of two up to 65536");
+  const Packet packet = arguments.bytes("packet");
+  const auto repeat = static_cast<uint32_t>(arguments.number("repeat", 400'000));
+  const ObjectPointer object = open_object(arguments.text("object"));
+  Settings settings(object);
+  settings.set("bench_offset", static_cast<uint32_t>(arguments.number("vary-offset")));
+  settings.set("bench_mask", static_cast<uint32_t>(flows - 1));
+  settings.load();
+  const int wrapper = program_of(object, "bench_wrapper");
+  const int targets = bpf_object__find_map_fd_by_name(object.get(), "bench_target");
+
+  std::vector<Series> all = {{"empty", program_of(object, "bench_empty"), {}}, {"nest", nest, {}}};
+  const ObjectPointer filter = open_xdp_filter();
+  if (filter != nullptr) all.push_back({"xdp-filter", program_of(filter, "xdpfilt_alw_all"), {}});
+  const uint32_t key = 0;
+  const auto aim = [&](const Series& series) {
+    if (bpf_map_update_elem(targets, &key, &series.target, BPF_ANY) != 0) fail("the program cannot be tail-called");
+  };
+  // Flows exist and caches are warm before the first sample.
+  for (const Series& series : all) {
+    aim(series);
+    test_run(wrapper, packet, 0, static_cast<uint32_t>(std::max<uint64_t>(flows * 2, 1000)));
+  }
+  for (uint64_t sample = 0; sample < arguments.number("samples", 7); sample++) {
+    for (Series& series : all) {
+      aim(series);
+      series.samples.push_back(test_run(wrapper, packet, 0, repeat).duration_ns);
+    }
+  }
+  for (const Series& series : all) print_series(series, flows, all[0].median(), is_last && &series == &all.back());
+}
+
+void on_stop(int) {}
+
+/// Moves the clock of every flow of one table back.
+template <typename Key>
+uint64_t age_flows(const std::string& path, uint64_t nanoseconds) {
+  const Descriptor map(bpf_obj_get(path.c_str()));
+  if (!map) fail(path);
+  std::vector<Key> keys;
+  for (Key key = {}; bpf_map_get_next_key(map.get(), keys.empty() ? nullptr : &keys.back(), &key) == 0;) keys.push_back(key);
+  uint64_t count = 0;
+  for (const Key& key : keys) {
+    nest_flow flow = {};
+    if (bpf_map_lookup_elem(map.get(), &key, &flow) != 0) continue;
+    flow.first_seen_ns -= nanoseconds;
+    flow.last_seen_ns -= nanoseconds;
+    if (bpf_map_update_elem(map.get(), &key, &flow, BPF_EXIST) == 0) count++;
+  }
+  return count;
+}
+
+}  // namespace
+
+void judge(const std::vector<std::string>& words) {
+  const Arguments arguments(words, {"pin-path", "interface"});
+  const Descriptor program = open_pinned(arguments.text("pin-path"));
+  const uint32_t interface = interface_index(arguments.text("interface"));
+  const std::vector<Packet> packets = read_packets();
+  std::printf("[");
+  for (size_t i = 0; i < packets.size(); i++) {
+    const uint32_t action = test_run(program.get(), packets[i], interface, 1).action;
+    std::printf("%s\"%s\"", i == 0 ? "" : ",", action == XDP_PASS ? "pass" : action == XDP_DROP ? "drop" : "other");
+  }
+  std::printf("]\n");
+}
+
+void age(const std::vector<std::string>& words) {
+  const Arguments arguments(words, {"pin-path", "seconds"});
+  const std::string maps = arguments.text("pin-path") + "/maps/";
+  const uint64_t nanoseconds = arguments.number("seconds") * 1'000'000'000;
+  const uint64_t count = age_flows<nest_flow_key4>(maps + "nest_flows4", nanoseconds) +
+                         age_flows<nest_flow_key6>(maps + "nest_flows6", nanoseconds);
+  std::printf("{\"aged\":%llu}\n", static_cast<unsigned long long>(count));
+}
+
+void run(const std::vector<std::string>& words) {
+  const Arguments arguments(words, {"pin-path", "object", "packet", "vary-offset", "flows", "repeat", "samples"});
+  const Descriptor nest = open_pinned(arguments.text("pin-path"));
+  const std::vector<uint64_t> flows = arguments.numbers("flows", "1,4096,65536");
+  std::printf("[\n");
+  for (const uint64_t& each : flows) measure(arguments, nest.get(), each, &each == &flows.back());
+  std::printf("]\n");
+}
+
+void generate(const std::vector<std::string>& words) {
+  const Arguments arguments(words, {"object", "interface", "template", "count", "rate", "vary-offset", "flows"});
+  const Packet pattern = arguments.bytes("template");
+  const uint64_t count = arguments.number("count");
+  const uint64_t rate = arguments.number("rate", 0);
+  if (pattern.size() < 14 || pattern.size() > 256) throw std::invalid_argument("--template must have 14 to 256 bytes");
+  const ObjectPointer object = open_object(arguments.text("object"));
+  Settings settings(object);
+  settings.set("template", pattern.data(), pattern.size());
+  settings.set("template_bytes", static_cast<uint32_t>(pattern.size()));
+  settings.set("vary_offset", static_cast<uint32_t>(arguments.number("vary-offset", 0)));
+  settings.set("vary_mask", static_cast<uint32_t>(arguments.number("flows", 1) - 1));
+  settings.set64("gap_ns", rate == 0 ? 0 : 1'000'000'000 / rate);
+  settings.set64("packets_max", count);
+  settings.load();
+  const std::string interface_name = arguments.text("interface");
+  const bpf_map* state = section_of(object, ".bss");
+  size_t state_bytes = 0;
+  bpf_map__initial_value(const_cast<bpf_map*>(state), &state_bytes);
+  const xdp::Mapping memory(bpf_map__fd(state), 4096);
+  const auto* sent = reinterpret_cast<const uint64_t*>(static_cast<const uint8_t*>(memory.address()) + offset_of(object, ".bss", "sent"));
+
+  struct sigaction action = {};
+  action.sa_handler = on_stop;
+  sigaction(SIGUSR1, &action, nullptr);
+  const uint64_t drops_before = interface_drops(interface_name);
+  const auto start = std::chrono::steady_clock::now();
+  std::atomic<bool> is_over = false;
+  std::atomic<int> error = 0;
+  std::thread sender([&] {
+    xdp_md context = {};
+    context.data_end = static_cast<uint32_t>(pattern.size());
+    context.ingress_ifindex = interface_index(interface_name);
+    bpf_test_run_opts options = {};
+    options.sz = sizeof(options);
+    options.data_in = pattern.data();
+    options.data_size_in = static_cast<uint32_t>(pattern.size());
+    options.ctx_in = &context;
+    options.ctx_size_in = sizeof(context);
+    options.flags = BPF_F_TEST_XDP_LIVE_FRAMES;
+    options.batch_size = 64;
+    // One long call: each costs some 24 ms to set up. The program stops sending at the count, a signal ends the call.
+    options.repeat = INT32_MAX;
+    if (bpf_prog_test_run_opts(program_of(object, "bench_generator"), &options) != 0 && errno != EINTR) error = errno;
+    is_over = true;
+  });
+  while (!is_over && __atomic_load_n(sent, __ATOMIC_RELAXED) < count) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  while (!is_over) {
+    pthread_kill(sender.native_handle(), SIGUSR1);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  sender.join();
+  if (error != 0) throw std::system_error(error, std::generic_category(), "live frames");
+  std::printf("{\"sent\":%llu,\"interfaceDrops\":%llu,\"seconds\":%.6f}\n", static_cast<unsigned long long>(*sent),
+              static_cast<unsigned long long>(interface_drops(interface_name) - drops_before), seconds);
+}
+
+}  // namespace nest::bench

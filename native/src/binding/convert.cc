@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+#include "binding/convert.h"
+
+#include <linux/bpf.h>
+
+#include <cmath>
+
+namespace nest::binding {
+namespace {
+
+Napi::BigUint64Array to_array(Napi::Env env, const std::vector<uint64_t>& values) {
+  auto array = Napi::BigUint64Array::New(env, values.size());
+  std::copy(values.begin(), values.end(), array.Data());
+  return array;
+}
+
+Napi::Value to_value(Napi::Env env, const MappingCounters& counters) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("sequence", counters.sequence);
+  object.Set("values", to_array(env, counters.values));
+  return object;
+}
+
+[[noreturn]] void refuse(const Napi::CallbackInfo& info, const char* name, const char* kind) {
+  throw Napi::TypeError::New(info.Env(), std::string(name) + " must be " + kind);
+}
+
+}  // namespace
+
+Napi::Value to_value(Napi::Env env, const AttachedInterface& interface) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("name", interface.name);
+  object.Set("index", interface.index);
+  object.Set("mode", interface.mode == AttachMode::kNative ? "native" : "generic");
+  object.Set("slot", interface.slot);
+  return object;
+}
+
+Napi::Value to_value(Napi::Env env, const Counters& counters) {
+  Napi::Array interfaces = Napi::Array::New(env, counters.interfaces.size());
+  for (uint32_t i = 0; i < counters.interfaces.size(); i++) {
+    const InterfaceCounters& each = counters.interfaces[i];
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("name", each.name);
+    object.Set("index", each.index);
+    object.Set("reasons", to_array(env, each.reasons));
+    interfaces.Set(i, object);
+  }
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("interfaces", interfaces);
+  object.Set("active", to_value(env, counters.active));
+  object.Set("retired", counters.retired ? to_value(env, *counters.retired) : env.Null());
+  object.Set("losses", to_array(env, counters.losses));
+  return object;
+}
+
+Napi::Value to_value(Napi::Env env, const std::vector<EngineProbe>& probes) {
+  Napi::Array array = Napi::Array::New(env, probes.size());
+  for (uint32_t i = 0; i < probes.size(); i++) {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("engine", probes[i].engine);
+    object.Set("available", probes[i].is_available);
+    object.Set("reason", probes[i].reason);
+    array.Set(i, object);
+  }
+  return array;
+}
+
+Napi::Value to_value(Napi::Env env, const TraceResult& result) {
+  const char* verdict = result.action == XDP_PASS ? "pass" : result.action == XDP_DROP ? "drop" : "other";
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("trace", Napi::Buffer<uint8_t>::Copy(env, reinterpret_cast<const uint8_t*>(&result.trace), sizeof(result.trace)));
+  object.Set("verdict", verdict);
+  object.Set("durationNs", result.duration_ns);
+  return object;
+}
+
+Napi::Value to_buffer(Napi::Env env, const std::vector<nest_record>& records) {
+  return Napi::Buffer<uint8_t>::Copy(env, reinterpret_cast<const uint8_t*>(records.data()), records.size() * sizeof(nest_record));
+}
+
+std::string string_argument(const Napi::CallbackInfo& info, size_t position, const char* name) {
+  if (!info[position].IsString()) refuse(info, name, "a string");
+  return info[position].As<Napi::String>().Utf8Value();
+}
+
+uint32_t number_argument(const Napi::CallbackInfo& info, size_t position, const char* name) {
+  if (!info[position].IsNumber()) refuse(info, name, "a number");
+  const double number = info[position].As<Napi::Number>().DoubleValue();
+  if (!(number >= 0 && number <= UINT32_MAX && std::floor(number) == number)) refuse(info, name, "a whole number from 0 to 4294967295");
+  return static_cast<uint32_t>(number);
+}
+
+std::vector<uint8_t> bytes_argument(const Napi::CallbackInfo& info, size_t position, const char* name) {
+  if (!info[position].IsTypedArray() || info[position].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
+    refuse(info, name, "a Uint8Array");
+  }
+  const auto array = info[position].As<Napi::Uint8Array>();
+  return {array.Data(), array.Data() + array.ByteLength()};
+}
+
+}  // namespace nest::binding

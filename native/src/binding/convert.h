@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+// Values of the engine as the JavaScript values of native/addon.ts, and arguments the other way. All copies: nothing
+// is shared between the threads.
+#pragma once
+
+#include <napi.h>
+
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+
+namespace nest::binding {
+
+Napi::Value to_value(Napi::Env env, const AttachedInterface& interface);
+Napi::Value to_value(Napi::Env env, const Counters& counters);
+Napi::Value to_value(Napi::Env env, const std::vector<EngineProbe>& probes);
+Napi::Value to_value(Napi::Env env, const TraceResult& result);
+Napi::Value to_buffer(Napi::Env env, const std::vector<nest_record>& records);
+
+/// Arguments; a TypeError when they are not of that kind.
+std::string string_argument(const Napi::CallbackInfo& info, size_t position, const char* name);
+uint32_t number_argument(const Napi::CallbackInfo& info, size_t position, const char* name);
+std::vector<uint8_t> bytes_argument(const Napi::CallbackInfo& info, size_t position, const char* name);
+
+}  // namespace nest::binding

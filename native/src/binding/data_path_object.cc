@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+#include "binding/data_path_object.h"
+
+#include "binding/convert.h"
+#include "binding/task.h"
+
+namespace nest::binding {
+namespace {
+
+/// Result of work that has none.
+struct Done {};
+
+Napi::Value undefined(Napi::Env env, const Done&) { return env.Undefined(); }
+
+}  // namespace
+
+Napi::Function DataPathObject::define(Napi::Env env) {
+  return DefineClass(env, "DataPath",
+                     {
+                         InstanceMethod("state", &DataPathObject::state),
+                         InstanceMethod("attach", &DataPathObject::attach),
+                         InstanceMethod("detach", &DataPathObject::detach),
+                         InstanceMethod("swap", &DataPathObject::swap),
+                         InstanceMethod("counters", &DataPathObject::counters),
+                         InstanceMethod("flows", &DataPathObject::flows),
+                         InstanceMethod("sweep", &DataPathObject::sweep),
+                         InstanceMethod("takeRecords", &DataPathObject::take_records),
+                         InstanceMethod("trace", &DataPathObject::trace),
+                         InstanceMethod("clockOffsetMs", &DataPathObject::clock_offset_ms),
+                         InstanceMethod("close", &DataPathObject::close),
+                         InstanceMethod("remove", &DataPathObject::remove),
+                     });
+}
+
+DataPathObject::DataPathObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<DataPathObject>(info) {}
+
+std::shared_ptr<DataPath> DataPathObject::engine() const {
+  if (data_path_ == nullptr) throw Error(Code::kClosed, "this data path was never opened", "use open() of the addon");
+  return data_path_;
+}
+
+Napi::Value DataPathObject::state(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    const DataPathState state = engine()->state();
+    Napi::Array interfaces = Napi::Array::New(info.Env(), state.interfaces.size());
+    for (uint32_t i = 0; i < state.interfaces.size(); i++) interfaces.Set(i, to_value(info.Env(), state.interfaces[i]));
+    Napi::Object object = Napi::Object::New(info.Env());
+    object.Set("adopted", state.is_adopted);
+    object.Set("sequence", state.control.sequence);
+    object.Set("flags", state.control.flags);
+    object.Set("programId", state.program_id);
+    object.Set("interfaces", interfaces);
+    return object;
+  });
+}
+
+Napi::Value DataPathObject::attach(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] {
+    return Task<AttachedInterface>::run(
+        info.Env(), [path = engine(), name = string_argument(info, 0, "interfaceName")] { return path->attach(name); },
+        [](Napi::Env env, AttachedInterface& attached) { return to_value(env, attached); });
+  });
+}
+
+Napi::Value DataPathObject::detach(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] {
+    return Task<bool>::run(
+        info.Env(), [path = engine(), name = string_argument(info, 0, "interfaceName")] { return path->detach(name); },
+        [](Napi::Env env, bool& was_attached) -> Napi::Value { return Napi::Boolean::New(env, was_attached); });
+  });
+}
+
+Napi::Value DataPathObject::swap(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] {
+    const uint32_t sequence = number_argument(info, 1, "sequence");
+    return Task<SwapTimes>::run(
+        info.Env(),
+        [path = engine(), image = bytes_argument(info, 0, "image"), sequence] { return path->swap(image, sequence); },
+        [sequence](Napi::Env env, SwapTimes& times) -> Napi::Value {
+          Napi::Object object = Napi::Object::New(env);
+          object.Set("sequence", sequence);
+          object.Set("loadMs", times.load_ms);
+          object.Set("flipMs", times.flip_ms);
+          return object;
+        });
+  });
+}
+
+Napi::Value DataPathObject::counters(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] { return to_value(info.Env(), engine()->counters()); });
+}
+
+Napi::Value DataPathObject::flows(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] {
+    return Task<FlowPage>::run(
+        info.Env(), [path = engine(), limit = number_argument(info, 0, "limit")] { return path->flows(limit); },
+        [](Napi::Env env, FlowPage& page) -> Napi::Value {
+          Napi::Object object = Napi::Object::New(env);
+          object.Set("rows", to_buffer(env, page.rows));
+          object.Set("rowBytes", static_cast<uint32_t>(sizeof(nest_record)));
+          object.Set("truncated", page.is_truncated);
+          return object;
+        });
+  });
+}
+
+Napi::Value DataPathObject::sweep(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] {
+    return Task<std::vector<nest_record>>::run(
+        info.Env(), [path = engine(), limit = number_argument(info, 0, "limit")] { return path->sweep(limit); },
+        [](Napi::Env env, std::vector<nest_record>& records) { return to_buffer(env, records); });
+  });
+}
+
+Napi::Value DataPathObject::take_records(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    const RecordBuffer::Taken taken = engine()->take_records(number_argument(info, 0, "limit"));
+    Napi::Object object = Napi::Object::New(info.Env());
+    object.Set("records", to_buffer(info.Env(), taken.records));
+    object.Set("lost", Napi::BigInt::New(info.Env(), taken.lost));
+    return object;
+  });
+}
+
+Napi::Value DataPathObject::trace(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] {
+    return Task<TraceResult>::run(
+        info.Env(),
+        [path = engine(), packet = bytes_argument(info, 0, "packet"), name = string_argument(info, 1, "interfaceName")] {
+          return path->trace(packet, name);
+        },
+        [](Napi::Env env, TraceResult& result) { return to_value(env, result); });
+  });
+}
+
+Napi::Value DataPathObject::clock_offset_ms(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), DataPath::clock_offset_ms());
+}
+
+Napi::Value DataPathObject::close(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] {
+    return Task<Done>::run(
+        info.Env(),
+        [path = engine()] {
+          path->close();
+          return Done{};
+        },
+        undefined);
+  });
+}
+
+Napi::Value DataPathObject::remove(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] {
+    return Task<Done>::run(
+        info.Env(),
+        [path = engine()] {
+          path->remove();
+          return Done{};
+        },
+        undefined);
+  });
+}
+
+}  // namespace nest::binding

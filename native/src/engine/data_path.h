@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: AGPL-3.0-only
+// The data path as its users see it: one backend, its rules, its threads. All operations may be called from any
+// thread; changes wait for one another, readings do not wait for changes. Everything throws nest::Error.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <thread>
+
+#include "backend/backend.h"
+#include "engine/record_buffer.h"
+
+namespace nest {
+
+struct DataPathState {
+  bool is_adopted = false;
+  nest_control control = {};
+  uint32_t program_id = 0;
+  std::vector<AttachedInterface> interfaces;
+};
+
+class DataPath {
+ public:
+  explicit DataPath(std::unique_ptr<Backend> backend);
+  /// As close().
+  ~DataPath();
+  DataPath(const DataPath&) = delete;
+  DataPath& operator=(const DataPath&) = delete;
+
+  DataPathState state();
+  AttachedInterface attach(const std::string& interface_name);
+  bool detach(const std::string& interface_name);
+  /// `sequence` is the current one + 1.
+  SwapTimes swap(std::span<const uint8_t> image, uint32_t sequence);
+  Counters counters();
+  FlowPage flows(size_t limit);
+  std::vector<nest_record> sweep(size_t limit);
+  /// `lost`: here and in the kernel's ring, since the last call.
+  RecordBuffer::Taken take_records(size_t limit);
+  TraceResult trace(std::span<const uint8_t> packet, const std::string& interface_name);
+
+  /// Stops the thread and closes descriptors; pins stay. Idempotent.
+  void close();
+  /// Detaches, removes every pin, closes.
+  void remove();
+
+  /// Milliseconds since the Unix epoch minus the clock of the data path.
+  static double clock_offset_ms();
+
+ private:
+  Backend& open_backend();
+  void refresh_interfaces();
+
+  std::unique_ptr<Backend> backend_;
+  RecordBuffer records_;
+  std::mutex change_;           // held during a change or a trace, before `life_`
+  std::shared_mutex life_;      // exclusive: while the backend goes away
+  std::mutex interfaces_mutex_;
+  std::vector<AttachedInterface> interfaces_;
+  std::mutex losses_mutex_;
+  uint64_t ring_lost_ = 0;  // as reported by take_records
+  std::atomic<bool> stop_ = false;
+  std::thread reader_;
+};
+
+}  // namespace nest

@@ -1,0 +1,96 @@
+/** The packet tool of native/bench as functions. */
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+
+import { command } from '../lab/command.ts';
+import { median } from './report.ts';
+
+const built = (path: string): string => {
+  const file = fileURLToPath(new URL(`../../dist/${path}`, import.meta.url));
+  if (!existsSync(file)) throw new Error(`${path} is missing in dist: run npm run build first.`);
+  return file;
+};
+
+const costSchema = z.array(z.object({ program: z.string(), flows: z.number(), samplesNs: z.array(z.number()).min(1) }));
+const sendSchema = z.object({ sent: z.number(), interfaceDrops: z.number(), seconds: z.number() });
+
+/** Of which the median counts: one interruption spoils one of them. */
+const samplesPerCall = 3;
+
+export interface CostRequest {
+  readonly pinPath: string;
+  readonly packet: Uint8Array;
+  /** Offset of the two bytes that tell packets apart. */
+  readonly varyOffset: number;
+  /** Different packets, a power of two up to 65,536. */
+  readonly packets: number;
+}
+
+/** Nanoseconds a packet, measured in turn within one call: the empty program, ours, and the packaged xdp-filter where it is installed. */
+export interface CostSample {
+  readonly emptyNs: number;
+  readonly nestNs: number;
+  readonly xdpFilterNs: number | undefined;
+}
+
+/** Runs the pinned program on packets, without a network. */
+export const measureCost = async (request: CostRequest, signal: AbortSignal): Promise<CostSample> => {
+  const output = await command(
+    [
+      built('native/nest-packet'),
+      'run',
+      '--pin-path',
+      request.pinPath,
+      '--object',
+      built('bpf/bench_wrapper.bpf.o'),
+      '--packet',
+      Buffer.from(request.packet).toString('hex'),
+      '--vary-offset',
+      String(request.varyOffset),
+      '--flows',
+      String(request.packets),
+      '--samples',
+      String(samplesPerCall),
+    ],
+    { signal },
+  );
+  const series = costSchema.parse(JSON.parse(output));
+  const sampleOf = (program: string): number | undefined => toMedian(series.find((entry) => entry.program === program)?.samplesNs);
+  const [emptyNs, nestNs] = [sampleOf('empty'), sampleOf('nest')];
+  if (emptyNs === undefined || nestNs === undefined) throw new Error('nest-packet run did not report "empty" and "nest".');
+  return { emptyNs, nestNs, xdpFilterNs: sampleOf('xdp-filter') };
+};
+
+const toMedian = (samples: readonly number[] | undefined): number | undefined => (samples === undefined ? undefined : median(samples));
+
+/** Sends packets that differ in two bytes through a link of the own network namespace. */
+export const sendPackets = async (
+  request: {
+    readonly link: string;
+    readonly packet: Uint8Array;
+    readonly varyOffset: number;
+    readonly packets: number;
+    readonly rate: number;
+  },
+  signal: AbortSignal,
+): Promise<z.infer<typeof sendSchema>> => {
+  const output = await command(
+    [
+      built('native/nest-packet'),
+      'send',
+      '--interface',
+      request.link,
+      '--template',
+      Buffer.from(request.packet).toString('hex'),
+      '--vary',
+      `${String(request.varyOffset)}:${String(request.packets)}`,
+      '--count',
+      String(request.packets),
+      '--rate',
+      String(request.rate),
+    ],
+    { signal },
+  );
+  return sendSchema.parse(JSON.parse(output));
+};

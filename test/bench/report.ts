@@ -1,0 +1,125 @@
+/** What a benchmark reports: rows with their samples, as a table for people and as JSON for machines. */
+import { cpus, release, totalmem } from 'node:os';
+
+interface Target {
+  readonly op: '>=' | '<=';
+  readonly value: number;
+}
+
+export interface Row {
+  readonly figure: string;
+  readonly unit: string;
+  /** Median of the samples. */
+  readonly value: number;
+  /** Figure this one is compared with; null = none. */
+  readonly baseline: string | null;
+  readonly baselineValue: number | null;
+  /** Median of the sample-by-sample ratios to the baseline. */
+  readonly ratio: number | null;
+  /** What the ratio has to meet where there is a baseline, else the value. */
+  readonly target: Target | null;
+  readonly ok: boolean | null;
+  readonly samples: readonly number[];
+}
+
+export interface Report {
+  readonly suite: string;
+  readonly machine: {
+    readonly processor: string;
+    readonly processors: number;
+    readonly memoryBytes: number;
+    readonly kernel: string;
+    readonly node: string;
+  };
+  readonly startedAt: string;
+  readonly rows: readonly Row[];
+}
+
+/** A suite fills rows; it throws {@link BenchRefused} when its own guard says that the machine is too restless. */
+export interface Suite {
+  readonly name: string;
+  readonly summary: string;
+  readonly run: (signal: AbortSignal) => Promise<readonly Row[]>;
+}
+
+export class BenchRefused extends Error {}
+
+/** The middle value; the mean of the two middle ones for an even count. Needs at least one. */
+export const median = (values: readonly number[]): number => {
+  if (values.length === 0) throw new RangeError('The median of nothing does not exist.');
+  const sorted = values.toSorted((a, b) => a - b);
+  const upper = sorted.length >> 1;
+  const low = sorted[sorted.length % 2 === 0 ? upper - 1 : upper] ?? 0;
+  return (low + (sorted[upper] ?? 0)) / 2;
+};
+
+export interface Measurement {
+  readonly figure: string;
+  readonly unit: string;
+  readonly samples: readonly number[];
+  /** Interleaved with the samples: one each per round. */
+  readonly baseline?: { readonly figure: string; readonly samples: readonly number[] };
+  readonly target?: Target;
+}
+
+/** The row of a measurement. */
+export const toRow = ({ figure, unit, samples, baseline, target }: Measurement): Row => {
+  const value = median(samples);
+  const ratio = baseline === undefined ? null : median(samples.map((sample, round) => sample / (baseline.samples[round] ?? Number.NaN)));
+  return {
+    figure,
+    unit,
+    value,
+    baseline: baseline?.figure ?? null,
+    baselineValue: baseline === undefined ? null : median(baseline.samples),
+    ratio,
+    target: target ?? null,
+    ok: target === undefined ? null : meets(ratio ?? value, target),
+    samples,
+  };
+};
+
+/** True when the drift between the lowest and the highest sample, relative to the median, is within the limit (0.1 = 10 %). */
+export const isSteady = (samples: readonly number[], driftMax: number): boolean =>
+  (Math.max(...samples) - Math.min(...samples)) / median(samples) <= driftMax;
+
+/** Report of a run that started at this time on this machine. */
+export const toReport = (suite: string, startedAt: Date, rows: readonly Row[]): Report => ({
+  suite,
+  machine: {
+    processor: cpus()[0]?.model ?? 'unknown',
+    processors: cpus().length,
+    memoryBytes: totalmem(),
+    kernel: release(),
+    node: process.version,
+  },
+  startedAt: startedAt.toISOString(),
+  rows,
+});
+
+/** The rows as a table of text. */
+export const toTable = (rows: readonly Row[]): string => {
+  const cells = rows.map((row) => [
+    row.figure,
+    formatNumber(row.value),
+    row.unit,
+    row.ratio === null ? '' : `${row.ratio.toFixed(2)} x ${row.baseline ?? ''}`,
+    row.target === null ? '' : `${row.target.op} ${formatNumber(row.target.value)}`,
+    row.ok === null ? '' : row.ok ? 'ok' : 'MISSED',
+  ]);
+  const table = [['figure', 'value', 'unit', 'ratio', 'target', ''], ...cells];
+  const widths = table[0]?.map((_, column) => Math.max(...table.map((line) => line[column]?.length ?? 0))) ?? [];
+  return table
+    .map((line) =>
+      line
+        .map((cell, column) => (column === 1 ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0)))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+};
+
+const meets = (value: number, target: Target): boolean => (target.op === '>=' ? value >= target.value : value <= target.value);
+
+const formatNumber = (value: number): string =>
+  Number.isInteger(value) || Math.abs(value) >= 100 ? Math.round(value).toLocaleString('en-US') : value.toPrecision(3);
