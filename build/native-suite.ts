@@ -25,7 +25,9 @@ const isAlive = (pid: number): boolean => existsSync(`/proc/${String(pid)}`);
 
 /** nest-t-<suite>-<pid>-a and -b of runs that are no more. */
 const removeLeftovers = (suite: string): void => {
-  const names = spawnSync('ip', ['netns', 'list'], { encoding: 'utf8' }).stdout.split('\n').map((line) => line.split(' ')[0] ?? '');
+  const names = spawnSync('ip', ['netns', 'list'], { encoding: 'utf8' })
+    .stdout.split('\n')
+    .map((line) => line.split(' ')[0] ?? '');
   for (const name of names) {
     const pid = new RegExp(`^nest-t-${suite}-(\\d+)-[ab]$`).exec(name)?.[1];
     if (pid !== undefined && !isAlive(Number(pid))) spawnSync('ip', ['netns', 'del', name]);
@@ -43,7 +45,16 @@ const addNamespaces = (here: string, peer: string): void => {
   for (const { name, link, host } of ends) {
     // No router solicitations and no reports of multicast groups: tests count packets.
     ip('-n', name, 'link', 'set', link, 'addrgenmode', 'none');
-    execFileSync('ip', ['netns', 'exec', name, 'sysctl', '-q', '-w', `net.ipv6.conf.${link}.accept_ra=0`, `net.ipv6.conf.${link}.router_solicitations=0`]);
+    execFileSync('ip', [
+      'netns',
+      'exec',
+      name,
+      'sysctl',
+      '-q',
+      '-w',
+      `net.ipv6.conf.${link}.accept_ra=0`,
+      `net.ipv6.conf.${link}.router_solicitations=0`,
+    ]);
     ip('-n', name, 'link', 'set', 'lo', 'up');
     ip('-n', name, 'link', 'set', link, 'up');
     ip('-n', name, 'addr', 'add', `198.18.0.${host}/24`, 'dev', link);
@@ -51,14 +62,35 @@ const addNamespaces = (here: string, peer: string): void => {
   }
 };
 
-const runVitest = (config: string, namespace: string, options: { readonly folder: string; readonly env: NodeJS.ProcessEnv }): Report | undefined => {
+const runVitest = (
+  config: string,
+  namespace: string,
+  options: { readonly folder: string; readonly env: NodeJS.ProcessEnv },
+): Report | undefined => {
   const output = join(options.folder, 'report.json');
   const vitest = join(root, 'node_modules/vitest/vitest.mjs');
-  spawnSync('ip', ['netns', 'exec', namespace, process.execPath, vitest, 'run', '--config', config, '--reporter=verbose', '--reporter=json', `--outputFile.json=${output}`, ...process.argv.slice(2)], {
-    cwd: root,
-    stdio: 'inherit',
-    env: options.env,
-  });
+  spawnSync(
+    'ip',
+    [
+      'netns',
+      'exec',
+      namespace,
+      process.execPath,
+      vitest,
+      'run',
+      '--config',
+      config,
+      '--reporter=verbose',
+      '--reporter=json',
+      `--outputFile.json=${output}`,
+      ...process.argv.slice(2),
+    ],
+    {
+      cwd: root,
+      stdio: 'inherit',
+      env: options.env,
+    },
+  );
   return existsSync(output) ? (JSON.parse(readFileSync(output, 'utf8')) as Report) : undefined;
 };
 

@@ -17,9 +17,19 @@ const run = (command: string, args: readonly string[]): void => {
 export const buildNative = (): boolean =>
   runIfStale({
     name: 'native',
-    inputs: ['native/CMakeLists.txt', 'native/src', 'native/bench', 'bpf/include', 'build/native.ts', 'node_modules/node-addon-api/package.json'],
+    inputs: [
+      'native/CMakeLists.txt',
+      'native/src',
+      'native/bench',
+      'bpf/include',
+      'build/native.ts',
+      'node_modules/node-addon-api/package.json',
+    ],
     outputs: outputs.map((name) => join('dist/native', name)),
-    facts: [execFileSync('c++', ['--version'], { encoding: 'utf8' }), execFileSync('pkg-config', ['--modversion', 'libbpf'], { encoding: 'utf8' })],
+    facts: [
+      execFileSync('c++', ['--version'], { encoding: 'utf8' }),
+      execFileSync('pkg-config', ['--modversion', 'libbpf'], { encoding: 'utf8' }),
+    ],
     run: () => {
       const folder = join(root, 'dist/native/build');
       mkdirSync(folder, { recursive: true });

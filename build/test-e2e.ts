@@ -1,28 +1,37 @@
-/** End-to-end tests in Chromium against the lab. Last line: N passed, N failed, N skipped. */
+/** End-to-end tests: the console's page in Chromium against the fleet of the lab. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { buildAll } from './build.ts';
+import { countsLine, type Counts } from './counts.ts';
+import { setup } from './setup.ts';
 import { root } from './stamp.ts';
 
-const report = join(root, 'dist/e2e/report.json');
-const chromium = '/usr/bin/chromium';
-
-interface PlaywrightReport {
+interface Report {
   readonly stats: { readonly expected: number; readonly unexpected: number; readonly flaky: number; readonly skipped: number };
+  readonly errors: readonly unknown[];
 }
 
-if (process.getuid?.() !== 0 || process.platform !== 'linux' || !existsSync(chromium)) {
-  console.log(`SKIP end to end: needs Linux, root and ${chromium} (apt-get install chromium)`);
-  console.log('0 passed, 0 failed, 1 skipped');
-  process.exit(0);
+/** Playwright's own report as counts. A test that passed only when repeated did not pass. */
+const countsOf = ({ stats, errors }: Report): Counts => ({ passed: stats.expected, failed: stats.unexpected + stats.flaky + errors.length, skipped: stats.skipped });
+
+const runPlaywright = (args: readonly string[]): Counts => {
+  const report = join(root, 'dist/e2e/report.json');
+  rmSync(report, { force: true });
+  const { error } = spawnSync(process.execPath, [join(root, 'node_modules/@playwright/test/cli.js'), 'test', '--config', 'test/e2e/playwright.config.ts', ...args], { cwd: root, stdio: 'inherit' });
+  if (existsSync(report)) return countsOf(JSON.parse(readFileSync(report, 'utf8')) as Report);
+  console.log(`Playwright gave no report${error === undefined ? '' : `: ${error.message}`}. Its output is above.`);
+  return { passed: 0, failed: 1, skipped: 0 };
+};
+
+const { mode, reason } = await setup('test');
+const hasChromium = spawnSync('chromium', ['--version']).status === 0;
+if (mode === 'observe' || !hasChromium) {
+  console.log(`SKIP e2e: ${mode === 'observe' ? reason : 'chromium is not installed (apt-get install chromium)'}`);
+  console.log(countsLine({ passed: 0, failed: 0, skipped: 1 }));
+} else {
+  await buildAll();
+  const counts = runPlaywright(process.argv.slice(2));
+  console.log(countsLine(counts));
+  process.exitCode = counts.failed > 0 ? 1 : 0;
 }
-mkdirSync(join(root, 'docs/screenshots'), { recursive: true });
-rmSync(report, { force: true });
-const { status } = spawnSync(join(root, 'node_modules/.bin/playwright'), ['test', '--config', 'test/e2e/playwright.config.ts', ...process.argv.slice(2)], { cwd: root, stdio: 'inherit' });
-if (!existsSync(report)) {
-  console.log('0 passed, 1 failed, 0 skipped');
-  process.exit(1);
-}
-const { stats } = JSON.parse(readFileSync(report, 'utf8')) as PlaywrightReport;
-console.log(`${stats.expected} passed, ${stats.unexpected + stats.flaky} failed, ${stats.skipped} skipped`);
-process.exit(status === 0 && stats.expected > 0 ? 0 : 1);

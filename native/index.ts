@@ -56,7 +56,9 @@ const requireAddon = (path: string): NativeAddon => {
     });
   }
   if (isAddon(loaded) && loaded.abi === abi) return loaded;
-  throw new NativeError('NATIVE_UNAVAILABLE', 'the native addon belongs to another version of Nest', { step: 'build it again (npm run build)' });
+  throw new NativeError('NATIVE_UNAVAILABLE', 'the native addon belongs to another version of Nest', {
+    step: 'build it again (npm run build)',
+  });
 };
 
 /**
@@ -70,13 +72,15 @@ export const loadNative = (): NativeAddon => {
     });
   }
   const path = findFile('native/nest.node');
-  if (path === undefined) throw new NativeError('NATIVE_UNAVAILABLE', 'the native addon is not there', { step: 'build it (npm run build)' });
+  if (path === undefined)
+    throw new NativeError('NATIVE_UNAVAILABLE', 'the native addon is not there', { step: 'build it (npm run build)' });
   return requireAddon(path);
 };
 
 /** Path of the packet program, for `open`. Throws NATIVE_UNAVAILABLE when it was not built. */
 export const bpfObjectPath = (): string => {
   const path = findFile('bpf/nest_xdp.bpf.o');
-  if (path === undefined) throw new NativeError('NATIVE_UNAVAILABLE', 'the packet program is not there', { step: 'build it (npm run build)' });
+  if (path === undefined)
+    throw new NativeError('NATIVE_UNAVAILABLE', 'the packet program is not there', { step: 'build it (npm run build)' });
   return path;
 };

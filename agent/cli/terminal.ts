@@ -8,13 +8,6 @@ export interface Terminal {
   readonly stderr: NodeJS.WritableStream;
 }
 
-/** Options every command has. */
-export interface CommonFlags {
-  readonly config: string | null;
-  /** Times -v was given, 0..3. */
-  readonly verbosity: number;
-}
-
 /** A fingerprint in groups of four, as people compare them. */
 export const inGroups = (hex: string): string => hex.replaceAll(/(.{4})(?=.)/g, '$1 ');
 

@@ -71,7 +71,6 @@ const rootShape = {
 /** The config file, every key optional, unknown keys refused. */
 export const configSchema = z.strictObject(rootShape).readonly();
 
-export type ConfigInput = z.input<typeof configSchema>;
 type ParsedConfig = z.output<typeof configSchema>;
 
 declare const checked: unique symbol;

@@ -7,21 +7,18 @@ import type { ReasonName } from '../../proto/model/reason.ts';
 
 export {
   addressFromBytes,
-  addressToBytes,
   compilePolicy,
   diffPolicies,
   formatAddress,
-  formatPrefix,
   generationOf,
   isWithin,
   networkOf,
   openImage,
-  parseAddress,
   parsePolicy,
   parsePrefix,
   validatePolicy,
 } from '../../native/index.ts';
-export type { CompiledPolicy, Judgement, Policy, PolicyImage, PolicyProblem, Prefix, TrafficTuple } from '../../native/index.ts';
+export type { CompiledPolicy, Judgement, Policy, PolicyImage, Prefix } from '../../native/index.ts';
 export { flowsMax, mappingDefault, recordBytes, recordKinds, traceFlow, traceParse } from './layout.ts';
 export { mergeRecord, recordAt, recordKey } from './record.ts';
 export type { FlowRecord } from './record.ts';
@@ -35,7 +32,7 @@ export interface EngineProbe {
   readonly reason: string;
 }
 
-export interface EngineInterface {
+interface EngineInterface {
   readonly name: string;
   readonly index: number;
   readonly mode: AttachMode;
@@ -51,7 +48,7 @@ export interface EngineState {
   readonly interfaces: readonly EngineInterface[];
 }
 
-export interface PacketCount {
+interface PacketCount {
   readonly packets: bigint;
   readonly bytes: bigint;
 }
@@ -122,8 +119,8 @@ export interface Engine {
   flows(limit: number): Promise<RecordBatch & { readonly truncated: boolean }>;
   /** Removes idle flows and returns them as ended. */
   sweep(limit: number): Promise<RecordBatch>;
-  /** Flow records since the last call, at most `limit`; never waits. */
-  takeRecords(limit: number): RecordBatch;
+  /** Flow records since the last call, at most `limit`, and how many were lost since then on the way; never waits. */
+  takeRecords(limit: number): RecordBatch & { readonly lost: number };
   /** Raises PACKET_INVALID, INTERFACE_UNKNOWN. */
   trace(packet: Uint8Array, interfaceName: string): Promise<EngineTrace>;
   /** Milliseconds since the Unix epoch of a record's time. */

@@ -88,7 +88,11 @@ const engineOf = (dataPath: DataPath, bootId: string): Engine => ({
       return { ...batchOf(rows), truncated };
     }),
   sweep: (limit) => translated(async () => batchOf(await dataPath.sweep(limit))),
-  takeRecords: (limit) => guarded(() => batchOf(dataPath.takeRecords(limit).records)),
+  takeRecords: (limit) =>
+    guarded(() => {
+      const { records, lost } = dataPath.takeRecords(limit);
+      return { ...batchOf(records), lost: Number(lost) };
+    }),
   trace: (packet, interfaceName) => translated(async () => decodeTrace(await dataPath.trace(packet, interfaceName))),
   wallTimeMs: (timeNs) => Math.round(Number(timeNs / 1000n) / 1000 + dataPath.clockOffsetMs()),
   close: () => translated(() => dataPath.close()),

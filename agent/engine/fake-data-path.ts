@@ -2,7 +2,7 @@
  * A data path in memory for tests: judges with the table image, keeps flows, counters by sequence and packed records as
  * bpf/include/nest/abi.h lays them out. It plays the kernel, so it outlives the agent under test: open it again to adopt it.
  */
-import type { AttachedInterface, DataPath, NativeAddon } from '../../native/index.ts';
+import type { AttachedInterface, Counters, DataPath, NativeAddon } from '../../native/index.ts';
 import { addressToBytes, openImage, parseAddress } from '../../native/index.ts';
 import type { PolicyImage } from '../../native/index.ts';
 import { isDropped, reasonNames } from '../../proto/model/reason.ts';
@@ -55,6 +55,7 @@ const halfLength = 2 * (mappingDefault + 1);
 const idleNs = 60_000_000_000n;
 const wallOffsetMs = Date.UTC(2026, 0, 1);
 const slots = 64;
+const reasonSlots = 32;
 
 interface KernelState {
   programId: number;
@@ -83,159 +84,183 @@ const freshState = (programId: number): KernelState => ({
 });
 
 /** A kernel without a data path; `addon.open` loads one, and adopts it from then on. */
-export const createFakeKernel = (): FakeKernel => {
-  let state = freshState(100);
-  let nowNs = 1_000_000_000n;
-  let swapFailure: Error | null = null;
-  let swaps = 0;
-  const interfaces = new Map([
+export const createFakeKernel = (): FakeKernel => new MemoryKernel();
+
+class MemoryKernel implements FakeKernel {
+  readonly interfaces = new Map([
     ['lan0', 2],
     ['wan0', 3],
   ]);
-  const foreign = new Set<string>();
-
-  const half = (sequence: number): BigUint64Array => state.halves[(sequence & 1) as 0 | 1];
-  const record = (kind: number, flow: FakeFlow): Buffer => packRecord(kind, flow, interfaces);
-  const count = (packet: FakePacket, reason: ReasonName, mapping: number | null): void => {
-    const bytes = BigInt(packet.bytes ?? 100);
-    const reasons = state.reasons.get(packet.interface ?? 'lan0') ?? new BigUint64Array(64);
-    add(reasons, reasonNames.indexOf(reason), bytes);
-    state.reasons.set(packet.interface ?? 'lan0', reasons);
-    if (mapping !== null) add(half(state.sequence), mapping, bytes);
+  readonly foreign = new Set<string>();
+  readonly addon: NativeAddon = {
+    abi: 1,
+    probe: async () => [{ engine: 'xdp-native', available: true, reason: 'in memory' }],
+    open: async () => {
+      const adopted = this.state.isLoaded;
+      this.state.isLoaded = true;
+      return dataPathOf(this, adopted);
+    },
   };
+  state = freshState(100);
+  nowNs = 1_000_000_000n;
+  swaps = 0;
+  swapFailure: Error | null = null;
+  untoldLosses = 0n;
 
-  const judge = (packet: FakePacket): { reason: ReasonName; mapping: number } => {
-    if (state.image === null) return { reason: 'NO_POLICY', mapping: mappingDefault };
-    const { reason, mapping } = state.image.judge({
-      ...packet,
-      protocol: packet.protocol ?? 6,
-      destinationPort: packet.destinationPort ?? 0,
-    });
-    return { reason, mapping: mapping === undefined ? mappingDefault : state.image.mappingNames.indexOf(mapping) };
-  };
+  get sequence(): number {
+    return this.state.sequence;
+  }
 
-  const send = (packet: FakePacket): ReasonName => {
-    const forwardKey = flowKey(packet);
-    const reverse = state.flows.get(flowKey(reversed(packet)));
-    const flow = state.flows.get(forwardKey) ?? reverse;
-    if (flow !== undefined && flow.sequence !== state.sequence) {
-      const again = judge(flow.packet);
-      Object.assign(flow, { sequence: state.sequence, mapping: again.mapping, reason: again.reason });
-      if (isDropped(again.reason)) {
-        state.records.push(record(recordKinds.rejudged, flow));
-        state.flows.delete(flowKey(flow.packet));
-        count(packet, again.reason, again.mapping);
-        return again.reason;
-      }
+  advance(milliseconds: number): void {
+    this.nowNs += BigInt(milliseconds) * 1_000_000n;
+  }
+
+  send(packet: FakePacket): ReasonName {
+    const reverse = this.state.flows.get(flowKey(reversed(packet)));
+    const flow = this.state.flows.get(flowKey(packet)) ?? reverse;
+    if (flow === undefined) return this.#begin(packet);
+    if (flow.sequence !== this.state.sequence && this.#isCut(flow)) {
+      this.#count(packet, flow.reason, flow.mapping);
+      return flow.reason;
     }
-    if (flow !== undefined) {
-      const side = flow === reverse ? 1 : 0;
-      flow.packets[side] += 1n;
-      flow.bytes[side] += BigInt(packet.bytes ?? 100);
-      flow.lastNs = nowNs;
-      count(packet, 'FLOW', flow.mapping);
-      return 'FLOW';
-    }
-    const { reason, mapping } = judge(packet);
-    count(packet, reason, mapping);
-    const bytes = BigInt(packet.bytes ?? 100);
-    const begun: FakeFlow = {
-      packet,
-      firstNs: nowNs,
-      lastNs: nowNs,
-      packets: [1n, 0n],
-      bytes: [bytes, 0n],
-      sequence: state.sequence,
-      mapping,
-      reason,
-    };
-    if (!isDropped(reason)) state.flows.set(forwardKey, begun);
-    state.records.push(record(isDropped(reason) ? recordKinds.deny : recordKinds.start, begun));
+    const side = flow === reverse ? 1 : 0;
+    flow.packets[side] += 1n;
+    flow.bytes[side] += bytesOf(packet);
+    flow.lastNs = this.nowNs;
+    this.#count(packet, 'FLOW', flow.mapping);
+    return 'FLOW';
+  }
+
+  end(packet: FakePacket): void {
+    const flow = this.state.flows.get(flowKey(packet));
+    if (flow === undefined) return;
+    this.state.flows.delete(flowKey(packet));
+    this.state.records.push(this.record(recordKinds.end, flow));
+  }
+
+  failNextSwap(error: Error): void {
+    this.swapFailure = error;
+  }
+
+  lose(records: bigint): void {
+    this.state.losses[lossKinds.ringFull] = (this.state.losses[lossKinds.ringFull] ?? 0n) + records;
+    this.untoldLosses += records;
+  }
+
+  reboot(): void {
+    this.state = freshState(this.state.programId + 1);
+  }
+
+  half(sequence: number): BigUint64Array {
+    return this.state.halves[(sequence & 1) as 0 | 1];
+  }
+
+  record(kind: number, flow: FakeFlow): Buffer {
+    return packRecord(kind, flow, this.interfaces);
+  }
+
+  #begin(packet: FakePacket): ReasonName {
+    const { reason, mapping } = this.#judge(packet);
+    this.#count(packet, reason, mapping);
+    const times = { firstNs: this.nowNs, lastNs: this.nowNs };
+    const flow: FakeFlow = { packet, ...times, packets: [1n, 0n], bytes: [bytesOf(packet), 0n], sequence: this.sequence, mapping, reason };
+    if (!isDropped(reason)) this.state.flows.set(flowKey(packet), flow);
+    this.state.records.push(this.record(isDropped(reason) ? recordKinds.deny : recordKinds.start, flow));
     return reason;
-  };
+  }
 
-  const dataPath = (adopted: boolean): DataPath => ({
-    state: () => ({ adopted, sequence: state.sequence, flags: 0, programId: state.programId, interfaces: [...state.attached.values()] }),
-    attach: async (name) => {
-      const index = interfaces.get(name);
-      if (index === undefined) throw failure('NATIVE_INTERFACE_UNKNOWN', `There is no interface ${name}.`);
-      if (foreign.has(name)) throw failure('NATIVE_INTERFACE_FOREIGN_PROGRAM', `${name} already runs a program of someone else.`);
-      const attached: AttachedInterface = { name, index, mode: 'native', slot: state.attached.size % slots };
-      state.attached.set(name, attached);
-      return attached;
-    },
-    detach: async (name) => state.attached.delete(name),
-    swap: async (image, sequence) => {
-      if (sequence !== state.sequence + 1) throw failure('NATIVE_SYSTEM', 'The sequence is not the next one.');
-      half(sequence).fill(0n);
-      const failed = swapFailure;
-      swapFailure = null;
-      if (failed !== null) throw failed;
-      state.image = openImage(image);
-      state.sequence = sequence;
-      swaps++;
-      return { sequence, loadMs: 3, flipMs: 0.1 };
-    },
-    counters: () => ({
-      interfaces: [...state.attached.values()].map(({ name, index }) => ({
-        name,
-        index,
-        reasons: (state.reasons.get(name) ?? new BigUint64Array(64)).slice(),
-      })),
-      active: { sequence: state.sequence, values: half(state.sequence).slice() },
-      retired: state.sequence < 2 ? null : { sequence: state.sequence - 1, values: half(state.sequence - 1).slice() },
-      losses: state.losses.slice(),
-    }),
-    flows: async (limit) => {
-      const rows = [...state.flows.values()].map((flow) => record(recordKinds.live, flow));
-      return { rows: Buffer.concat(rows.slice(0, limit)), rowBytes: recordBytes, truncated: rows.length > limit };
-    },
-    sweep: async (limit) => {
-      const idle = [...state.flows.entries()].filter(([, flow]) => nowNs - flow.lastNs > idleNs).slice(0, limit);
-      for (const [key] of idle) state.flows.delete(key);
-      return Buffer.concat(idle.map(([, flow]) => record(recordKinds.end, flow)));
-    },
-    takeRecords: (limit) => ({ records: Buffer.concat(state.records.splice(0, limit)), lost: 0n }),
-    trace: async (packet, interfaceName) => {
-      if (!state.attached.has(interfaceName)) throw failure('NATIVE_INTERFACE_UNKNOWN', `Nest is not attached to ${interfaceName}.`);
-      return { trace: traceOf(packet, state), verdict: 'pass', durationNs: 42 };
-    },
-    clockOffsetMs: () => wallOffsetMs,
-    close: async () => undefined,
-    remove: async () => undefined,
-  });
+  /** Judges a flow of an older policy again, in its initiator's direction. */
+  #isCut(flow: FakeFlow): boolean {
+    Object.assign(flow, { sequence: this.sequence, ...this.#judge(flow.packet) });
+    if (!isDropped(flow.reason)) return false;
+    this.state.records.push(this.record(recordKinds.rejudged, flow));
+    this.state.flows.delete(flowKey(flow.packet));
+    return true;
+  }
 
+  #judge(packet: FakePacket): { reason: ReasonName; mapping: number } {
+    const { image } = this.state;
+    if (image === null) return { reason: 'NO_POLICY', mapping: mappingDefault };
+    const tuple = { ...packet, protocol: packet.protocol ?? 6, destinationPort: packet.destinationPort ?? 0 };
+    const { reason, mapping } = image.judge(tuple);
+    return { reason, mapping: mapping === undefined ? mappingDefault : image.mappingNames.indexOf(mapping) };
+  }
+
+  #count(packet: FakePacket, reason: ReasonName, mapping: number): void {
+    const name = packet.interface ?? 'lan0';
+    const reasons = this.state.reasons.get(name) ?? new BigUint64Array(reasonSlots * 2);
+    add(reasons, reasonNames.indexOf(reason), bytesOf(packet));
+    this.state.reasons.set(name, reasons);
+    add(this.half(this.sequence), mapping, bytesOf(packet));
+  }
+}
+
+/** The addon's face of the kernel, for one opening. */
+const dataPathOf = (kernel: MemoryKernel, adopted: boolean): DataPath => ({
+  state: () => {
+    const { sequence, programId, attached } = kernel.state;
+    return { adopted, sequence, flags: 0, programId, interfaces: [...attached.values()] };
+  },
+  attach: async (name) => {
+    const index = kernel.interfaces.get(name);
+    if (index === undefined) throw failure('NATIVE_INTERFACE_UNKNOWN', `There is no interface ${name}.`);
+    if (kernel.foreign.has(name)) throw failure('NATIVE_INTERFACE_FOREIGN_PROGRAM', `${name} already runs a program of someone else.`);
+    const attached: AttachedInterface = { name, index, mode: 'native', slot: kernel.state.attached.size % slots };
+    kernel.state.attached.set(name, attached);
+    return attached;
+  },
+  detach: async (name) => kernel.state.attached.delete(name),
+  swap: async (image, sequence) => {
+    if (sequence !== kernel.sequence + 1) throw failure('NATIVE_SYSTEM', 'The sequence is not the next one.');
+    kernel.half(sequence).fill(0n);
+    const failed = kernel.swapFailure;
+    kernel.swapFailure = null;
+    if (failed !== null) throw failed;
+    kernel.state.image = openImage(image);
+    kernel.state.sequence = sequence;
+    kernel.swaps++;
+    return { sequence, loadMs: 3, flipMs: 0.1 };
+  },
+  counters: () => countersOf(kernel),
+  flows: async (limit) => {
+    const rows = [...kernel.state.flows.values()].map((flow) => kernel.record(recordKinds.live, flow));
+    return { rows: Buffer.concat(rows.slice(0, limit)), rowBytes: recordBytes, truncated: rows.length > limit };
+  },
+  sweep: async (limit) => {
+    const idle = [...kernel.state.flows.entries()].filter(([, flow]) => kernel.nowNs - flow.lastNs > idleNs).slice(0, limit);
+    for (const [key] of idle) kernel.state.flows.delete(key);
+    return Buffer.concat(idle.map(([, flow]) => kernel.record(recordKinds.end, flow)));
+  },
+  takeRecords: (limit) => {
+    const lost = kernel.untoldLosses;
+    kernel.untoldLosses = 0n;
+    return { records: Buffer.concat(kernel.state.records.splice(0, limit)), lost };
+  },
+  trace: async (packet, interfaceName) => {
+    if (!kernel.state.attached.has(interfaceName)) throw failure('NATIVE_INTERFACE_UNKNOWN', `Nest is not attached to ${interfaceName}.`);
+    return { trace: traceOf(packet, kernel.state), verdict: 'pass', durationNs: 42 };
+  },
+  clockOffsetMs: () => wallOffsetMs,
+  close: async () => undefined,
+  remove: async () => undefined,
+});
+
+const countersOf = (kernel: MemoryKernel): Counters => {
+  const { attached, reasons, losses, sequence } = kernel.state;
+  const valuesOf = (of: number) => ({ sequence: of, values: kernel.half(of).slice() });
   return {
-    interfaces,
-    foreign,
-    send,
-    advance: (milliseconds) => void (nowNs += BigInt(milliseconds) * 1_000_000n),
-    end: (packet) => {
-      const flow = state.flows.get(flowKey(packet));
-      if (flow === undefined) return;
-      state.flows.delete(flowKey(packet));
-      state.records.push(record(recordKinds.end, flow));
-    },
-    failNextSwap: (error) => void (swapFailure = error),
-    lose: (records) => void (state.losses[lossKinds.ringFull] = (state.losses[lossKinds.ringFull] ?? 0n) + records),
-    reboot: () => void (state = freshState(state.programId + 1)),
-    get sequence() {
-      return state.sequence;
-    },
-    get swaps() {
-      return swaps;
-    },
-    addon: {
-      abi: 1,
-      probe: async () => [{ engine: 'xdp-native', available: true, reason: 'in memory' }],
-      open: async () => {
-        const adopted = state.isLoaded;
-        state.isLoaded = true;
-        return dataPath(adopted);
-      },
-    },
+    interfaces: [...attached.values()].map(({ name, index }) => ({
+      name,
+      index,
+      reasons: (reasons.get(name) ?? new BigUint64Array(reasonSlots * 2)).slice(),
+    })),
+    active: valuesOf(sequence),
+    retired: sequence < 2 ? null : valuesOf(sequence - 1),
+    losses: losses.slice(),
   };
 };
+
+const bytesOf = (packet: FakePacket): bigint => BigInt(packet.bytes ?? 100);
 
 const failure = (code: string, message: string): Error => Object.assign(new Error(message), { code, step: '' });
 

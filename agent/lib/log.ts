@@ -2,7 +2,7 @@
  * Structured log: a constant message and fields beside it, never secrets. error = a human must act, warn = degraded
  * and we go on, info = a state changed, debug = for us.
  */
-export const logLevels = ['error', 'warn', 'info', 'debug'] as const;
+const logLevels = ['error', 'warn', 'info', 'debug'] as const;
 export type LogLevel = (typeof logLevels)[number];
 export type LogFields = Readonly<Record<string, unknown>>;
 

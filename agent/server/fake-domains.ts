@@ -5,7 +5,7 @@ import type { Plan, PlanRequest, Traffic, TrafficStatus } from '../domains/traff
 import { createBroadcast } from '../lib/broadcast.ts';
 import { NestError } from '../../proto/model/error.ts';
 
-export const fakeRevision: Revision = {
+const fakeRevision: Revision = {
   revision: 3,
   etag: 'etag-3',
   policyJson: '{"kind":"Policy"}',

@@ -78,7 +78,7 @@ export const describeRefusal = (error: ServiceError): Refused => {
 };
 
 /** SHA-256 of the public key that a server on loopback shows. */
-export const serverSpkiHash = (port: number): Promise<Buffer> =>
+const serverSpkiHash = (port: number): Promise<Buffer> =>
   new Promise((resolve, reject) => {
     const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false, ALPNProtocols: ['h2'] }, () => {
       const certificate = new X509Certificate(socket.getPeerCertificate().raw);

@@ -43,8 +43,8 @@ static __always_inline void nest_flow_key_build(struct nest_scratch *scratch)
 		return;
 	}
 	for (int i = 0; i < 2; i++) {
-		const __u64 source =
-			(__u64)packet->source[i * 2] | (__u64)packet->source[i * 2 + 1] << 32;
+		const __u64 source = (__u64)packet->source[i * 2] | (__u64)packet->source[i * 2 + 1]
+									    << 32;
 		const __u64 destination = (__u64)packet->destination[i * 2] |
 					  (__u64)packet->destination[i * 2 + 1] << 32;
 

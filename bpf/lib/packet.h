@@ -11,24 +11,24 @@
 
 #include "runtime.h"
 
-#define NEST_ETHERTYPE_IPV4 0x0800
-#define NEST_ETHERTYPE_ARP  0x0806
-#define NEST_ETHERTYPE_VLAN 0x8100
-#define NEST_ETHERTYPE_IPV6 0x86dd
-#define NEST_ETHERTYPE_QINQ 0x88a8
+#define NEST_ETHERTYPE_IPV4       0x0800
+#define NEST_ETHERTYPE_ARP        0x0806
+#define NEST_ETHERTYPE_VLAN       0x8100
+#define NEST_ETHERTYPE_IPV6       0x86dd
+#define NEST_ETHERTYPE_QINQ       0x88a8
 
 #define NEST_PROTOCOL_HOP_BY_HOP  0
-#define NEST_PROTOCOL_ROUTING	  43
-#define NEST_PROTOCOL_FRAGMENT	  44
-#define NEST_PROTOCOL_AH	  51
+#define NEST_PROTOCOL_ROUTING     43
+#define NEST_PROTOCOL_FRAGMENT    44
+#define NEST_PROTOCOL_AH          51
 #define NEST_PROTOCOL_DESTINATION 60
 
-#define NEST_TCP_FIN 0x01
-#define NEST_TCP_SYN 0x02
-#define NEST_TCP_RST 0x04
-#define NEST_TCP_ACK 0x10
+#define NEST_TCP_FIN              0x01
+#define NEST_TCP_SYN              0x02
+#define NEST_TCP_RST              0x04
+#define NEST_TCP_ACK              0x10
 
-#define NEST_TCP_HEADER_BYTES 20
+#define NEST_TCP_HEADER_BYTES     20
 
 struct nest_ethernet {
 	__u8 destination[6];
@@ -135,7 +135,8 @@ static __always_inline const void *nest_take_ip(struct nest_cursor *cursor, __u3
 
 static __always_inline bool nest_is_vlan(__be16 type)
 {
-	return type == nest_to_be16(NEST_ETHERTYPE_VLAN) || type == nest_to_be16(NEST_ETHERTYPE_QINQ);
+	return type == nest_to_be16(NEST_ETHERTYPE_VLAN) ||
+	       type == nest_to_be16(NEST_ETHERTYPE_QINQ);
 }
 
 static __always_inline enum nest_reason nest_parse_tcp(struct nest_cursor *cursor,
@@ -173,8 +174,8 @@ static __always_inline enum nest_reason nest_parse_udp(struct nest_cursor *curso
 	return NEST_REASON_UNSPECIFIED;
 }
 
-static __always_inline enum nest_reason
-nest_parse_icmp(struct nest_cursor *cursor, struct nest_packet *packet, __u8 hop_limit)
+static __always_inline enum nest_reason nest_parse_icmp(struct nest_cursor *cursor,
+							struct nest_packet *packet, __u8 hop_limit)
 {
 	const __u32 left = cursor->left;
 	const struct nest_icmp *icmp = nest_take_ip(cursor, sizeof(*icmp));
@@ -204,8 +205,8 @@ nest_parse_icmp(struct nest_cursor *cursor, struct nest_packet *packet, __u8 hop
 	return NEST_REASON_UNSPECIFIED;
 }
 
-static __always_inline enum nest_reason
-nest_parse_l4(struct nest_cursor *cursor, struct nest_packet *packet, __u8 hop_limit)
+static __always_inline enum nest_reason nest_parse_l4(struct nest_cursor *cursor,
+						      struct nest_packet *packet, __u8 hop_limit)
 {
 	const __u8 icmp = packet->family == 4 ? NEST_PROTOCOL_ICMP : NEST_PROTOCOL_ICMPV6;
 

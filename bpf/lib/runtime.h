@@ -245,7 +245,8 @@ static __always_inline void nest_runtime_flow_delete(struct nest_scratch *scratc
 		bpf_map_delete_elem(&nest_flows6, &scratch->key6);
 }
 
-static __always_inline struct nest_fragment *nest_runtime_fragment_find(struct nest_scratch *scratch)
+static __always_inline struct nest_fragment *
+nest_runtime_fragment_find(struct nest_scratch *scratch)
 {
 	return bpf_map_lookup_elem(&nest_frags, &scratch->fragment_key);
 }

@@ -18,18 +18,18 @@ struct nest_packet {
 	__be16 source_port; /* ICMP echo: the identifier in both; otherwise 0 */
 	__be16 destination_port;
 	__be32 identification; /* of a fragment */
-	__u16 l4_offset; /* 0 = not reached */
-	__u8 family;	 /* 4 or 6; 0 = not IP, or no valid IP header */
-	__u8 l4;	 /* NEST_L4_*; 0 = not reached */
+	__u16 l4_offset;       /* 0 = not reached */
+	__u8 family;           /* 4 or 6; 0 = not IP, or no valid IP header */
+	__u8 l4;               /* NEST_L4_*; 0 = not reached */
 	__u8 protocol;
 	__u8 fragment_protocol; /* next header in the fragment header: the same in all fragments */
 	__u8 tcp_flags;
 	__u8 vlan_tags;
-	__u8 parse;    /* NEST_TRACE_PARSE_* */
-	__u8 has_flow; /* this kind of packet belongs to a flow */
-	__u8 swapped;  /* the source is endpoint 1 of the flow key */
-	__u8 reverse;  /* comes from the responder of its flow */
-	__u8 reason;   /* decided already; 0 = to be judged */
+	__u8 parse;      /* NEST_TRACE_PARSE_* */
+	__u8 has_flow;   /* this kind of packet belongs to a flow */
+	__u8 swapped;    /* the source is endpoint 1 of the flow key */
+	__u8 reverse;    /* comes from the responder of its flow */
+	__u8 reason;     /* decided already; 0 = to be judged */
 	__u8 flow_state; /* NEST_TRACE_FLOW_* */
 	__u8 pad;
 } __attribute__((aligned(8)));

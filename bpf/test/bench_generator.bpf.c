@@ -12,8 +12,8 @@
 const volatile __u8 template[TEMPLATE_BYTES_MAX] = {};
 const volatile __u32 template_bytes = 0;
 const volatile __u32 vary_offset = 0;
-const volatile __u32 vary_mask = 0;    /* 0: all packets are equal */
-const volatile __u64 gap_ns = 0;       /* 0: as fast as it goes */
+const volatile __u32 vary_mask = 0; /* 0: all packets are equal */
+const volatile __u64 gap_ns = 0;    /* 0: as fast as it goes */
 const volatile __u64 packets_max = 0;
 
 __u64 sent = 0;

@@ -7,7 +7,10 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-/* Where the two bytes lie that tell flows apart, and how many flows there are (a power of two, minus one). */
+/*
+ * Where the two bytes lie that tell flows apart: best the lower half of an IPv4 address. And how many flows there
+ * are, a power of two, minus one.
+ */
 const volatile __u32 bench_offset = 0;
 const volatile __u32 bench_mask = 0;
 
@@ -24,12 +27,14 @@ SEC("xdp")
 int bench_wrapper(struct xdp_md *context)
 {
 	__u8 *data = (void *)(long)context->data;
-	__be16 *field = (void *)(data + (bench_offset & 0xff));
-
-	if ((void *)(field + 1) > (void *)(long)context->data_end)
-		return XDP_ABORTED;
+	/* Four bytes are written, so that the program under test can load the address they end in one piece. */
+	__be32 *word = (void *)(data + ((bench_offset - 2) & 0xff));
 	/* An odd factor walks through all flows, never to a neighbour. */
-	*field = bpf_htons((__u16)(bench_sequence++ * 40503u & bench_mask));
+	const __u32 flow = bench_sequence++ * 40503u & bench_mask;
+
+	if ((void *)(word + 1) > (void *)(long)context->data_end)
+		return XDP_ABORTED;
+	*word = (*word & bpf_htonl(0xffff0000)) | bpf_htonl(flow);
 	bpf_tail_call(context, &bench_target, 0);
 	return XDP_ABORTED;
 }

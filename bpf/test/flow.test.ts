@@ -1,9 +1,28 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { DataPath } from '../../native/addon.ts';
 import type { Judge } from '../../native/test/support/data-path.ts';
-import { addInterface, flowsOf, forgetRecords, judgeOn, openDataPath, recordKinds, removeInterface, waitForRecords } from '../../native/test/support/data-path.ts';
+import {
+  addInterface,
+  flowsOf,
+  forgetRecords,
+  judgeOn,
+  openDataPath,
+  recordKinds,
+  removeInterface,
+  waitForRecords,
+} from '../../native/test/support/data-path.ts';
 import { frame4, frame6, tcp, tcpFlag, udp } from '../../native/test/support/packets.ts';
-import { client4, client6, closedPolicy, cutPolicy, mapping, openPolicy, server4, server6, webPolicy } from '../../native/test/support/policies.ts';
+import {
+  client4,
+  client6,
+  closedPolicy,
+  cutPolicy,
+  mapping,
+  openPolicy,
+  server4,
+  server6,
+  webPolicy,
+} from '../../native/test/support/policies.ts';
 
 let dataPath: DataPath;
 let judge: Judge;
@@ -34,8 +53,10 @@ beforeEach(async () => {
   port += 1;
 });
 
-const forward = (flags: number): Buffer => frame4({ from: client4, to: server4, protocol: 6, payload: tcp({ from: port, to: 443, flags }) });
-const backward = (flags: number): Buffer => frame4({ from: server4, to: client4, protocol: 6, payload: tcp({ from: 443, to: port, flags }) });
+const forward = (flags: number): Buffer =>
+  frame4({ from: client4, to: server4, protocol: 6, payload: tcp({ from: port, to: 443, flags }) });
+const backward = (flags: number): Buffer =>
+  frame4({ from: server4, to: client4, protocol: 6, payload: tcp({ from: 443, to: port, flags }) });
 const { syn, ack, fin, rst } = tcpFlag;
 const flowOf = async (): Promise<unknown> => (await flowsOf(dataPath)).find((flow) => flow.sourcePort === port);
 const web = { verdict: 'pass', mapping: mapping.allowWeb };
@@ -48,8 +69,17 @@ describe('a TCP flow', () => {
       { ...web, reason: 'FLOW' },
       { ...web, reason: 'FLOW' },
     ]);
-    expect(await flowOf()).toMatchObject({ source: 'c612010a', destination: 'c6120214', destinationPort: 443, packets: [2n, 1n], bytes: [108n, 54n], mapping: mapping.allowWeb });
-    expect(await waitForRecords(dataPath, 1)).toMatchObject([{ kind: recordKinds.start, reason: 'POLICY_ALLOW', sourcePort: port, packets: [1n, 0n], ageMs: 1 }]);
+    expect(await flowOf()).toMatchObject({
+      source: 'c612010a',
+      destination: 'c6120214',
+      destinationPort: 443,
+      packets: [2n, 1n],
+      bytes: [108n, 54n],
+      mapping: mapping.allowWeb,
+    });
+    expect(await waitForRecords(dataPath, 1)).toMatchObject([
+      { kind: recordKinds.start, reason: 'POLICY_ALLOW', sourcePort: port, packets: [1n, 0n], ageMs: 1 },
+    ]);
   });
 
   it('keeps the initiator when its endpoint sorts last', async () => {
@@ -65,7 +95,9 @@ describe('a TCP flow', () => {
     await forget();
     judge.send(backward(rst));
     expect(await flowOf()).toBeUndefined();
-    expect(await waitForRecords(dataPath, 1)).toMatchObject([{ kind: recordKinds.end, source: 'c612010a', packets: [1n, 2n], bytes: [54n, 108n] }]);
+    expect(await waitForRecords(dataPath, 1)).toMatchObject([
+      { kind: recordKinds.end, source: 'c612010a', packets: [1n, 2n], bytes: [54n, 108n] },
+    ]);
     expect(judge.send(backward(ack)).reason).toBe('DEFAULT_DENY');
   });
 
@@ -73,7 +105,9 @@ describe('a TCP flow', () => {
     judge.send(forward(syn));
     judge.send(backward(syn | ack));
     await forget();
-    expect([judge.send(forward(fin | ack)), judge.send(backward(fin | ack)), judge.send(forward(ack))].map(({ reason }) => reason)).toEqual(['FLOW', 'FLOW', 'FLOW']);
+    expect([judge.send(forward(fin | ack)), judge.send(backward(fin | ack)), judge.send(forward(ack))].map(({ reason }) => reason)).toEqual(
+      ['FLOW', 'FLOW', 'FLOW'],
+    );
     expect(await waitForRecords(dataPath, 2)).toMatchObject([{ kind: recordKinds.end, packets: [2n, 2n] }]);
   });
 
@@ -107,7 +141,10 @@ describe('a policy change', () => {
     await forget();
     await load(openPolicy());
     expect(judge.send(backward(syn | ack))).toEqual({ ...web, reason: 'FLOW' });
-    expect([await flowOf(), await waitForRecords(dataPath, 1)]).toMatchObject([{ sequence: dataPath.state().sequence, packets: [1n, 1n] }, []]);
+    expect([await flowOf(), await waitForRecords(dataPath, 1)]).toMatchObject([
+      { sequence: dataPath.state().sequence, packets: [1n, 1n] },
+      [],
+    ]);
   });
 
   it('judges in the direction of the initiator, whoever sends first', async () => {
@@ -115,7 +152,9 @@ describe('a policy change', () => {
     await load(closedPolicy());
     await forget();
     expect(judge.send(backward(ack))).toMatchObject({ verdict: 'drop', reason: 'DEFAULT_DENY' });
-    expect(await waitForRecords(dataPath, 1)).toMatchObject([{ kind: recordKinds.rejudged, reason: 'DEFAULT_DENY', source: 'c612010a', destinationPort: 443, packets: [1n, 0n] }]);
+    expect(await waitForRecords(dataPath, 1)).toMatchObject([
+      { kind: recordKinds.rejudged, reason: 'DEFAULT_DENY', source: 'c612010a', destinationPort: 443, packets: [1n, 0n] },
+    ]);
     expect(await flowOf()).toBeUndefined();
   });
 
@@ -123,7 +162,13 @@ describe('a policy change', () => {
     judge.send(forward(syn));
     judge.send(backward(syn | ack));
     await load(cutPolicy());
-    const tries = [judge.send(forward(ack)), judge.send(backward(ack)), judge.send(backward(ack)), judge.send(forward(ack)), judge.send(forward(syn))];
+    const tries = [
+      judge.send(forward(ack)),
+      judge.send(backward(ack)),
+      judge.send(backward(ack)),
+      judge.send(forward(ack)),
+      judge.send(forward(syn)),
+    ];
     expect(tries).toEqual(tries.map(() => ({ verdict: 'drop', reason: 'POLICY_DENY', mapping: 0 })));
   });
 

@@ -25,7 +25,8 @@ afterAll(async () => {
 
 const first4 = (to: number): Buffer =>
   frame4({ from: client4, to: server4, protocol: 17, payload: udp({ from: 5000, to, payload: 16 }), moreFragments: true, identification });
-const later4 = (fragmentOffset = 3): Buffer => frame4({ from: client4, to: server4, protocol: 17, payload: Buffer.alloc(24), fragmentOffset, identification });
+const later4 = (fragmentOffset = 3): Buffer =>
+  frame4({ from: client4, to: server4, protocol: 17, payload: Buffer.alloc(24), fragmentOffset, identification });
 
 describe('fragments', () => {
   it('follow their allowed first one, and count on its mapping', () => {
@@ -42,7 +43,10 @@ describe('fragments', () => {
   });
 
   it('are dropped when the first one was denied, even after an allowed datagram of that number', () => {
-    expect([judge.send(first4(99)).reason, judge.send(later4())]).toEqual(['DEFAULT_DENY', { verdict: 'drop', reason: 'FRAGMENT_UNKNOWN', mapping: undefined }]);
+    expect([judge.send(first4(99)).reason, judge.send(later4())]).toEqual([
+      'DEFAULT_DENY',
+      { verdict: 'drop', reason: 'FRAGMENT_UNKNOWN', mapping: undefined },
+    ]);
   });
 
   it('are dropped when the first one was never seen', () => {
@@ -54,15 +58,24 @@ describe('fragments', () => {
     const payload = udp({ from: 5001, to: 53, payload: 16 });
     const fragment = (offset: number, more: boolean): Buffer =>
       frame6({ from: client6, to: server6, next: 44, payload: fragmentHeader(17, payload, { offset, more, identification: 77 }) });
-    expect([judge.send(fragment(4, false)).reason, judge.send(fragment(0, true)).reason, judge.send(fragment(4, false)).reason]).toEqual(['FRAGMENT_UNKNOWN', 'POLICY_ALLOW', 'FRAGMENT']);
+    expect([judge.send(fragment(4, false)).reason, judge.send(fragment(0, true)).reason, judge.send(fragment(4, false)).reason]).toEqual([
+      'FRAGMENT_UNKNOWN',
+      'POLICY_ALLOW',
+      'FRAGMENT',
+    ]);
   });
 
   it('may not be so small that the ports are missing', () => {
-    expect(judge.send(frame4({ from: client4, to: server4, protocol: 6, payload: tcp({}).subarray(0, 8), moreFragments: true }))).toMatchObject({ verdict: 'drop', reason: 'TRUNCATED' });
+    expect(
+      judge.send(frame4({ from: client4, to: server4, protocol: 6, payload: tcp({}).subarray(0, 8), moreFragments: true })),
+    ).toMatchObject({ verdict: 'drop', reason: 'TRUNCATED' });
   });
 
   it('may not reach into the TCP header', () => {
-    expect(judge.send(frame4({ from: client4, to: server4, protocol: 6, payload: Buffer.alloc(16), fragmentOffset: 1 }))).toMatchObject({ verdict: 'drop', reason: 'MALFORMED' });
+    expect(judge.send(frame4({ from: client4, to: server4, protocol: 6, payload: Buffer.alloc(16), fragmentOffset: 1 }))).toMatchObject({
+      verdict: 'drop',
+      reason: 'MALFORMED',
+    });
   });
 
   it('still follow when a new policy comes in between', async () => {

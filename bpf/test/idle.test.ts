@@ -2,7 +2,18 @@ import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { DataPath } from '../../native/addon.ts';
 import type { Judge } from '../../native/test/support/data-path.ts';
-import { addInterface, decodeRecords, flowsOf, forgetRecords, judgeOn, openDataPath, packetTool, recordKinds, removeInterface, waitForRecords } from '../../native/test/support/data-path.ts';
+import {
+  addInterface,
+  decodeRecords,
+  flowsOf,
+  forgetRecords,
+  judgeOn,
+  openDataPath,
+  packetTool,
+  recordKinds,
+  removeInterface,
+  waitForRecords,
+} from '../../native/test/support/data-path.ts';
 import { frame4, frame6, icmp, tcp, tcpFlag, udp } from '../../native/test/support/packets.ts';
 import { client4, client6, closedPolicy, server4, server6, webPolicy } from '../../native/test/support/policies.ts';
 
@@ -37,7 +48,8 @@ const age = (seconds: number): void => {
 
 const syn = (): Buffer => frame4({ from: client4, to: server4, protocol: 6, payload: tcp({ from: port }) });
 const forward = (flags: number): Buffer => frame4({ from: client4, to: server4, protocol: 6, payload: tcp({ from: port, flags }) });
-const backward = (flags: number): Buffer => frame4({ from: server4, to: client4, protocol: 6, payload: tcp({ from: 443, to: port, flags }) });
+const backward = (flags: number): Buffer =>
+  frame4({ from: server4, to: client4, protocol: 6, payload: tcp({ from: 443, to: port, flags }) });
 const answer = (): Buffer => backward(tcpFlag.syn | tcpFlag.ack);
 const query = (): Buffer => frame6({ from: client6, to: server6, next: 17, payload: udp({ from: port }) });
 const ping = (): Buffer => frame4({ from: client4, to: server4, protocol: 1, payload: icmp(8, port) });
@@ -46,7 +58,11 @@ describe('an idle flow', () => {
   it.each([
     ['an unanswered TCP flow', 60, () => [syn()]],
     ['an established TCP flow', 7200, () => [syn(), answer()]],
-    ['a TCP flow that both sides finished', 10, () => [syn(), answer(), forward(tcpFlag.fin | tcpFlag.ack), backward(tcpFlag.fin | tcpFlag.ack)]],
+    [
+      'a TCP flow that both sides finished',
+      10,
+      () => [syn(), answer(), forward(tcpFlag.fin | tcpFlag.ack), backward(tcpFlag.fin | tcpFlag.ack)],
+    ],
     ['a UDP flow', 60, () => [query()]],
     ['a ping', 30, () => [ping()]],
   ])('%s lives %i seconds after its last packet, no longer', (_, seconds, packets) => {

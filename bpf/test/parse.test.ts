@@ -2,7 +2,19 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DataPath } from '../../native/addon.ts';
 import type { Judge } from '../../native/test/support/data-path.ts';
 import { addInterface, judgeOn, openDataPath, removeInterface } from '../../native/test/support/data-path.ts';
-import { authentication, ethernet, extension, fragmentHeader, frame4, frame6, icmp, ipv4, tcp, tcpFlag, udp } from '../../native/test/support/packets.ts';
+import {
+  authentication,
+  ethernet,
+  extension,
+  fragmentHeader,
+  frame4,
+  frame6,
+  icmp,
+  ipv4,
+  tcp,
+  tcpFlag,
+  udp,
+} from '../../native/test/support/packets.ts';
 import { client4, client6, emptyPolicy, server4, server6, webPolicy } from '../../native/test/support/policies.ts';
 
 let dataPath: DataPath;
@@ -35,7 +47,11 @@ describe('without a policy', () => {
 
   it('passes everything when the loaded policy is empty, and keeps its flows', async () => {
     await dataPath.swap(emptyPolicy(), 1);
-    expect([judge.send(garbage), judge.send(frame4(web4)), judge.send(frame4(web4))]).toMatchObject([pass('NO_POLICY'), pass('DEFAULT_ALLOW'), pass('FLOW')]);
+    expect([judge.send(garbage), judge.send(frame4(web4)), judge.send(frame4(web4))]).toMatchObject([
+      pass('NO_POLICY'),
+      pass('DEFAULT_ALLOW'),
+      pass('FLOW'),
+    ]);
   });
 });
 
@@ -54,15 +70,22 @@ describe('with a policy that denies by default', () => {
   });
 
   it.each([133, 134, 135, 136, 137])('always passes neighbour discovery type %i with hop limit 255', (type) => {
-    expect(judge.send(frame6({ from: 'fe80::1', to: 'ff02::1', next: 58, payload: icmp(type), hopLimit: 255 }))).toMatchObject(pass('NEIGHBOR_DISCOVERY'));
+    expect(judge.send(frame6({ from: 'fe80::1', to: 'ff02::1', next: 58, payload: icmp(type), hopLimit: 255 }))).toMatchObject(
+      pass('NEIGHBOR_DISCOVERY'),
+    );
   });
 
   it('judges a neighbour solicitation that a router has forwarded', () => {
-    expect(judge.send(frame6({ from: 'fe80::1', to: 'ff02::1', next: 58, payload: icmp(135), hopLimit: 254 }))).toMatchObject({ verdict: 'drop', reason: 'DEFAULT_DENY' });
+    expect(judge.send(frame6({ from: 'fe80::1', to: 'ff02::1', next: 58, payload: icmp(135), hopLimit: 254 }))).toMatchObject({
+      verdict: 'drop',
+      reason: 'DEFAULT_DENY',
+    });
   });
 
   it('finds the transport header behind one and two VLAN tags', () => {
-    const tagged = [[0x8100], [0x88a8, 0x8100], [0x8100, 0x8100]].map((tags, index) => judge.send(frame4({ ...web4, payload: tcp({ from: 1000 + index }) }, tags)));
+    const tagged = [[0x8100], [0x88a8, 0x8100], [0x8100, 0x8100]].map((tags, index) =>
+      judge.send(frame4({ ...web4, payload: tcp({ from: 1000 + index }) }, tags)),
+    );
     expect(tagged).toMatchObject([pass('POLICY_ALLOW'), pass('POLICY_ALLOW'), pass('POLICY_ALLOW')]);
   });
 
@@ -121,7 +144,10 @@ describe('with a policy that denies by default', () => {
       for (let index = 0; index < count; index += 1) payload = extension(index === 0 ? 6 : 60, payload, 2);
       return payload;
     };
-    const outcomes = [judge.send(frame6({ ...web6, next: 60, payload: chain(8, 3002) })), judge.send(frame6({ ...web6, next: 60, payload: chain(9, 3003) }))];
+    const outcomes = [
+      judge.send(frame6({ ...web6, next: 60, payload: chain(8, 3002) })),
+      judge.send(frame6({ ...web6, next: 60, payload: chain(9, 3003) })),
+    ];
     expect(outcomes).toMatchObject([pass('POLICY_ALLOW'), drop('TOO_MANY_HEADERS')]);
   });
 
@@ -141,7 +167,12 @@ describe('with a policy that denies by default', () => {
       return seed >>> 8;
     };
     const before = total(dataPath);
-    const templates = [frame4(web4), frame6(web6), frame6({ ...web6, next: 0, payload: extension(60, extension(6, tcp({ flags: tcpFlag.ack }))) }), frame4(web4, [0x8100])];
+    const templates = [
+      frame4(web4),
+      frame6(web6),
+      frame6({ ...web6, next: 0, payload: extension(60, extension(6, tcp({ flags: tcpFlag.ack }))) }),
+      frame4(web4, [0x8100]),
+    ];
     const packets = Array.from({ length: 3000 }, () => {
       const packet = Buffer.from(templates[random() % templates.length] ?? Buffer.alloc(14));
       for (let flips = 0; flips < 4; flips += 1) packet[12 + (random() % (packet.length - 12))] = random() & 0xff;
@@ -152,4 +183,5 @@ describe('with a policy that denies by default', () => {
   });
 });
 
-const total = (path: DataPath): bigint => [...(path.counters().interfaces[0]?.reasons ?? [])].reduce((sum, value, index) => (index % 2 === 0 ? sum + value : sum), 0n);
+const total = (path: DataPath): bigint =>
+  [...(path.counters().interfaces[0]?.reasons ?? [])].reduce((sum, value, index) => (index % 2 === 0 ? sum + value : sum), 0n);

@@ -1,7 +1,19 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DataPath } from '../../native/addon.ts';
 import type { Judge } from '../../native/test/support/data-path.ts';
-import { addInterface, decodeRecords, defaultMapping, flowsOf, forgetRecords, judgeOn, openDataPath, recordKinds, removeInterface, waitForRecords } from '../../native/test/support/data-path.ts';
+import {
+  addInterface,
+  decodeRecords,
+  defaultMapping,
+  flowsOf,
+  forgetRecords,
+  judgeOn,
+  loseTable,
+  openDataPath,
+  recordKinds,
+  removeInterface,
+  waitForRecords,
+} from '../../native/test/support/data-path.ts';
 import { buildImage, l4, match } from '../../native/test/support/image-builder.ts';
 import { address, frame4, frame6, icmp, tcp, udp } from '../../native/test/support/packets.ts';
 import { client4, client6, mapping, openPolicy, server4, server6, stranger4, webPolicy } from '../../native/test/support/policies.ts';
@@ -9,6 +21,7 @@ import { client4, client6, mapping, openPolicy, server4, server6, stranger4, web
 let dataPath: DataPath;
 let judge: Judge;
 let sequence = 0;
+let pin: string;
 
 const load = async (image: Buffer): Promise<void> => {
   sequence += 1;
@@ -19,6 +32,7 @@ beforeAll(async () => {
   addInterface('policy0');
   const opened = await openDataPath();
   dataPath = opened.dataPath;
+  pin = opened.pinPath;
   await dataPath.attach('policy0');
   judge = judgeOn(dataPath, opened.pinPath, 'policy0');
 });
@@ -29,7 +43,8 @@ afterAll(async () => {
 });
 
 let port = 10_000;
-const syn = (to: number, from = client4, target = server4): Buffer => frame4({ from, to: target, protocol: 6, payload: tcp({ from: port++, to }) });
+const syn = (to: number, from = client4, target = server4): Buffer =>
+  frame4({ from, to: target, protocol: 6, payload: tcp({ from: port++, to }) });
 
 describe('the policy look-up', () => {
   beforeAll(async () => {
@@ -57,12 +72,16 @@ describe('the policy look-up', () => {
   });
 
   it('judges IPv6 by its own prefixes', () => {
-    const outcome = [server6, 'fd00::1'].map((to) => judge.send(frame6({ from: client6, to, next: 6, payload: tcp({ from: port++ }) })).reason);
+    const outcome = [server6, 'fd00::1'].map(
+      (to) => judge.send(frame6({ from: client6, to, next: 6, payload: tcp({ from: port++ }) })).reason,
+    );
     expect(outcome).toEqual(['POLICY_ALLOW', 'DEFAULT_DENY']);
   });
 
   it('keeps transport classes apart', () => {
-    const outcome = [53, 443].map((to) => judge.send(frame4({ from: client4, to: server4, protocol: 17, payload: udp({ from: port++, to }) })).reason);
+    const outcome = [53, 443].map(
+      (to) => judge.send(frame4({ from: client4, to: server4, protocol: 17, payload: udp({ from: port++, to }) })).reason,
+    );
     expect(outcome).toEqual(['POLICY_ALLOW', 'DEFAULT_DENY']);
   });
 
@@ -106,7 +125,14 @@ describe('the policy look-up', () => {
     const even = match(0, 1, false);
     await load(
       buildImage({
-        pairs: [{ source: 0, destination: 0, l4: l4.tcp, ports: Array.from({ length: 65_536 }, (_, start) => [start, start % 2 === 0 ? even : 0] as const) }],
+        pairs: [
+          {
+            source: 0,
+            destination: 0,
+            l4: l4.tcp,
+            ports: Array.from({ length: 65_536 }, (_, start) => [start, start % 2 === 0 ? even : 0] as const),
+          },
+        ],
         mappings: [{ name: 'even', priority: 1 }],
       }),
     );
@@ -130,7 +156,9 @@ describe('a denied packet', () => {
     judge.send(syn(23));
     const records = await waitForRecords(dataPath, 1);
     expect((await flowsOf(dataPath)).length).toBe(before);
-    expect(records).toMatchObject([{ kind: recordKinds.deny, reason: 'POLICY_DENY', mapping: mapping.denyTelnet, destinationPort: 23, packets: [1n, 0n] }]);
+    expect(records).toMatchObject([
+      { kind: recordKinds.deny, reason: 'POLICY_DENY', mapping: mapping.denyTelnet, destinationPort: 23, packets: [1n, 0n] },
+    ]);
   });
 
   it('is recorded at most 1,000 times a second and CPU, and the rest is counted as suppressed', async () => {
@@ -144,6 +172,19 @@ describe('a denied packet', () => {
     expect(suppressed).toBeGreaterThan(0);
     expect(recorded + suppressed).toBe(packets);
   });
+});
+
+describe('a missing table', () => {
+  it.each(['nest_ident4', 'nest_pairs', 'nest_ports'])(
+    '%s lets packets pass as TABLE_MISSING, and the next policy heals it',
+    async (table) => {
+      await load(webPolicy());
+      loseTable(pin, table);
+      expect(judge.send(syn(23))).toEqual({ verdict: 'pass', reason: 'TABLE_MISSING', mapping: undefined });
+      await load(webPolicy());
+      expect(judge.send(syn(23)).reason).toBe('POLICY_DENY');
+    },
+  );
 });
 
 describe('ICMP', () => {
@@ -168,6 +209,10 @@ describe('ICMP', () => {
   it('judges other types each time', async () => {
     const before = (await flowsOf(dataPath)).length;
     const unreachable = frame6({ from: client6, to: server6, next: 58, payload: icmp(1) });
-    expect([judge.send(unreachable).reason, judge.send(unreachable).reason, (await flowsOf(dataPath)).length]).toEqual(['POLICY_ALLOW', 'POLICY_ALLOW', before]);
+    expect([judge.send(unreachable).reason, judge.send(unreachable).reason, (await flowsOf(dataPath)).length]).toEqual([
+      'POLICY_ALLOW',
+      'POLICY_ALLOW',
+      before,
+    ]);
   });
 });

@@ -1,7 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DataPath } from '../../native/addon.ts';
 import type { Judge } from '../../native/test/support/data-path.ts';
-import { addInterface, flowsOf, forgetRecords, judgeOn, nameOfReason, openDataPath, removeInterface } from '../../native/test/support/data-path.ts';
+import {
+  addInterface,
+  flowsOf,
+  forgetRecords,
+  judgeOn,
+  nameOfReason,
+  openDataPath,
+  removeInterface,
+} from '../../native/test/support/data-path.ts';
 import { match } from '../../native/test/support/image-builder.ts';
 import { extension, fragmentHeader, frame4, frame6, icmp, tcp, tcpFlag, udp } from '../../native/test/support/packets.ts';
 import { client4, client6, closedPolicy, mapping, server4, server6, webPolicy } from '../../native/test/support/policies.ts';
@@ -123,7 +131,10 @@ describe('a trace', () => {
     };
     for (let round = 0; round < 300; round += 1) {
       const { protocol, payload } = payloads();
-      const pick = (hosts: readonly string[]): { readonly from: string; readonly to: string } => ({ from: hosts[random(3)] ?? '', to: hosts[random(3)] ?? '' });
+      const pick = (hosts: readonly string[]): { readonly from: string; readonly to: string } => ({
+        from: hosts[random(3)] ?? '',
+        to: hosts[random(3)] ?? '',
+      });
       const packets = [
         frame4({ ...pick(hosts4), protocol, payload }),
         frame6({ ...pick(hosts6), next: protocol, payload }),
@@ -133,7 +144,10 @@ describe('a trace', () => {
       const packet = packets[random(packets.length)] ?? Buffer.alloc(14);
       const expected = await trace(packet);
       const { verdict, reason } = judge.send(packet);
-      expect({ packet: packet.toString('hex'), verdict, reason }).toMatchObject({ verdict: (expected as { verdict: string }).verdict, reason: (expected as { reason: string }).reason });
+      expect({ packet: packet.toString('hex'), verdict, reason }).toMatchObject({
+        verdict: (expected as { verdict: string }).verdict,
+        reason: (expected as { reason: string }).reason,
+      });
     }
   });
 });

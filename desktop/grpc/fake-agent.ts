@@ -74,6 +74,7 @@ export const createFakeAgent = async (): Promise<FakeAgent> => {
   let token: { readonly id: Buffer; readonly key: Buffer; readonly rootHash: Buffer } | undefined;
   let transcript: Transcript | undefined;
   const peers = new Map<string, Buffer>();
+  const strangers = new Set<string>();
   const sockets = new Set<TLSSocket>();
   let close = (): Promise<void> => Promise.resolve();
   let port = 0;
@@ -107,13 +108,14 @@ export const createFakeAgent = async (): Promise<FakeAgent> => {
   const listen = async (): Promise<void> => {
     const serving = new Server({ 'grpc.max_receive_message_length': 4 << 20 });
     if (identity.root === undefined) serving.addService(EnrollmentServiceService, enrollment);
-    else addServices(serving, { state, watchers, identity: () => identity, emit });
+    else addServices(serving, { state, watchers, strangers, identity: () => identity, emit });
     const injector = serving.createConnectionInjector(ServerCredentials.createInsecure());
     const { certificate, root } = identity;
-    const context = { cert: certificate, key: keyPem, ALPNProtocols: ['h2'], requestCert: true, rejectUnauthorized: root !== undefined, ...(root === undefined ? {} : { ca: root }) };
+    const context = { cert: certificate, key: keyPem, ALPNProtocols: ['h2'], requestCert: true, rejectUnauthorized: false, ...(root === undefined ? {} : { ca: root }) };
     const tls = createServer(context, (socket) => {
       sockets.add(socket);
       socket.on('error', () => undefined).once('close', () => sockets.delete(socket));
+      if (!socket.authorized) strangers.add(`${socket.remoteAddress ?? ''}:${String(socket.remotePort)}`);
       peers.set(`${socket.remoteAddress ?? ''}:${String(socket.remotePort)}`, peerHash(socket));
       injector.injectConnection(socket);
     });
@@ -179,18 +181,23 @@ const initialState = (): FakeAgentState => ({
 interface Serving {
   readonly state: FakeAgentState;
   readonly watchers: Set<ServerWritableStream<WatchStatusRequest, WatchStatusResponse>>;
+  /** Peers without a certificate of the fleet: told so at their first call. */
+  readonly strangers: ReadonlySet<string>;
   readonly identity: () => { readonly agentId: string; readonly fleetId: string };
   readonly emit: () => void;
 }
 
-const addServices = (server: Server, { state, watchers, identity, emit }: Serving): void => {
+const addServices = (server: Server, { state, watchers, strangers, identity, emit }: Serving): void => {
   const refuse = async (): Promise<void> => {
     await state.hold;
     const { refusal } = state;
     if (refusal !== null) throw refusal;
   };
   server.addService(SessionServiceService, {
-    hello: answer<HelloRequest, HelloResponse>(async () => ({ ...identity(), agentVersion: '1.2.3', features: [], timeMs: BigInt(Date.now() + state.clockOffsetMs), subject: '' })),
+    hello: answer<HelloRequest, HelloResponse>(async (_request, call) => {
+      if (strangers.has(call.getPeer())) throw new NestError('CERTIFICATE_INVALID', 'Your certificate is not signed by the root of this fleet.');
+      return { ...identity(), agentVersion: '1.2.3', features: [], timeMs: BigInt(Date.now() + state.clockOffsetMs), subject: '' };
+    }),
   });
   server.addService(HostServiceService, {
     getHost: answer<object, GetHostResponse>(async () => ({ facts: HostFacts.fromPartial({ hostName: 'edge', agentVersion: '1.2.3', kernel: '6.1' }), engines: [{ engine: 'xdp', available: true, reason: 'ready' }], status: undefined })),

@@ -40,7 +40,9 @@ uint64_t Arguments::number(const std::string& name, uint64_t otherwise) const {
   return has(name) ? number(name) : otherwise;
 }
 
-uint64_t Arguments::number(const std::string& name) const { return parse(name, text(name)); }
+uint64_t Arguments::number(const std::string& name) const {
+  return parse(name, text(name));
+}
 
 std::vector<uint64_t> Arguments::numbers(const std::string& name, const std::string& otherwise) const {
   std::vector<uint64_t> numbers;
@@ -51,7 +53,8 @@ std::vector<uint64_t> Arguments::numbers(const std::string& name, const std::str
 
 std::vector<uint8_t> Arguments::bytes(const std::string& name) const {
   const std::string digits = text(name);
-  const bool is_hex = digits.find_first_not_of("0123456789abcdefABCDEF") == std::string::npos && digits.size() % 2 == 0;
+  const bool is_hex =
+      digits.find_first_not_of("0123456789abcdefABCDEF") == std::string::npos && digits.size() % 2 == 0;
   if (!is_hex || digits.empty()) throw std::invalid_argument("--" + name + " must be hexadecimal bytes");
   std::vector<uint8_t> bytes;
   for (size_t i = 0; i < digits.size(); i += 2) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-only
-// The commands of nest-packet. Each prints JSON to standard output (receive: packets) and throws std::exception.
+// The commands of nest-packet. Each prints JSON to standard output (receive: packets) and throws
+// std::exception.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +15,7 @@ void send(const std::vector<std::string>& words);
 void receive(const std::vector<std::string>& words);
 void judge(const std::vector<std::string>& words);
 void age(const std::vector<std::string>& words);
+void lose(const std::vector<std::string>& words);
 void run(const std::vector<std::string>& words);
 void generate(const std::vector<std::string>& words);
 

@@ -23,14 +23,17 @@ constexpr const char* kUsage =
     "  receive  --interface X --for-ms n [--count n] [--output packets|count]\n"
     "  judge    --pin-path P --interface X                 packets from stdin through the pinned program\n"
     "  age      --pin-path P --seconds n                   moves the clock of all flows back\n"
+    "  lose     --pin-path P --table nest_pairs            takes a policy table away\n"
     "  run      --pin-path P --object bench_wrapper.bpf.o --packet hex --vary-offset n\n"
-    "           [--flows 1,4096,65536] [--repeat n] [--samples n]\n"
+    "           [--interface X] [--flows 1,4096,65536] [--repeat n] [--samples n]\n"
     "  generate --object bench_generator.bpf.o --interface X --template hex --count n\n"
     "           [--rate pps] [--vary-offset n --flows n]\n";
 
 }  // namespace
 
-void fail(const std::string& what) { throw std::system_error(errno, std::generic_category(), what); }
+void fail(const std::string& what) {
+  throw std::system_error(errno, std::generic_category(), what);
+}
 
 uint32_t interface_index(const std::string& name) {
   const uint32_t index = if_nametoindex(name.c_str());
@@ -48,10 +51,13 @@ std::vector<Packet> read_packets() {
   std::vector<Packet> packets;
   uint8_t prefix[4];
   while (std::fread(prefix, 1, sizeof(prefix), stdin) == sizeof(prefix)) {
-    const uint32_t bytes = prefix[0] | uint32_t{prefix[1]} << 8 | uint32_t{prefix[2]} << 16 | uint32_t{prefix[3]} << 24;
-    if (bytes == 0 || bytes > kPacketBytesMax) throw std::invalid_argument("a packet's length is not in 1..65536");
+    const uint32_t bytes =
+        prefix[0] | uint32_t{prefix[1]} << 8 | uint32_t{prefix[2]} << 16 | uint32_t{prefix[3]} << 24;
+    if (bytes == 0 || bytes > kPacketBytesMax)
+      throw std::invalid_argument("a packet's length is not in 1..65536");
     Packet packet(bytes);
-    if (std::fread(packet.data(), 1, bytes, stdin) != bytes) throw std::invalid_argument("the input ends inside a packet");
+    if (std::fread(packet.data(), 1, bytes, stdin) != bytes)
+      throw std::invalid_argument("the input ends inside a packet");
     packets.push_back(std::move(packet));
   }
   return packets;
@@ -63,7 +69,8 @@ int main(int count, char** words) {
   using namespace nest::bench;
   using Command = void (*)(const std::vector<std::string>&);
   const std::map<std::string, Command> commands = {
-      {"send", send}, {"receive", receive}, {"judge", judge}, {"age", age}, {"run", run}, {"generate", generate}};
+      {"send", send}, {"receive", receive}, {"judge", judge},      {"age", age},
+      {"lose", lose}, {"run", run},         {"generate", generate}};
   const auto command = commands.find(count > 1 ? words[1] : "");
   if (command == commands.end()) {
     std::fputs(kUsage, stderr);

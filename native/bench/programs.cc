@@ -75,7 +75,8 @@ class Settings {
  public:
   explicit Settings(const ObjectPointer& object) : object_(object) {
     size_t bytes = 0;
-    const auto* initial = static_cast<const uint8_t*>(bpf_map__initial_value(section_of(object, ".rodata"), &bytes));
+    const auto* initial =
+        static_cast<const uint8_t*>(bpf_map__initial_value(section_of(object, ".rodata"), &bytes));
     data_.assign(initial, initial + bytes);
   }
 
@@ -86,7 +87,8 @@ class Settings {
   void set64(const char* variable, uint64_t value) { set(variable, &value, sizeof(value)); }
 
   void load() {
-    if (bpf_map__set_initial_value(section_of(object_, ".rodata"), data_.data(), data_.size()) != 0) fail("read-only data");
+    if (bpf_map__set_initial_value(section_of(object_, ".rodata"), data_.data(), data_.size()) != 0)
+      fail("read-only data");
     const int result = bpf_object__load(object_.get());
     if (result != 0) throw std::system_error(-result, std::generic_category(), "load");
   }
@@ -132,10 +134,11 @@ struct Series {
 };
 
 void print_series(const Series& series, uint64_t flows, uint32_t floor_ns, bool is_last) {
-  std::printf("  {\"program\":\"%s\",\"flows\":%llu,\"medianNs\":%u,\"netNs\":%d,\"samplesNs\":[", series.program.c_str(),
-              static_cast<unsigned long long>(flows), series.median(),
+  std::printf("  {\"program\":\"%s\",\"flows\":%llu,\"medianNs\":%u,\"netNs\":%d,\"samplesNs\":[",
+              series.program.c_str(), static_cast<unsigned long long>(flows), series.median(),
               static_cast<int>(series.median()) - static_cast<int>(floor_ns));
-  for (size_t i = 0; i < series.samples.size(); i++) std::printf("%s%u", i == 0 ? "" : ",", series.samples[i]);
+  for (size_t i = 0; i < series.samples.size(); i++)
+    std::printf("%s%u", i == 0 ? "" : ",", series.samples[i]);
   std::printf("]}%s\n", is_last ? "" : ",");
 }
 
@@ -147,9 +150,11 @@ ObjectPointer open_xdp_filter() {
 }
 
 void measure(const Arguments& arguments, int nest, uint64_t flows, bool is_last) {
-  if (flows == 0 || (flows & (flows - 1)) != 0 || flows > 65536) throw std::invalid_argument("--flows must be powers of two up to 65536");
+  if (flows == 0 || (flows & (flows - 1)) != 0 || flows > 65536)
+    throw std::invalid_argument("--flows must be powers of two up to 65536");
   const Packet packet = arguments.bytes("packet");
   const auto repeat = static_cast<uint32_t>(arguments.number("repeat", 400'000));
+  const uint32_t interface = arguments.has("interface") ? interface_index(arguments.text("interface")) : 0;
   const ObjectPointer object = open_object(arguments.text("object"));
   Settings settings(object);
   settings.set("bench_offset", static_cast<uint32_t>(arguments.number("vary-offset")));
@@ -163,20 +168,22 @@ void measure(const Arguments& arguments, int nest, uint64_t flows, bool is_last)
   if (filter != nullptr) all.push_back({"xdp-filter", program_of(filter, "xdpfilt_alw_all"), {}});
   const uint32_t key = 0;
   const auto aim = [&](const Series& series) {
-    if (bpf_map_update_elem(targets, &key, &series.target, BPF_ANY) != 0) fail("the program cannot be tail-called");
+    if (bpf_map_update_elem(targets, &key, &series.target, BPF_ANY) != 0)
+      fail("the program cannot be tail-called");
   };
   // Flows exist and caches are warm before the first sample.
   for (const Series& series : all) {
     aim(series);
-    test_run(wrapper, packet, 0, static_cast<uint32_t>(std::max<uint64_t>(flows * 2, 1000)));
+    test_run(wrapper, packet, interface, static_cast<uint32_t>(std::max<uint64_t>(flows * 2, 1000)));
   }
   for (uint64_t sample = 0; sample < arguments.number("samples", 7); sample++) {
     for (Series& series : all) {
       aim(series);
-      series.samples.push_back(test_run(wrapper, packet, 0, repeat).duration_ns);
+      series.samples.push_back(test_run(wrapper, packet, interface, repeat).duration_ns);
     }
   }
-  for (const Series& series : all) print_series(series, flows, all[0].median(), is_last && &series == &all.back());
+  for (const Series& series : all)
+    print_series(series, flows, all[0].median(), is_last && &series == &all.back());
 }
 
 void on_stop(int) {}
@@ -187,7 +194,8 @@ uint64_t age_flows(const std::string& path, uint64_t nanoseconds) {
   const Descriptor map(bpf_obj_get(path.c_str()));
   if (!map) fail(path);
   std::vector<Key> keys;
-  for (Key key = {}; bpf_map_get_next_key(map.get(), keys.empty() ? nullptr : &keys.back(), &key) == 0;) keys.push_back(key);
+  for (Key key = {}; bpf_map_get_next_key(map.get(), keys.empty() ? nullptr : &keys.back(), &key) == 0;)
+    keys.push_back(key);
   uint64_t count = 0;
   for (const Key& key : keys) {
     nest_flow flow = {};
@@ -209,7 +217,10 @@ void judge(const std::vector<std::string>& words) {
   std::printf("[");
   for (size_t i = 0; i < packets.size(); i++) {
     const uint32_t action = test_run(program.get(), packets[i], interface, 1).action;
-    std::printf("%s\"%s\"", i == 0 ? "" : ",", action == XDP_PASS ? "pass" : action == XDP_DROP ? "drop" : "other");
+    std::printf("%s\"%s\"", i == 0 ? "" : ",",
+                action == XDP_PASS   ? "pass"
+                : action == XDP_DROP ? "drop"
+                                     : "other");
   }
   std::printf("]\n");
 }
@@ -223,8 +234,19 @@ void age(const std::vector<std::string>& words) {
   std::printf("{\"aged\":%llu}\n", static_cast<unsigned long long>(count));
 }
 
+void lose(const std::vector<std::string>& words) {
+  const Arguments arguments(words, {"pin-path", "table"});
+  const std::string path = arguments.text("pin-path") + "/maps/" + arguments.text("table");
+  const Descriptor map(bpf_obj_get(path.c_str()));
+  if (!map) fail(path);
+  for (const uint32_t slot : {0u, 1u}) {
+    if (bpf_map_delete_elem(map.get(), &slot) != 0 && errno != ENOENT) fail("delete from " + path);
+  }
+}
+
 void run(const std::vector<std::string>& words) {
-  const Arguments arguments(words, {"pin-path", "object", "packet", "vary-offset", "flows", "repeat", "samples"});
+  const Arguments arguments(
+      words, {"pin-path", "object", "packet", "vary-offset", "interface", "flows", "repeat", "samples"});
   const Descriptor nest = open_pinned(arguments.text("pin-path"));
   const std::vector<uint64_t> flows = arguments.numbers("flows", "1,4096,65536");
   std::printf("[\n");
@@ -233,11 +255,13 @@ void run(const std::vector<std::string>& words) {
 }
 
 void generate(const std::vector<std::string>& words) {
-  const Arguments arguments(words, {"object", "interface", "template", "count", "rate", "vary-offset", "flows"});
+  const Arguments arguments(words,
+                            {"object", "interface", "template", "count", "rate", "vary-offset", "flows"});
   const Packet pattern = arguments.bytes("template");
   const uint64_t count = arguments.number("count");
   const uint64_t rate = arguments.number("rate", 0);
-  if (pattern.size() < 14 || pattern.size() > 256) throw std::invalid_argument("--template must have 14 to 256 bytes");
+  if (pattern.size() < 14 || pattern.size() > 256)
+    throw std::invalid_argument("--template must have 14 to 256 bytes");
   const ObjectPointer object = open_object(arguments.text("object"));
   Settings settings(object);
   settings.set("template", pattern.data(), pattern.size());
@@ -252,7 +276,8 @@ void generate(const std::vector<std::string>& words) {
   size_t state_bytes = 0;
   bpf_map__initial_value(const_cast<bpf_map*>(state), &state_bytes);
   const xdp::Mapping memory(bpf_map__fd(state), 4096);
-  const auto* sent = reinterpret_cast<const uint64_t*>(static_cast<const uint8_t*>(memory.address()) + offset_of(object, ".bss", "sent"));
+  const auto* sent = reinterpret_cast<const uint64_t*>(static_cast<const uint8_t*>(memory.address()) +
+                                                       offset_of(object, ".bss", "sent"));
 
   struct sigaction action = {};
   action.sa_handler = on_stop;
@@ -273,12 +298,15 @@ void generate(const std::vector<std::string>& words) {
     options.ctx_size_in = sizeof(context);
     options.flags = BPF_F_TEST_XDP_LIVE_FRAMES;
     options.batch_size = 64;
-    // One long call: each costs some 24 ms to set up. The program stops sending at the count, a signal ends the call.
+    // One long call: each costs some 24 ms to set up. The program stops sending at the count, a signal ends
+    // the call.
     options.repeat = INT32_MAX;
-    if (bpf_prog_test_run_opts(program_of(object, "bench_generator"), &options) != 0 && errno != EINTR) error = errno;
+    if (bpf_prog_test_run_opts(program_of(object, "bench_generator"), &options) != 0 && errno != EINTR)
+      error = errno;
     is_over = true;
   });
-  while (!is_over && __atomic_load_n(sent, __ATOMIC_RELAXED) < count) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  while (!is_over && __atomic_load_n(sent, __ATOMIC_RELAXED) < count)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   while (!is_over) {
     pthread_kill(sender.native_handle(), SIGUSR1);
@@ -286,7 +314,8 @@ void generate(const std::vector<std::string>& words) {
   }
   sender.join();
   if (error != 0) throw std::system_error(error, std::generic_category(), "live frames");
-  std::printf("{\"sent\":%llu,\"interfaceDrops\":%llu,\"seconds\":%.6f}\n", static_cast<unsigned long long>(*sent),
+  std::printf("{\"sent\":%llu,\"interfaceDrops\":%llu,\"seconds\":%.6f}\n",
+              static_cast<unsigned long long>(*sent),
               static_cast<unsigned long long>(interface_drops(interface_name) - drops_before), seconds);
 }
 

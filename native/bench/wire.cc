@@ -32,7 +32,8 @@ Descriptor open_socket(const std::string& interface_name, uint16_t protocol) {
   address.sll_family = AF_PACKET;
   address.sll_protocol = htons(protocol);
   address.sll_ifindex = static_cast<int>(interface_index(interface_name));
-  if (bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) fail("bind to " + interface_name);
+  if (bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0)
+    fail("bind to " + interface_name);
   return socket;
 }
 
@@ -56,7 +57,8 @@ std::vector<Packet> variations(const Packet& pattern, const std::string& vary) {
   if (colon == std::string::npos) throw std::invalid_argument("--vary must be offset:flows");
   const size_t offset = std::stoul(vary.substr(0, colon));
   const size_t flows = std::stoul(vary.substr(colon + 1));
-  if (offset + 2 > pattern.size() || flows == 0 || flows > 65536) throw std::invalid_argument("--vary lies outside the packet, or has not 1..65536 flows");
+  if (offset + 2 > pattern.size() || flows == 0 || flows > 65536)
+    throw std::invalid_argument("--vary lies outside the packet, or has not 1..65536 flows");
   std::vector<Packet> packets(flows, pattern);
   for (size_t i = 0; i < flows; i++) {
     const size_t value = (size_t{pattern[offset]} << 8 | pattern[offset + 1]) + i;
@@ -89,19 +91,23 @@ void send_all(int socket, const std::vector<Packet>& packets, uint64_t count, si
       continue;
     }
     done += static_cast<uint64_t>(sent);
-    if (rate != 0) std::this_thread::sleep_until(start + std::chrono::nanoseconds(done * 1'000'000'000 / rate));
+    if (rate != 0)
+      std::this_thread::sleep_until(start + std::chrono::nanoseconds(done * 1'000'000'000 / rate));
   }
 }
 
 /// Puts the VLAN tag back that the kernel took out of the packet.
 void restore_tag(Packet& packet, const msghdr& message) {
-  for (cmsghdr* control = CMSG_FIRSTHDR(&message); control != nullptr; control = CMSG_NXTHDR(const_cast<msghdr*>(&message), control)) {
+  for (cmsghdr* control = CMSG_FIRSTHDR(&message); control != nullptr;
+       control = CMSG_NXTHDR(const_cast<msghdr*>(&message), control)) {
     if (control->cmsg_level != SOL_PACKET || control->cmsg_type != PACKET_AUXDATA) continue;
     tpacket_auxdata data = {};
     std::memcpy(&data, CMSG_DATA(control), sizeof(data));
     if ((data.tp_status & TP_STATUS_VLAN_VALID) == 0 || packet.size() < 12) continue;
-    const uint16_t type = (data.tp_status & TP_STATUS_VLAN_TPID_VALID) != 0 ? data.tp_vlan_tpid : uint16_t{ETH_P_8021Q};
-    const uint8_t tag[4] = {static_cast<uint8_t>(type >> 8), static_cast<uint8_t>(type), static_cast<uint8_t>(data.tp_vlan_tci >> 8),
+    const uint16_t type =
+        (data.tp_status & TP_STATUS_VLAN_TPID_VALID) != 0 ? data.tp_vlan_tpid : uint16_t{ETH_P_8021Q};
+    const uint8_t tag[4] = {static_cast<uint8_t>(type >> 8), static_cast<uint8_t>(type),
+                            static_cast<uint8_t>(data.tp_vlan_tci >> 8),
                             static_cast<uint8_t>(data.tp_vlan_tci)};
     packet.insert(packet.begin() + 12, tag, tag + sizeof(tag));
   }
@@ -136,7 +142,8 @@ void send(const std::vector<std::string>& words) {
   std::vector<Packet> packets;
   if (arguments.has("template")) {
     const Packet pattern = arguments.bytes("template");
-    packets = arguments.has("vary") ? variations(pattern, arguments.text("vary")) : std::vector<Packet>{pattern};
+    packets =
+        arguments.has("vary") ? variations(pattern, arguments.text("vary")) : std::vector<Packet>{pattern};
   } else {
     packets = read_packets();
   }
@@ -148,7 +155,8 @@ void send(const std::vector<std::string>& words) {
   const auto start = Clock::now();
   send_all(socket.get(), packets, count, batch, arguments.number("rate", 0));
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-  std::printf("{\"sent\":%llu,\"interfaceDrops\":%llu,\"seconds\":%.6f}\n", static_cast<unsigned long long>(count),
+  std::printf("{\"sent\":%llu,\"interfaceDrops\":%llu,\"seconds\":%.6f}\n",
+              static_cast<unsigned long long>(count),
               static_cast<unsigned long long>(interface_drops(interface_name) - drops_before), seconds);
 }
 
@@ -158,7 +166,8 @@ void receive(const std::vector<std::string>& words) {
   const uint64_t count_max = arguments.number("count", UINT64_MAX);
   const Descriptor socket = open_socket(arguments.text("interface"), ETH_P_ALL);
   const int is_on = 1;
-  if (setsockopt(socket.get(), SOL_PACKET, PACKET_AUXDATA, &is_on, sizeof(is_on)) != 0) fail("PACKET_AUXDATA");
+  if (setsockopt(socket.get(), SOL_PACKET, PACKET_AUXDATA, &is_on, sizeof(is_on)) != 0)
+    fail("PACKET_AUXDATA");
   const int buffer_bytes = 64 << 20;
   setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUFFORCE, &buffer_bytes, sizeof(buffer_bytes));
   std::fputs("ready\n", stderr);  // from now on nothing is missed

@@ -8,18 +8,19 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { bpfObjectPath, loadNative } from '../index.ts';
-import { addInterface, judgeOn, newPinPath, openDataPath, removeInterface } from './support/data-path.ts';
-import { frame4, tcp } from './support/packets.ts';
-import { client4, server4, webPolicy } from './support/policies.ts';
+import { addInterface, generate, judgeOn, newPinPath, openDataPath, removeInterface } from './support/data-path.ts';
+import { frame4, tcp, tcpFlag } from './support/packets.ts';
+import { client4, mapping, server4, webPolicy } from './support/policies.ts';
 
 const holderPath = fileURLToPath(new URL('./support/holder.ts', import.meta.url));
 
-const hold = (args: readonly string[]): ChildProcess => spawn(process.execPath, [holderPath, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+const hold = (args: readonly string[]): ChildProcess =>
+  spawn(process.execPath, [holderPath, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
 
 const ready = async (child: ChildProcess): Promise<string> => {
   if (child.stdout === null) throw new Error('the holder has no output');
-  const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as readonly [string];
-  return line;
+  const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as readonly unknown[];
+  return String(line);
 };
 
 const kill = async (child: ChildProcess): Promise<void> => {
@@ -62,6 +63,30 @@ describe('adopting', () => {
     removeInterface('adopt1');
   });
 
+  it('loses no packet to kill -9 under 50,000 packets a second, and goes on counting', async () => {
+    const pinPath = newPinPath();
+    const { dataPath: first } = await openDataPath(pinPath);
+    await first.attach('v0');
+    await first.swap(webPolicy(), 1);
+    await first.close();
+    const child = hold([pinPath]);
+    expect(await ready(child)).toBe('ready true');
+    const [allowed, denied] = [443, 23].map((to) =>
+      frame4({ from: client4, to: server4, protocol: 6, payload: tcp({ to, flags: tcpFlag.ack }) }),
+    );
+    const sending = generate(allowed ?? Buffer.alloc(0), ['--count', '100000', '--rate', '50000', '--vary-offset', '34', '--flows', '256']);
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    await kill(child);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    await generate(denied ?? Buffer.alloc(0), ['--count', '1000']);
+    const { dataPath: second } = await openDataPath(pinPath);
+    const sent = await sending;
+    expect(second.state()).toMatchObject({ adopted: true, sequence: 1 });
+    const { active } = second.counters();
+    expect([active.values[mapping.allowWeb * 2], active.values[mapping.denyTelnet * 2]]).toEqual([BigInt(sent), 1000n]);
+    await second.remove();
+  });
+
   it('recovers from kill -9 at any moment of loading', async () => {
     for (let round = 0; round < 12; round += 1) {
       const pinPath = newPinPath();
@@ -94,7 +119,10 @@ describe('adopting', () => {
     const { dataPath, pinPath } = await openDataPath();
     await dataPath.close();
     rmSync(join(pinPath, 'maps/nest_losses'));
-    await expect(openDataPath(pinPath)).rejects.toMatchObject({ code: 'NATIVE_PIN_INCOMPATIBLE', step: expect.stringContaining('pin folder') });
+    await expect(openDataPath(pinPath)).rejects.toMatchObject({
+      code: 'NATIVE_PIN_INCOMPATIBLE',
+      step: expect.stringContaining('pin folder'),
+    });
     rmSync(pinPath, { recursive: true });
   });
 
@@ -106,7 +134,11 @@ describe('adopting', () => {
     const source = fileURLToPath(new URL('../../bpf', import.meta.url));
     const multiarch = process.arch === 'arm64' ? 'aarch64-linux-gnu' : 'x86_64-linux-gnu';
     // The same source, optimised less: same maps, other programs. It is never loaded.
-    execFileSync('clang-19', ['--target=bpf', '-mcpu=v3', '-O1', '-g', '-Iinclude', '-I.', `-I/usr/include/${multiarch}`, '-c', 'nest_xdp.bpf.c', '-o', other], { cwd: source });
+    execFileSync(
+      'clang-19',
+      ['--target=bpf', '-mcpu=v3', '-O1', '-g', '-Iinclude', '-I.', `-I/usr/include/${multiarch}`, '-c', 'nest_xdp.bpf.c', '-o', other],
+      { cwd: source },
+    );
     await expect(loadNative().open({ objectPath: other, pinPath })).rejects.toMatchObject({ code: 'NATIVE_PIN_INCOMPATIBLE' });
     const { dataPath: again } = await openDataPath(pinPath);
     expect(again.state().adopted).toBe(true);
@@ -116,7 +148,10 @@ describe('adopting', () => {
 
   it('refuses a second owner', async () => {
     const { dataPath, pinPath } = await openDataPath();
-    await expect(openDataPath(pinPath)).rejects.toMatchObject({ code: 'NATIVE_SYSTEM', message: expect.stringContaining('another process') });
+    await expect(openDataPath(pinPath)).rejects.toMatchObject({
+      code: 'NATIVE_SYSTEM',
+      message: expect.stringContaining('another process'),
+    });
     await dataPath.remove();
   });
 
@@ -140,9 +175,23 @@ describe('adopting', () => {
 describe('opening', () => {
   it('refuses a pin folder outside a bpffs', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'nest-t-'));
-    await expect(loadNative().open({ objectPath: bpfObjectPath(), pinPath: join(folder, 'pins') })).rejects.toMatchObject({ code: 'NATIVE_BPFFS_MISSING' });
+    await expect(loadNative().open({ objectPath: bpfObjectPath(), pinPath: join(folder, 'pins') })).rejects.toMatchObject({
+      code: 'NATIVE_BPFFS_MISSING',
+    });
     expect(readdirSync(folder)).toEqual([]);
     rmSync(folder, { recursive: true });
+  });
+
+  it('says what an unprivileged process lacks', () => {
+    const script = `
+      const { loadNative, bpfObjectPath } = await import(process.argv[1]);
+      const addon = loadNative();
+      process.setegid(65534);
+      process.seteuid(65534);
+      await addon.open({ objectPath: bpfObjectPath(), pinPath: process.argv[2] }).catch(({ code, step }) => console.log(JSON.stringify({ code, step })));`;
+    const index = new URL('../index.ts', import.meta.url).href;
+    const output = execFileSync(process.execPath, ['--input-type=module', '--eval', script, index, newPinPath()], { encoding: 'utf8' });
+    expect(JSON.parse(output)).toEqual({ code: 'NATIVE_PERMISSION', step: expect.stringContaining('CAP_BPF') });
   });
 
   it('hands over the last lines of the verifier', async () => {
@@ -158,7 +207,10 @@ describe('opening', () => {
   it('refuses an object that is not there, or is something else', async () => {
     const wrapper = bpfObjectPath().replace('nest_xdp', 'bench_wrapper');
     for (const objectPath of ['/nonexistent.o', wrapper, fileURLToPath(import.meta.url)]) {
-      await expect(loadNative().open({ objectPath, pinPath: newPinPath() })).rejects.toMatchObject({ code: 'NATIVE_SYSTEM', step: expect.any(String) });
+      await expect(loadNative().open({ objectPath, pinPath: newPinPath() })).rejects.toMatchObject({
+        code: 'NATIVE_SYSTEM',
+        step: expect.any(String),
+      });
     }
   });
 

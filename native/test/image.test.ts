@@ -27,8 +27,9 @@ const patched = (offset: number, value: number): Buffer =>
   });
 const rebuilt = (change: Partial<ImageContent>): Buffer => buildImage({ ...content, ...change });
 const allow = match(0, 10, false);
-const pairs = (ports: ImageContent['pairs'] extends readonly (infer Pair)[] | undefined ? Pair extends { ports: infer Ports } ? Ports : never : never): Buffer =>
-  rebuilt({ pairs: [{ source: 1, destination: 1, l4: l4.tcp, ports }] });
+const pairs = (
+  ports: ImageContent['pairs'] extends readonly (infer Pair)[] | undefined ? (Pair extends { ports: infer Ports } ? Ports : never) : never,
+): Buffer => rebuilt({ pairs: [{ source: 1, destination: 1, l4: l4.tcp, ports }] });
 
 const hostile: readonly (readonly [string, Buffer])[] = [
   ['nothing', Buffer.alloc(0)],
@@ -48,25 +49,101 @@ const hostile: readonly (readonly [string, Buffer])[] = [
   ['a prefix of 33 bits', rebuilt({ identities4: [{ address: [10, 0, 0, 0], length: 33, source: 1 }] })],
   ['a prefix with host bits', rebuilt({ identities4: [{ address: [10, 0, 0, 1], length: 31, source: 1 }] })],
   ['an IPv6 prefix of 129 bits', rebuilt({ identities6: [{ address: address('2001:db8::'), length: 129, source: 1 }] })],
-  ['prefixes out of order', rebuilt({ identities4: [{ address: [11, 0, 0, 0], length: 8, source: 1 }, { address: [10, 0, 0, 0], length: 8, source: 1 }] })],
-  ['a prefix twice', rebuilt({ identities4: [{ address: [10, 0, 0, 0], length: 8, source: 1 }, { address: [10, 0, 0, 0], length: 8 }] })],
+  [
+    'prefixes out of order',
+    rebuilt({
+      identities4: [
+        { address: [11, 0, 0, 0], length: 8, source: 1 },
+        { address: [10, 0, 0, 0], length: 8, source: 1 },
+      ],
+    }),
+  ],
+  [
+    'a prefix twice',
+    rebuilt({
+      identities4: [
+        { address: [10, 0, 0, 0], length: 8, source: 1 },
+        { address: [10, 0, 0, 0], length: 8 },
+      ],
+    }),
+  ],
   ['a source class that does not exist', rebuilt({ identities4: [{ address: [10, 0, 0, 0], length: 8, source: 2 }] })],
   ['a destination class that does not exist', rebuilt({ identities4: [{ address: [10, 0, 0, 0], length: 8, destination: 2 }] })],
   ['a pair of a class that does not exist', rebuilt({ pairs: [{ source: 2, destination: 1, l4: l4.tcp, ports: allow }] })],
   ['a pair of no transport class', rebuilt({ pairs: [{ source: 1, destination: 1, l4: 0, ports: allow }] })],
   ['a pair of an unknown transport class', rebuilt({ pairs: [{ source: 1, destination: 1, l4: 5, ports: allow }] })],
-  ['a pair twice', rebuilt({ pairs: [{ source: 1, destination: 1, l4: 1, ports: allow }, { source: 1, destination: 1, l4: 1, ports: allow }] })],
+  [
+    'a pair twice',
+    rebuilt({
+      pairs: [
+        { source: 1, destination: 1, l4: 1, ports: allow },
+        { source: 1, destination: 1, l4: 1, ports: allow },
+      ],
+    }),
+  ],
   ['a match of a mapping that does not exist', pairs(match(3, 10, false))],
   ['a match with another priority than its mapping', pairs(match(0, 11, false))],
   ['a match with another action than its mapping', pairs(match(0, 10, true))],
   ['a match word without priority', pairs(0xffff)],
-  ['port intervals that do not begin at 0', pairs([[1, allow], [5, 0]])],
-  ['port intervals out of order', pairs([[0, allow], [9, 0], [8, allow]])],
-  ['a port above 65535', pairs([[0, allow], [65_536, 0]])],
-  ['an interval of a mapping that does not exist', pairs([[0, allow], [5, match(9, 10, false)]])],
-  ['mappings out of order', rebuilt({ mappings: [{ name: 'b', priority: 10 }, { name: 'a', priority: 10 }, { name: 'c', deny: true, priority: 20 }] })],
-  ['a mapping name twice', rebuilt({ mappings: [{ name: 'a', priority: 10 }, { name: 'a', priority: 10 }, { name: 'c', deny: true, priority: 20 }] })],
-  ['a mapping without a name', rebuilt({ mappings: [{ name: '', priority: 10 }, { name: 'a', priority: 10 }, { name: 'c', deny: true, priority: 20 }] })],
+  [
+    'port intervals that do not begin at 0',
+    pairs([
+      [1, allow],
+      [5, 0],
+    ]),
+  ],
+  [
+    'port intervals out of order',
+    pairs([
+      [0, allow],
+      [9, 0],
+      [8, allow],
+    ]),
+  ],
+  [
+    'a port above 65535',
+    pairs([
+      [0, allow],
+      [65_536, 0],
+    ]),
+  ],
+  [
+    'an interval of a mapping that does not exist',
+    pairs([
+      [0, allow],
+      [5, match(9, 10, false)],
+    ]),
+  ],
+  [
+    'mappings out of order',
+    rebuilt({
+      mappings: [
+        { name: 'b', priority: 10 },
+        { name: 'a', priority: 10 },
+        { name: 'c', deny: true, priority: 20 },
+      ],
+    }),
+  ],
+  [
+    'a mapping name twice',
+    rebuilt({
+      mappings: [
+        { name: 'a', priority: 10 },
+        { name: 'a', priority: 10 },
+        { name: 'c', deny: true, priority: 20 },
+      ],
+    }),
+  ],
+  [
+    'a mapping without a name',
+    rebuilt({
+      mappings: [
+        { name: '', priority: 10 },
+        { name: 'a', priority: 10 },
+        { name: 'c', deny: true, priority: 20 },
+      ],
+    }),
+  ],
   ['a priority above 1000', buildImage({ mappings: [{ name: 'a', priority: 1001 }] })],
 ];
 
@@ -77,7 +154,28 @@ describe('a hostile image', () => {
   });
 
   it('whose port set reaches into the next one is refused', async () => {
-    const image = rebuilt({ pairs: [{ source: 1, destination: 1, l4: 1, ports: [[0, allow], [5, 0]] }, { source: 1, destination: 1, l4: 2, ports: [[0, allow], [6, 0]] }] });
+    const image = rebuilt({
+      pairs: [
+        {
+          source: 1,
+          destination: 1,
+          l4: 1,
+          ports: [
+            [0, allow],
+            [5, 0],
+          ],
+        },
+        {
+          source: 1,
+          destination: 1,
+          l4: 2,
+          ports: [
+            [0, allow],
+            [6, 0],
+          ],
+        },
+      ],
+    });
     const firstCount = headerBytes + content.identities4.length * 16 + content.identities6.length * 28 + 16;
     expect(image.readUInt32LE(firstCount)).toBe(2);
     image.writeUInt32LE(3, firstCount);

@@ -49,10 +49,16 @@ describe('attaching', () => {
   it('never replaces a foreign program, in neither mode', async () => {
     const object = fileURLToPath(new URL('../../dist/bpf/foreign.bpf.o', import.meta.url));
     addInterface('foreign0');
-    for (const [name, mode] of [['v0', 'xdpdrv'], ['foreign0', 'xdpgeneric']] as const) {
+    for (const [name, mode] of [
+      ['v0', 'xdpdrv'],
+      ['foreign0', 'xdpgeneric'],
+    ] as const) {
       execFileSync('ip', ['link', 'set', 'dev', name, mode, 'obj', object, 'sec', 'xdp']);
       const before = link(name);
-      await expect(dataPath.attach(name)).rejects.toMatchObject({ code: 'NATIVE_INTERFACE_FOREIGN_PROGRAM', step: expect.stringContaining(name) });
+      await expect(dataPath.attach(name)).rejects.toMatchObject({
+        code: 'NATIVE_INTERFACE_FOREIGN_PROGRAM',
+        step: expect.stringContaining(name),
+      });
       expect(link(name)).toBe(before);
       execFileSync('ip', ['link', 'set', 'dev', name, mode, 'off']);
       expect((await dataPath.attach(name)).name).toBe(name);
@@ -79,7 +85,12 @@ describe('attaching', () => {
     addInterface('again0');
     const second = await dataPath.attach('again0');
     expect(second.index).not.toBe(first.index);
-    expect(dataPath.counters().interfaces.flatMap(({ reasons }) => [...reasons]).every((value) => value === 0n)).toBe(true);
+    expect(
+      dataPath
+        .counters()
+        .interfaces.flatMap(({ reasons }) => [...reasons])
+        .every((value) => value === 0n),
+    ).toBe(true);
     await dataPath.detach('again0');
     removeInterface('again0');
   });
@@ -90,7 +101,12 @@ describe('attaching', () => {
     for (const name of names.slice(0, 64)) await dataPath.attach(name);
     expect(new Set(dataPath.state().interfaces.map(({ slot }) => slot)).size).toBe(64);
     judgeOn(dataPath, pinPath, 'many63').send(packet);
-    expect(dataPath.counters().interfaces.filter(({ reasons }) => reasons.some((value) => value > 0n)).map(({ name }) => name)).toEqual(['many63']);
+    expect(
+      dataPath
+        .counters()
+        .interfaces.filter(({ reasons }) => reasons.some((value) => value > 0n))
+        .map(({ name }) => name),
+    ).toEqual(['many63']);
     await expect(dataPath.attach('many64')).rejects.toMatchObject({ code: 'NATIVE_INTERFACES_EXHAUSTED' });
     for (const name of names) {
       await dataPath.detach(name);

@@ -1,10 +1,7 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Counters, DataPath } from '../addon.ts';
 import { compilePolicy, parsePolicy } from '../image/api.ts';
-import { defaultMapping, onPeer, openDataPath, packetTool, reasonNumber, suite } from './support/data-path.ts';
+import { defaultMapping, generate, onPeer, openDataPath, packetTool, reasonNumber } from './support/data-path.ts';
 import { buildImage, l4, match } from './support/image-builder.ts';
 import { frame4, frame6, framed, tcp, tcpFlag, udp } from './support/packets.ts';
 import { client4, client6, mapping, server4, server6, webPolicy } from './support/policies.ts';
@@ -23,25 +20,16 @@ afterAll(async () => {
 const load = async (image: Uint8Array): Promise<void> => {
   await dataPath.swap(image, dataPath.state().sequence + 1);
 };
-const reason = (counters: Counters, name: keyof typeof reasonNumber): bigint => counters.interfaces[0]?.reasons[reasonNumber[name] * 2] ?? 0n;
-const generator = fileURLToPath(new URL('../../dist/bpf/bench_generator.bpf.o', import.meta.url));
-
-/** From the wire, as the peer sends it. */
-const generate = async (packet: Buffer, options: readonly string[]): Promise<number> => {
-  const child = spawn('ip', ['netns', 'exec', suite.peer(), packetTool, 'generate', '--object', generator, '--interface', 'v1', '--template', packet.toString('hex'), ...options], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  let output = '';
-  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString('utf8')));
-  await once(child, 'close');
-  return (JSON.parse(output) as { readonly sent: number }).sent;
-};
+const reason = (counters: Counters, name: keyof typeof reasonNumber): bigint =>
+  counters.interfaces[0]?.reasons[reasonNumber[name] * 2] ?? 0n;
 
 describe('counting', () => {
   it('counts 100,000 packets from the wire exactly, by reason and mapping, v4 and v6, allowed and denied', async () => {
     await load(webPolicy());
     const packets = [
-      ...Array.from({ length: 10 }, (_, from) => frame4({ from: client4, to: server4, protocol: 6, payload: tcp({ from, flags: tcpFlag.ack }) })),
+      ...Array.from({ length: 10 }, (_, from) =>
+        frame4({ from: client4, to: server4, protocol: 6, payload: tcp({ from, flags: tcpFlag.ack }) }),
+      ),
       ...Array.from({ length: 5 }, (_, from) => frame6({ from: client6, to: server6, next: 17, payload: udp({ from }) })),
       ...Array.from({ length: 3 }, (_, from) => frame4({ from: client4, to: server4, protocol: 6, payload: tcp({ from, to: 23 }) })),
       ...Array.from({ length: 2 }, (_, from) => frame6({ from: server6, to: client6, next: 17, payload: udp({ from: 1000 + from }) })),
@@ -51,7 +39,11 @@ describe('counting', () => {
     const after = dataPath.counters();
     const grown = (name: keyof typeof reasonNumber): bigint => reason(after, name) - reason(before, name);
     expect([grown('POLICY_ALLOW'), grown('FLOW'), grown('POLICY_DENY'), grown('DEFAULT_DENY')]).toEqual([15n, 74_985n, 15_000n, 10_000n]);
-    expect([mapping.allowWeb, mapping.denyTelnet, defaultMapping].map((index) => after.active.values[index * 2])).toEqual([75_000n, 15_000n, 10_000n]);
+    expect([mapping.allowWeb, mapping.denyTelnet, defaultMapping].map((index) => after.active.values[index * 2])).toEqual([
+      75_000n,
+      15_000n,
+      10_000n,
+    ]);
     expect(after.active.values[mapping.allowWeb * 2 + 1]).toBe(50_000n * 54n + 25_000n * 66n);
   });
 
@@ -69,7 +61,8 @@ describe('counting', () => {
 describe('a swap', () => {
   it('refuses a sequence that does not follow, and changes nothing', async () => {
     const { sequence } = dataPath.state();
-    for (const wrong of [sequence, sequence + 2, 0]) await expect(dataPath.swap(webPolicy(), wrong)).rejects.toMatchObject({ code: 'NATIVE_SYSTEM' });
+    for (const wrong of [sequence, sequence + 2, 0])
+      await expect(dataPath.swap(webPolicy(), wrong)).rejects.toMatchObject({ code: 'NATIVE_SYSTEM' });
     expect(dataPath.state().sequence).toBe(sequence);
   });
 
@@ -90,7 +83,9 @@ describe('a swap', () => {
     const after = dataPath.counters();
     console.log(`${String(swaps)} swaps during ${String(sent)} packets`);
     expect(swaps).toBeGreaterThan(10);
-    expect(reason(after, 'POLICY_ALLOW') - reason(before, 'POLICY_ALLOW') + reason(after, 'FLOW') - reason(before, 'FLOW')).toBe(BigInt(sent));
+    expect(reason(after, 'POLICY_ALLOW') - reason(before, 'POLICY_ALLOW') + reason(after, 'FLOW') - reason(before, 'FLOW')).toBe(
+      BigInt(sent),
+    );
     expect(reason(after, 'DEFAULT_DENY')).toBe(reason(before, 'DEFAULT_DENY'));
   });
 
@@ -119,7 +114,12 @@ describe('a swap', () => {
     const image = buildImage({
       sourceClasses: classes,
       destinationClasses: 250,
-      pairs: Array.from({ length: 100_000 }, (_, index) => ({ source: 1 + Math.floor(index / 250), destination: 1 + (index % 250), l4: l4.tcp, ports: word })),
+      pairs: Array.from({ length: 100_000 }, (_, index) => ({
+        source: 1 + Math.floor(index / 250),
+        destination: 1 + (index % 250),
+        l4: l4.tcp,
+        ports: word,
+      })),
       mappings: [{ name: 'a', priority: 1 }],
     });
     const result = await dataPath.swap(image, dataPath.state().sequence + 1);
@@ -134,7 +134,17 @@ describe('flow records', () => {
     await new Promise((resolve) => setTimeout(resolve, 60));
     dataPath.takeRecords(100_000);
     const flows = 20_000;
-    onPeer(packetTool, ['send', '--interface', 'v1', '--count', String(flows), '--vary', `34:${String(flows)}`, '--template', frame4({ from: '198.18.1.77', to: server4, protocol: 6, payload: tcp({ from: 1 }) }).toString('hex')]);
+    onPeer(packetTool, [
+      'send',
+      '--interface',
+      'v1',
+      '--count',
+      String(flows),
+      '--vary',
+      `34:${String(flows)}`,
+      '--template',
+      frame4({ from: '198.18.1.77', to: server4, protocol: 6, payload: tcp({ from: 1 }) }).toString('hex'),
+    ]);
     let delivered = 0;
     let lost = 0n;
     for (let round = 0; round < 20; round += 1) {

@@ -26,14 +26,15 @@ let heldConnection: ChildProcess | undefined;
 test.beforeAll(async ({ browser }) => {
   lab = Lab.attach();
   host = await startConsoleHost();
-  page = await browser.newPage();
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, colorScheme: 'dark', reducedMotion: 'reduce' });
+  page = await context.newPage();
   faults = await watchFaults(page);
   await page.goto(host.address);
 });
 
 test.afterAll(async () => {
   heldConnection?.kill('SIGKILL');
-  await page?.close();
+  await page?.context().close();
   await host?.[Symbol.asyncDispose]();
 });
 
@@ -65,6 +66,18 @@ const enrol = async (labHost: LabHost, isFirst: boolean): Promise<void> => {
   await page.getByTestId('approve-fingerprint').click();
   await expect(page.getByTestId('enrollment-state')).toHaveAttribute('data-state', 'enrolled');
   await page.getByTestId('enrollment-done').click();
+};
+
+/** Confirms the apply dialog; a change that cuts many flows asks for their number. */
+const confirmApply = async (): Promise<void> => {
+  const dialog = page.getByTestId('apply-dialog');
+  const typed = page.getByTestId('apply-typed');
+  await expect(dialog).toBeVisible();
+  if ((await typed.count()) > 0) {
+    const cut = /cut ([\d,]+) flow/.exec((await page.getByTestId('apply-confirm').textContent()) ?? '')?.[1] ?? '';
+    await typed.fill(cut.replaceAll(',', ''));
+  }
+  await page.getByTestId('apply-confirm').click();
 };
 
 /** Types entries into a field that takes several. */
@@ -113,7 +126,7 @@ test('opens a host with its live charts, interfaces and flows', async () => {
   await page.waitForTimeout(4_000);
   await expectAccessible(page, 'host overview');
   await takeScreenshot(page, '05-host');
-  await page.getByRole('tab', { name: 'Interfaces' }).click();
+  await page.getByTestId('tab-interfaces').click();
   await expect(page.getByText('lan0').first()).toBeVisible();
   await expectAccessible(page, 'host interfaces');
   await takeScreenshot(page, '06-interfaces');
@@ -123,14 +136,14 @@ test('writes a deny mapping, checked while typing', async () => {
   heldConnection = lab.spawn(clientNamespace, 'held-connection', ['nc', '-p', String(heldPort), edge1?.server4 ?? '', String(deniedPort)]);
   await page.getByTestId('nav-policy').click();
   await page.getByTestId('choose-all-hosts').click();
-  await page.getByRole('tab', { name: 'Services' }).click();
+  await page.getByTestId('tab-services').click();
   await page.getByTestId('add-service').click();
   await page.getByTestId('service-name').fill('clients');
   await fillTokens('service-addresses', ['198.18.1.0/24', '198.18.2.0/24', '198.18.3.0/24', '2001:db8:1::/48']);
   await page.getByTestId('add-service').click();
   await page.getByTestId('service-name').fill('servers');
   await fillTokens('service-addresses', ['198.19.0.0/16', '2001:db8:2::/48']);
-  await page.getByRole('tab', { name: 'Mappings' }).click();
+  await page.getByTestId('tab-mappings').click();
   await page.getByTestId('add-mapping').click();
   await page.getByTestId('mapping-name').fill(mappingName);
   await page.getByRole('button', { name: 'Remove any' }).first().click();
@@ -168,7 +181,7 @@ test('applies to three hosts with a visible countdown, and curl is cut', async (
   await page.getByTestId('apply').click();
   await expect(page.getByTestId('apply-hosts')).toContainText('edge-3');
   await takeScreenshot(page, '09-apply');
-  await page.getByTestId('apply-confirm').click();
+  await confirmApply();
   await expect(page.getByTestId('rollout-state')).toHaveAttribute('data-state', 'pending');
   await expect(page.getByTestId('countdown')).toBeVisible();
   await expectAccessible(page, 'rollout');
@@ -184,12 +197,12 @@ test('says in counters, flows and a trace why, with the name of the mapping', as
   const rollout = page.url();
   await page.getByTestId('nav-hosts').click();
   await page.getByTestId('hosts-table').getByRole('link', { name: edge1?.name ?? '' }).click();
-  await page.getByRole('tab', { name: 'Policy' }).click();
+  await page.getByTestId('tab-policy').click();
   const counted = page.getByRole('row').filter({ hasText: mappingName });
   await expect(counted.first()).toContainText(/[1-9]/);
   await expectAccessible(page, 'host policy');
   await takeScreenshot(page, '11-mapping-counters');
-  await page.getByRole('tab', { name: 'Flows' }).click();
+  await page.getByTestId('tab-flows').click();
   await page.getByTestId('flow-verdict').selectOption('denied');
   await expect(page.getByTestId('flows-table')).toContainText(mappingName);
   await expectAccessible(page, 'flows');
@@ -214,13 +227,13 @@ test('keeps a change when told to, and lists it in the history', async () => {
   await page.getByTestId('nav-policy').click();
   await page.getByTestId('review-effect').click();
   await page.getByTestId('apply').click();
-  await page.getByTestId('apply-confirm').click();
+  await confirmApply();
   await page.getByTestId('keep-change').click();
   await expect(page.getByTestId('rollout-state')).toHaveAttribute('data-state', 'confirmed');
   expect(await curl(edge1?.server4 ?? '', deniedPort)).toBe('curl 28');
   await page.getByTestId('rollout-done').click();
   await page.getByTestId('hosts-table').getByRole('link', { name: edge1?.name ?? '' }).click();
-  await page.getByRole('tab', { name: 'History' }).click();
+  await page.getByTestId('tab-history').click();
   await expect(page.getByRole('row').filter({ hasText: /taken back|rolled/i }).first()).toBeVisible();
   await expectAccessible(page, 'history');
   await takeScreenshot(page, '15-history');

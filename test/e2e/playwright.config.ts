@@ -13,6 +13,7 @@ export default defineConfig({
   expect: { timeout: 20_000 },
   reporter: [['list'], ['json', { outputFile: '../../dist/e2e/report.json' }]],
   use: {
+    actionTimeout: 20_000,
     viewport: { width: 1280, height: 800 },
     colorScheme: 'dark',
     launchOptions: {

@@ -177,6 +177,12 @@ describe('the gRPC port', () => {
       'a certificate that claims this fleet but is not signed by it': { cert: stranger.impostorCertificate, key: stranger.key },
       'TLS 1.1': { maxVersion: 'TLSv1.1', minVersion: 'TLSv1', cert: stranger.certificate, key: stranger.key },
     };
+    // The counter-proof that refusals below are the agent's: it shows its own certificate to anybody.
+    const shown = connectTls({ ...target, rejectUnauthorized: false, ALPNProtocols: ['h2'] });
+    const { promise, resolve, reject } = Promise.withResolvers<string>();
+    shown.once('secureConnect', () => resolve(shown.getPeerCertificate().subjectaltname ?? '')).once('error', reject);
+    expect(await promise).toContain('.agent.nest.internal');
+    shown.destroy();
     await unmoved(async () => {
       for (const [name, options] of Object.entries(credentials)) expect(await isServed(options), name).toBe(false);
     });

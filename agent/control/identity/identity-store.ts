@@ -13,7 +13,7 @@ export type TokenEnd = 'used' | 'expired' | 'closed';
 export interface PendingToken extends TokenKey {
   readonly expiresAtMs: number;
 }
-export interface StoredIdentity {
+interface StoredIdentity {
   readonly agentId: string;
   readonly fleetId: string;
   readonly enrolledAtMs: number;

@@ -124,12 +124,14 @@ export const createTestFleet = async (fleetId: string, nowMs = Date.now()): Prom
         }),
       ];
     },
-    token: () => {
-      const [id, secret] = [randomBytes(16), randomBytes(32)];
-      const key = Buffer.from(hkdfSync('sha256', secret, id, tokenKeyInfo, 32));
-      return { text: tokenPrefix + Buffer.concat([id, secret, root.spkiHash]).toString('base64url'), id, key, rootSpkiHash: root.spkiHash };
-    },
+    token: () => makeToken(root.spkiHash),
   };
+};
+
+const makeToken = (rootSpkiHash: Buffer): TestToken => {
+  const [id, secret] = [randomBytes(16), randomBytes(32)];
+  const key = Buffer.from(hkdfSync('sha256', secret, id, tokenKeyInfo, 32));
+  return { text: tokenPrefix + Buffer.concat([id, secret, rootSpkiHash]).toString('base64url'), id, key, rootSpkiHash };
 };
 
 /** HMAC of a proof as the console computes it. */

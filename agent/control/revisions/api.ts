@@ -106,4 +106,3 @@ export type RevisionErrorCode = Extract<
 >;
 
 export { inTransaction, openStateDatabase } from './state-database.ts';
-export type { StateDatabase, StateDatabaseOptions } from './state-database.ts';

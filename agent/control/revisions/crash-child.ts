@@ -16,7 +16,6 @@ const control = createRevisionControl({
 });
 await control.start(signal);
 const first = control.list()[0]?.revision ?? 0;
-stdout.write('ready\n');
 for (let count = 0; ; count++) {
   const name = `policy-${String(first)}-${String(count)}`;
   const transactionId = `t-${name}`;
@@ -34,6 +33,8 @@ for (let count = 0; ; count++) {
     },
     signal,
   );
+  stdout.write('.');
   if (count % 3 === 0) await control.rollback({ toRevision: 0, author: 'child', comment: '' }, signal);
   else await control.confirm({ revision: revision.revision, transactionId });
+  stdout.write('.');
 }

@@ -1,15 +1,15 @@
 import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../lib/clock.ts';
 import { silentLogger } from '../../lib/log.ts';
 import { fileActivation, kernelPolicy } from './crash-kernel.ts';
-import { createRevisionControl } from './revisions.ts';
+import { createRevisionControl, emptyPolicyJson } from './revisions.ts';
 
 const kills = 8;
 const child = fileURLToPath(new URL('crash-child.ts', import.meta.url));
@@ -21,23 +21,29 @@ beforeEach(() => {
 
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-/** Lets a child change revisions for a while and kills it at whatever point it is. */
-const runAndKill = async (afterMs: number): Promise<void> => {
+/** Lets a child take so many steps and kills it at whatever point of the next one it is. */
+const runAndKill = async (steps: number): Promise<void> => {
   const running = spawn(process.execPath, [child, directory], { stdio: ['ignore', 'pipe', 'inherit'] });
-  await once(running.stdout, 'data');
-  await pause(afterMs);
+  const ended = once(running, 'exit');
+  let taken = 0;
+  for await (const dots of running.stdout) {
+    taken += (dots as Buffer).length;
+    if (taken >= steps) break;
+  }
   running.kill('SIGKILL');
-  await once(running, 'exit');
+  await ended;
+  expect(taken).toBeGreaterThanOrEqual(steps);
 };
 
 describe('revision control, killed at any point', () => {
   it('comes back with one whole state that the kernel agrees with', async () => {
     const signal = new AbortController().signal;
-    const seed = Date.now() % 1_000_000;
+    const seed = randomInt(1_000_000);
     let random = seed;
     for (let kill = 0; kill < kills; kill++) {
       random = (random * 1_103_515_245 + 12_345) % 2_147_483_648;
-      await runAndKill(5 + (random % 60));
+      await runAndKill(1 + (random % 24));
+      const kernelAtKill = kernelPolicy(directory);
       let damaged = false;
       const control = createRevisionControl({
         stateDir: directory,
@@ -46,6 +52,8 @@ describe('revision control, killed at any point', () => {
         log: silentLogger,
         raise: (code, warning) => void (damaged ||= code === 'STATE_CORRUPT' && warning !== null),
       });
+      const stored = [emptyPolicyJson, ...control.list().map(({ revision }) => control.get(revision).policyJson)];
+      expect(stored).toContain(kernelAtKill);
       await control.start(signal);
       const current = control.current();
       const waiting = control.list().filter(({ state }) => state === 'pending');

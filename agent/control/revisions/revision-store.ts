@@ -101,132 +101,138 @@ const columns =
   'revision, etag, generation, state, author, comment, created_at_ms, settled_at_ms, settled_reason, mapping_count, service_count';
 
 /** A store in an opened and migrated database. */
-export const createRevisionStore = (database: DatabaseSync): RevisionStore => {
-  const run = (sql: string, ...values: SQLInputValue[]): void => void database.prepare(sql).run(...values);
-  const atomically = <T>(work: () => T): T => inTransaction(database, work);
-  const insert = (revision: NewRevision): number => {
-    const { lastInsertRowid } = database
-      .prepare(`INSERT INTO revision (${columns.replace('revision, ', '')}, policy_json) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
-      .run(
-        revision.etag,
-        revision.generation,
-        revision.state,
-        revision.author,
-        revision.comment,
-        revision.createdAtMs,
-        revision.settledAtMs,
-        revision.settledReason,
-        revision.mappingCount,
-        revision.serviceCount,
-        revision.policyJson,
-      );
-    run(
-      `DELETE FROM revision WHERE state NOT IN ('confirmed', 'pending') AND revision NOT IN (SELECT revision FROM revision ORDER BY revision DESC LIMIT ?)`,
+export const createRevisionStore = (database: DatabaseSync): RevisionStore => new SqliteRevisionStore(database);
+
+class SqliteRevisionStore implements RevisionStore {
+  readonly #database: DatabaseSync;
+
+  constructor(database: DatabaseSync) {
+    this.#database = database;
+  }
+
+  confirmed(): Revision | undefined {
+    return this.#atomically(() => this.#fullRow("state = 'confirmed'"));
+  }
+
+  get(revision: number): Revision | undefined {
+    return this.#atomically(() => this.#fullRow('revision = ?', revision));
+  }
+
+  list(): Revision[] {
+    const sql = `SELECT ${columns}, '' AS policy_json FROM revision ORDER BY revision DESC LIMIT ?`;
+    return this.#atomically(() => this.#database.prepare(sql).all(revisionsKept).map(toRevision));
+  }
+
+  pending(): PendingRow | null {
+    return this.#atomically(() => {
+      const row = this.#database.prepare('SELECT * FROM pending').get();
+      return row === undefined ? null : toPending(row);
+    });
+  }
+
+  begin(revision: NewRevision, pending: Omit<PendingRow, 'revision' | 'isActivated'>): number {
+    return this.#atomically(() => {
+      // Left over only when the disk failed after an earlier one was taken back.
+      this.#settle('rolled-back', { atMs: revision.createdAtMs, reason: 'Taken back; the disk could not note it then.' });
+      const number = this.#insert(revision);
+      const { previousRevision, transactionId } = pending;
+      const { wallMs, bootId, uptimeMs, windowMs } = pending.deadline;
+      const values = [number, previousRevision, transactionId, wallMs, bootId, uptimeMs, windowMs];
+      this.#run('INSERT INTO pending VALUES (1, ?, ?, ?, ?, ?, ?, ?, 0)', ...values);
+      return number;
+    });
+  }
+
+  activated({ wallMs, bootId, uptimeMs, windowMs }: Deadline, outcome: Outcome, atMs: number): void {
+    this.#atomically(() => {
+      const sql = 'UPDATE pending SET is_activated = 1, wall_ms = ?, boot_id = ?, uptime_ms = ?, window_ms = ?';
+      this.#run(sql, wallMs, bootId, uptimeMs, windowMs);
+      this.#keepOutcome(outcome, atMs);
+    });
+  }
+
+  confirm(atMs: number): void {
+    this.#atomically(() => {
+      this.#supersede();
+      this.#settle('confirmed', { atMs, reason: '' });
+    });
+  }
+
+  drop(state: 'rolled-back' | 'failed', reason: string, { atMs, outcome }: { readonly atMs: number; readonly outcome?: Outcome }): void {
+    this.#atomically(() => {
+      this.#settle(state, { atMs, reason });
+      if (outcome !== undefined) this.#keepOutcome(outcome, atMs);
+    });
+  }
+
+  insertConfirmed(revision: NewRevision): number {
+    return this.#atomically(() => {
+      this.#supersede();
+      return this.#insert(revision);
+    });
+  }
+
+  outcome(transactionId: string, notBeforeMs: number): Outcome | undefined {
+    return this.#atomically(() => {
+      const sql = 'SELECT * FROM outcome WHERE transaction_id = ? AND at_ms >= ?';
+      const row = this.#database.prepare(sql).get(transactionId, notBeforeMs);
+      return row === undefined ? undefined : toOutcome(row);
+    });
+  }
+
+  close(): void {
+    if (this.#database.isOpen) this.#database.close();
+  }
+
+  #insert(revision: NewRevision): number {
+    const { etag, generation, state, author, comment, createdAtMs, settledAtMs, settledReason, mappingCount, serviceCount } = revision;
+    const values = [etag, generation, state, author, comment, createdAtMs, settledAtMs, settledReason, mappingCount, serviceCount];
+    const sql = `INSERT INTO revision (${columns.replace('revision, ', '')}, policy_json) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+    const { lastInsertRowid } = this.#database.prepare(sql).run(...values, revision.policyJson);
+    this.#run(
+      `DELETE FROM revision WHERE state NOT IN ('confirmed', 'pending')
+       AND revision NOT IN (SELECT revision FROM revision ORDER BY revision DESC LIMIT ?)`,
       revisionsKept,
     );
     return Number(lastInsertRowid);
-  };
-  const settle = (from: RevisionState, to: RevisionState, settled: { readonly atMs: number; readonly reason: string }): void => {
-    run('UPDATE revision SET state = ?, settled_at_ms = ?, settled_reason = ? WHERE state = ?', to, settled.atMs, settled.reason, from);
-  };
-  const keepOutcome = (outcome: Outcome, atMs: number): void => {
-    const { error } = outcome;
-    run(
-      'INSERT OR IGNORE INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
-      outcome.transactionId,
-      outcome.revision,
-      outcome.loadMs,
-      outcome.flipMs,
-      error?.code ?? null,
-      error?.message ?? null,
-      error?.detailsJson ?? null,
-      atMs,
-    );
-    run(
-      'DELETE FROM outcome WHERE at_ms < ? OR transaction_id NOT IN (SELECT transaction_id FROM outcome ORDER BY at_ms DESC LIMIT ?)',
+  }
+
+  /** Ends the pending revision, if there is one. */
+  #settle(to: RevisionState, { atMs, reason }: { readonly atMs: number; readonly reason: string }): void {
+    this.#run("UPDATE revision SET state = ?, settled_at_ms = ?, settled_reason = ? WHERE state = 'pending'", to, atMs, reason);
+    this.#run('DELETE FROM pending');
+  }
+
+  #supersede(): void {
+    this.#run("UPDATE revision SET state = 'superseded' WHERE state = 'confirmed'");
+  }
+
+  #keepOutcome({ transactionId, revision, loadMs, flipMs, error }: Outcome, atMs: number): void {
+    const failure = [error?.code ?? null, error?.message ?? null, error?.detailsJson ?? null];
+    this.#run('INSERT OR IGNORE INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?, ?)', transactionId, revision, loadMs, flipMs, ...failure, atMs);
+    this.#run(
+      `DELETE FROM outcome WHERE at_ms < ?
+       OR transaction_id NOT IN (SELECT transaction_id FROM outcome ORDER BY at_ms DESC LIMIT ?)`,
       atMs - outcomeLifeMs,
       outcomesMax,
     );
-  };
-  return {
-    confirmed: () => atomically(() => fullRow(database, "state = 'confirmed'")),
-    get: (revision) => atomically(() => fullRow(database, 'revision = ?', revision)),
-    list: () =>
-      atomically(() =>
-        database
-          .prepare(`SELECT ${columns}, '' AS policy_json FROM revision ORDER BY revision DESC LIMIT ?`)
-          .all(revisionsKept)
-          .map(toRevision),
-      ),
-    pending: () =>
-      atomically(() => {
-        const row = database.prepare('SELECT * FROM pending').get();
-        return row === undefined ? null : toPending(row);
-      }),
-    begin: (revision, pending) =>
-      atomically(() => {
-        // Left over only when the disk failed after an earlier one was taken back.
-        settle('pending', 'rolled-back', { atMs: revision.createdAtMs, reason: 'Taken back; the disk could not note it then.' });
-        run('DELETE FROM pending');
-        const number = insert(revision);
-        const { wallMs, bootId, uptimeMs, windowMs } = pending.deadline;
-        run(
-          'INSERT INTO pending VALUES (1, ?, ?, ?, ?, ?, ?, ?, 0)',
-          number,
-          pending.previousRevision,
-          pending.transactionId,
-          wallMs,
-          bootId,
-          uptimeMs,
-          windowMs,
-        );
-        return number;
-      }),
-    activated: (deadline, outcome, atMs) =>
-      atomically(() => {
-        run(
-          'UPDATE pending SET is_activated = 1, wall_ms = ?, boot_id = ?, uptime_ms = ?, window_ms = ?',
-          deadline.wallMs,
-          deadline.bootId,
-          deadline.uptimeMs,
-          deadline.windowMs,
-        );
-        keepOutcome(outcome, atMs);
-      }),
-    confirm: (atMs) =>
-      atomically(() => {
-        run("UPDATE revision SET state = 'superseded' WHERE state = 'confirmed'");
-        settle('pending', 'confirmed', { atMs, reason: '' });
-        run('DELETE FROM pending');
-      }),
-    drop: (state, reason, { atMs, outcome }) =>
-      atomically(() => {
-        settle('pending', state, { atMs, reason });
-        run('DELETE FROM pending');
-        if (outcome !== undefined) keepOutcome(outcome, atMs);
-      }),
-    insertConfirmed: (revision) =>
-      atomically(() => {
-        run("UPDATE revision SET state = 'superseded' WHERE state = 'confirmed'");
-        return insert(revision);
-      }),
-    outcome: (transactionId, notBeforeMs) =>
-      atomically(() => {
-        const row = database.prepare('SELECT * FROM outcome WHERE transaction_id = ? AND at_ms >= ?').get(transactionId, notBeforeMs);
-        return row === undefined ? undefined : toOutcome(row);
-      }),
-    close: () => {
-      if (database.isOpen) database.close();
-    },
-  };
-};
+  }
+
+  #fullRow(where: string, ...values: SQLInputValue[]): Revision | undefined {
+    const row = this.#database.prepare(`SELECT ${columns}, policy_json FROM revision WHERE ${where}`).get(...values);
+    return row === undefined ? undefined : toRevision(row);
+  }
+
+  #run(sql: string, ...values: SQLInputValue[]): void {
+    this.#database.prepare(sql).run(...values);
+  }
+
+  #atomically<T>(work: () => T): T {
+    return inTransaction(this.#database, work);
+  }
+}
 
 type Row = Readonly<Record<string, unknown>>;
-
-const fullRow = (database: DatabaseSync, where: string, ...values: SQLInputValue[]): Revision | undefined => {
-  const row = database.prepare(`SELECT ${columns}, policy_json FROM revision WHERE ${where}`).get(...values);
-  return row === undefined ? undefined : toRevision(row);
-};
 
 const toRevision = (row: Row): Revision => ({
   revision: Number(row['revision']),

@@ -51,7 +51,7 @@ export interface FlowImpact {
   readonly cut: number;
   readonly newlyAllowed: number;
   readonly windowSeconds: number;
-  /** At most 200, most bytes first. */
+  /** At most 200: live ones first, then the heaviest; services as the candidate names them. */
   readonly changes: readonly { readonly flow: Flow; readonly allowed: boolean; readonly mapping: string }[];
   readonly changesTruncated: boolean;
   readonly recordsLost: number;

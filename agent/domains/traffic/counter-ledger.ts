@@ -11,12 +11,12 @@ export interface SequenceRecord {
   readonly isDefaultAllow: boolean;
 }
 
-export interface LedgerMapping {
+interface LedgerMapping {
   readonly name: string;
   readonly allow: boolean;
 }
 
-export interface LedgerTotal {
+interface LedgerTotal {
   /** Empty = default action. */
   readonly mapping: string;
   readonly allow: boolean;

@@ -10,8 +10,8 @@ import type { FlowStore } from './flow-store.ts';
 import { flowOf } from './flow-view.ts';
 import type { FlowNames } from './flow-view.ts';
 
-export const pollMs = 100;
-export const sweepMs = 5_000;
+const pollMs = 100;
+const sweepMs = 5_000;
 /** Records taken at once, and how often in one poll: more stay in the kernel's ring until the next. */
 const recordsPerTake = 8_192;
 const takesPerPoll = 8;
@@ -37,7 +37,7 @@ export interface FlowFeed {
   readonly live: number | null;
   /** How long records are being taken, milliseconds. */
   coveredMs(): number;
-  /** Records the kernel lost in the last so many milliseconds. */
+  /** Records lost on the way in the last so many milliseconds. */
   lostWithin(windowMs: number): number;
   watch(filter: FlowFilter, signal: AbortSignal): AsyncIterable<{ readonly flows: readonly Flow[]; readonly lost: number }>;
   close(): void;
@@ -59,7 +59,8 @@ class PollingFeed implements FlowFeed {
   readonly #options: FlowFeedOptions;
   readonly #watched = createBroadcast<WatchedBatch>(watchQueueBatches);
   readonly #begunMs: number;
-  readonly #losses: { readonly atMs: number; readonly total: bigint }[] = [];
+  readonly #losses: { readonly atMs: number; readonly total: number }[] = [];
+  #lost = 0;
   #position = 0;
   #failing = false;
   #timers: Timer[] = [];
@@ -80,7 +81,7 @@ class PollingFeed implements FlowFeed {
   lostWithin(windowMs: number): number {
     const sinceMs = this.#options.clock.monotonicMs() - windowMs;
     const before = this.#losses.findLast(({ atMs }) => atMs <= sinceMs) ?? this.#losses[0];
-    return before === undefined ? 0 : Number(this.#options.engine.counters().recordsLost - before.total);
+    return before === undefined ? 0 : this.#lost - before.total;
   }
 
   async *watch(filter: FlowFilter, signal: AbortSignal): AsyncGenerator<{ readonly flows: readonly Flow[]; readonly lost: number }> {
@@ -132,6 +133,7 @@ class PollingFeed implements FlowFeed {
   #poll(): void {
     for (let take = 0; take < takesPerPoll; take++) {
       const batch = this.#options.engine.takeRecords(recordsPerTake);
+      this.#lost += batch.lost;
       this.#accept(batch);
       if (batch.count < recordsPerTake) return;
     }
@@ -168,7 +170,7 @@ class PollingFeed implements FlowFeed {
   }
 
   #sampleLosses(): void {
-    this.#losses.push({ atMs: this.#options.clock.monotonicMs(), total: this.#options.engine.counters().recordsLost });
+    this.#losses.push({ atMs: this.#options.clock.monotonicMs(), total: this.#lost });
     if (this.#losses.length > lossSamplesMax) this.#losses.shift();
   }
 }

@@ -8,7 +8,7 @@ import { flowOf } from './flow-view.ts';
 import type { FlowNames } from './flow-view.ts';
 
 /** Rows looked at before other work gets its turn. */
-export const rowsPerTurn = 1_024;
+const rowsPerTurn = 1_024;
 
 export interface FlowQuery {
   readonly live: RecordBatch;

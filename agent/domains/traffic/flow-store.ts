@@ -2,7 +2,7 @@ import { mergeRecord, recordAt, recordBytes, recordKey, recordKinds } from '../.
 import type { FlowRecord } from '../../engine/api.ts';
 
 /** Ended, cut and denied flows the agent remembers; the oldest are forgotten first. */
-export const flowsKept = 65_536;
+const flowsKept = 65_536;
 
 /** A copy of what is kept, in no particular order. */
 export interface StoredFlows {

@@ -1,5 +1,5 @@
 import { recordKey, recordKinds } from '../../engine/api.ts';
-import type { FlowRecord, PolicyImage, RecordBatch } from '../../engine/api.ts';
+import type { FlowRecord, Judgement, PolicyImage, RecordBatch } from '../../engine/api.ts';
 import type { FlowImpact } from './api.ts';
 import { compareBig, createTop, eachRecord } from './flow-query.ts';
 import type { StoredFlows } from './flow-store.ts';
@@ -7,7 +7,7 @@ import { flowOf, judgeRecord } from './flow-view.ts';
 import type { FlowNames } from './flow-view.ts';
 
 /** Changes that are listed; all are counted. */
-export const changesMax = 200;
+const changesMax = 200;
 
 export interface ReplayRequest {
   readonly live: RecordBatch;
@@ -25,9 +25,12 @@ interface Change {
   readonly record: FlowRecord;
   readonly firstTimeNs: bigint;
   readonly bytes: bigint;
-  readonly allowed: boolean;
-  readonly mapping: string;
+  readonly isLive: boolean;
+  readonly after: Judgement;
 }
+
+/** What is under way now comes first, then what moved most. */
+const byWeight = (a: Change, b: Change): number => Number(b.isLive) - Number(a.isLive) || compareBig(b.bytes, a.bytes);
 
 /**
  * Judges each flow once, in its initiator's direction, under the policy in force and under the candidate. Exact for the flows
@@ -36,7 +39,7 @@ interface Change {
 export const replayFlows = async (request: ReplayRequest, names: FlowNames, signal: AbortSignal): Promise<FlowImpact> => {
   const seen = new Set<string>();
   const counts = { replayed: 0, cut: 0, newlyAllowed: 0 };
-  const changes = createTop<Change>(changesMax, (a, b) => compareBig(b.bytes, a.bytes));
+  const changes = createTop<Change>(changesMax, byWeight);
   await eachRecord([request.live, request.stored], signal, (record, batch, position) => {
     const isStored = batch === request.stored;
     if ((isStored && record.timeNs < request.sinceNs) || !isOfPolicy(record)) return;
@@ -54,8 +57,8 @@ export const replayFlows = async (request: ReplayRequest, names: FlowNames, sign
       record,
       firstTimeNs: firstTimeNs ?? record.timeNs,
       bytes: record.forward.bytes + record.reverse.bytes,
-      allowed: isAllowed,
-      mapping: after.mapping ?? '',
+      isLive: !isStored,
+      after,
     });
   });
   const { replayed, cut, newlyAllowed } = counts;
@@ -67,7 +70,12 @@ export const replayFlows = async (request: ReplayRequest, names: FlowNames, sign
     windowSeconds: request.windowSeconds,
     changes: changes
       .sorted()
-      .map(({ record, firstTimeNs, allowed, mapping }) => ({ flow: flowOf(record, names, firstTimeNs), allowed, mapping })),
+      .map(({ record, firstTimeNs, after }) => ({
+        // Services as the candidate names them: those are what the operator is editing.
+        flow: { ...flowOf(record, names, firstTimeNs), sourceServices: after.sourceServices, destinationServices: after.destinationServices },
+        allowed: after.action === 'allow',
+        mapping: after.mapping ?? '',
+      })),
     changesTruncated: cut + newlyAllowed > changesMax,
     recordsLost: request.recordsLost,
   };

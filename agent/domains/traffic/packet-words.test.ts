@@ -35,7 +35,15 @@ describe('packet words', () => {
   });
 
   it('find the upper protocol behind IPv6 extension headers', () => {
-    const packet = bytes(macs, '86dd', ipv6('00'), '3c 00 000000000000', '06 01', new Array<number>(14).fill(0), tcp);
+    const packet = bytes(
+      macs,
+      '86dd',
+      ipv6('00'),
+      '3c 00 000000000000',
+      '06 01',
+      Array.from({ length: 14 }, () => 0),
+      tcp,
+    );
     expect(words(packet, { family: 6, l4Offset: 78, parse: traceParse.ipv6Extensions })).toEqual([
       'Ethernet, IPv6 (extension headers), TCP SYN',
       '[2001:db8::1]:41812',
@@ -49,7 +57,16 @@ describe('packet words', () => {
   });
 
   it('name what is not IP', () => {
-    expect(words(bytes(macs, '0806', new Array<number>(28).fill(0)), { family: 0, l4: 0, l4Offset: 0 })).toEqual(['Ethernet, ARP', '', '']);
+    expect(
+      words(
+        bytes(
+          macs,
+          '0806',
+          Array.from({ length: 28 }, () => 0),
+        ),
+        { family: 0, l4: 0, l4Offset: 0 },
+      ),
+    ).toEqual(['Ethernet, ARP', '', '']);
     expect(words(bytes(macs, '1234'), { family: 0, l4: 0, l4Offset: 0 })).toEqual(['Ethernet, type 0x1234', '', '']);
   });
 

@@ -12,7 +12,7 @@ export interface PacketWords {
   readonly tuple: PacketTuple | null;
 }
 
-export interface PacketTuple {
+interface PacketTuple {
   readonly source: Uint8Array;
   readonly destination: Uint8Array;
   readonly protocol: number;

@@ -4,7 +4,7 @@ import type { Clock } from '../../lib/clock.ts';
 import type { Plan } from './api.ts';
 
 /** Plans kept; the oldest goes first. */
-export const plansMax = 32;
+const plansMax = 32;
 
 export interface PlanCache {
   put(plan: Plan): void;

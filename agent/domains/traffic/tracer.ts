@@ -8,7 +8,7 @@ import type { PolicyTables } from './policy-tables.ts';
 import { traceSteps } from './trace-steps.ts';
 
 /** Ethernet header alone to a full frame with two tags, bytes. */
-export const tracedBytes = { min: 14, max: 1514 } as const;
+const tracedBytes = { min: 14, max: 1514 } as const;
 /** A policy that is swapped meanwhile makes one more try. */
 const triesMax = 3;
 

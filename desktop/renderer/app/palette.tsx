@@ -54,7 +54,10 @@ export const Palette = ({ onClose }: { readonly onClose: () => void }) => {
     } else if (event.key === 'Enter') choose(entries[active]);
   };
   return (
-    <Dialog open onClose={onClose} aria-label="Search" maxWidth={false} slotProps={{ paper: { sx: { width: 600, alignSelf: 'flex-start', mt: '12vh' } }, transition: { timeout: 0 } }} data-testid="palette">
+    <Dialog open onClose={onClose} aria-labelledby="palette-title" maxWidth={false} slotProps={{ paper: { sx: { width: 600, alignSelf: 'flex-start', mt: '12vh' } }, transition: { timeout: 0 } }} data-testid="palette">
+      <h2 id="palette-title" className="unseen">
+        Search
+      </h2>
       <div className="palette-input">
         <Search size={18} aria-hidden="true" />
         <input

@@ -8,7 +8,7 @@ export const fontSans = '"Inter Variable", "Segoe UI", system-ui, "DejaVu Sans",
 export const fontMono = '"JetBrains Mono", "DejaVu Sans Mono", monospace';
 
 const buttonStyles = {
-  root: { fontWeight: 600, fontSize: 13, lineHeight: '18px', borderRadius: 8, padding: '7px 14px', textTransform: 'none', whiteSpace: 'nowrap', '& .MuiButton-startIcon': { marginRight: 6 }, '&.MuiButton-sizeSmall': { padding: '3px 10px', fontSize: 12.5 }, '&.MuiButton-sizeLarge': { padding: '11px 22px', fontSize: 15 } },
+  root: { fontWeight: 600, fontSize: 13, lineHeight: '18px', borderRadius: 8, padding: '7px 14px', transition: 'none', textTransform: 'none', whiteSpace: 'nowrap', '& .MuiButton-startIcon': { marginRight: 6 }, '&.MuiButton-sizeSmall': { padding: '3px 10px', fontSize: 12.5 }, '&.MuiButton-sizeLarge': { padding: '11px 22px', fontSize: 15 } },
   contained: { '&.Mui-disabled': { background: 'var(--hover)', color: 'var(--off)', opacity: 0.75 } },
   outlined: {
     borderColor: 'var(--outline)',

@@ -59,10 +59,19 @@ export const formatSpan = (seconds: number): string => {
   const days = Math.floor(left / 86_400);
   const hours = Math.floor((left % 86_400) / 3_600);
   const minutes = Math.floor((left % 3_600) / 60);
-  if (days > 0) return `${String(days)} d ${String(hours)} h`;
-  if (hours > 0) return `${String(hours)} h ${String(minutes)} min`;
-  if (minutes > 0) return `${String(minutes)} min ${String(left % 60)} s`;
-  return `${String(left)} s`;
+  const parts = [
+    [days, 'd'],
+    [hours, 'h'],
+    [minutes, 'min'],
+    [left % 60, 's'],
+  ] as const;
+  const first = parts.findIndex(([count]) => count > 0);
+  if (first === -1) return '0 s';
+  return parts
+    .slice(first, first + 2)
+    .filter(([count]) => count > 0)
+    .map(([count, unit]) => `${String(count)} ${unit}`)
+    .join(' ');
 };
 
 /** One unit, for ages: "12 min", "3 h", "41 d", "8 s". */

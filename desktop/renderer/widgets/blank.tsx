@@ -15,7 +15,7 @@ interface BlankProps {
 export const Blank = ({ title, children, action, icon }: BlankProps) => (
   <div className="blank">
     {icon ?? <Inbox size={28} aria-hidden="true" />}
-    <h3>{title}</h3>
+    <h2 className="blank-title">{title}</h2>
     {children === undefined ? null : <p>{children}</p>}
     {action}
   </div>

@@ -135,7 +135,7 @@ const FlowTable = ({ hostId, list, onClear }: { readonly hostId: string; readonl
           { id: 'packets', title: 'Packets', isRight: true },
           { id: 'bytes', title: 'Bytes', isRight: true },
           { id: 'seen', title: 'Seen', isRight: true },
-          { id: 'trace', title: '' },
+          { id: 'trace', title: <span className="unseen">Trace</span> },
         ]}
         count={list.flows.length}
         keyOf={(index) => flowKey(list.flows[index], index)}

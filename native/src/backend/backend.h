@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-only
-// What an engine of the data path can do. The engine (src/engine) knows this and no more; each folder beside this
-// file is one implementation. Every operation throws nest::Error. Operations are called from any thread, one at a
-// time unless marked (any time).
+// What an engine of the data path can do. The engine (src/engine) knows this and no more; each folder beside
+// this file is one implementation. Every operation throws nest::Error. Operations are called from any thread,
+// one at a time unless marked (any time).
 #pragma once
 
 #include <nest/abi.h>
@@ -98,7 +98,8 @@ class Backend {
   /// True when it was attached.
   virtual bool detach(const std::string& name) = 0;
 
-  /// Fills the inactive tables and makes them current; returns when no packet is judged by the old ones any more.
+  /// Fills the inactive tables and makes them current; returns when no packet is judged by the old ones any
+  /// more.
   virtual SwapTimes swap(const Tables& tables, uint32_t sequence) = 0;
 
   /// (any time) For the given interfaces.

@@ -40,8 +40,8 @@ class Error : public std::runtime_error {
   std::string verifier_log;
 };
 
-/// For a failed system call: kPermission for EPERM and EACCES, kTableFull for E2BIG, ENOMEM and ENOSPC, else kSystem.
-/// `error` is a positive errno.
+/// For a failed system call: kPermission for EPERM and EACCES, kTableFull for E2BIG, ENOMEM and ENOSPC, else
+/// kSystem. `error` is a positive errno.
 [[nodiscard]] Error system_error(int error, const std::string& what);
 
 }  // namespace nest

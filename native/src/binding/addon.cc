@@ -42,7 +42,8 @@ class Addon final : public Napi::Addon<Addon> {
   }
 
   static std::string option(const Napi::CallbackInfo& info, const char* name) {
-    const Napi::Value value = info[0].IsObject() ? info[0].As<Napi::Object>().Get(name) : info.Env().Undefined();
+    const Napi::Value value =
+        info[0].IsObject() ? info[0].As<Napi::Object>().Get(name) : info.Env().Undefined();
     if (value.IsString()) return value.As<Napi::String>().Utf8Value();
     throw Napi::TypeError::New(info.Env(), std::string("options.") + name + " must be a string");
   }

@@ -69,14 +69,16 @@ Napi::Value to_value(Napi::Env env, const std::vector<EngineProbe>& probes) {
 Napi::Value to_value(Napi::Env env, const TraceResult& result) {
   const char* verdict = result.action == XDP_PASS ? "pass" : result.action == XDP_DROP ? "drop" : "other";
   Napi::Object object = Napi::Object::New(env);
-  object.Set("trace", Napi::Buffer<uint8_t>::Copy(env, reinterpret_cast<const uint8_t*>(&result.trace), sizeof(result.trace)));
+  object.Set("trace", Napi::Buffer<uint8_t>::Copy(env, reinterpret_cast<const uint8_t*>(&result.trace),
+                                                  sizeof(result.trace)));
   object.Set("verdict", verdict);
   object.Set("durationNs", result.duration_ns);
   return object;
 }
 
 Napi::Value to_buffer(Napi::Env env, const std::vector<nest_record>& records) {
-  return Napi::Buffer<uint8_t>::Copy(env, reinterpret_cast<const uint8_t*>(records.data()), records.size() * sizeof(nest_record));
+  return Napi::Buffer<uint8_t>::Copy(env, reinterpret_cast<const uint8_t*>(records.data()),
+                                     records.size() * sizeof(nest_record));
 }
 
 std::string string_argument(const Napi::CallbackInfo& info, size_t position, const char* name) {
@@ -87,12 +89,14 @@ std::string string_argument(const Napi::CallbackInfo& info, size_t position, con
 uint32_t number_argument(const Napi::CallbackInfo& info, size_t position, const char* name) {
   if (!info[position].IsNumber()) refuse(info, name, "a number");
   const double number = info[position].As<Napi::Number>().DoubleValue();
-  if (!(number >= 0 && number <= UINT32_MAX && std::floor(number) == number)) refuse(info, name, "a whole number from 0 to 4294967295");
+  if (!(number >= 0 && number <= UINT32_MAX && std::floor(number) == number))
+    refuse(info, name, "a whole number from 0 to 4294967295");
   return static_cast<uint32_t>(number);
 }
 
 std::vector<uint8_t> bytes_argument(const Napi::CallbackInfo& info, size_t position, const char* name) {
-  if (!info[position].IsTypedArray() || info[position].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
+  if (!info[position].IsTypedArray() ||
+      info[position].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
     refuse(info, name, "a Uint8Array");
   }
   const auto array = info[position].As<Napi::Uint8Array>();

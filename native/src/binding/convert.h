@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-only
-// Values of the engine as the JavaScript values of native/addon.ts, and arguments the other way. All copies: nothing
-// is shared between the threads.
+// Values of the engine as the JavaScript values of native/addon.ts, and arguments the other way. All copies:
+// nothing is shared between the threads.
 #pragma once
 
 #include <napi.h>

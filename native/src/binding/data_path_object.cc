@@ -10,7 +10,9 @@ namespace {
 /// Result of work that has none.
 struct Done {};
 
-Napi::Value undefined(Napi::Env env, const Done&) { return env.Undefined(); }
+Napi::Value undefined(Napi::Env env, const Done&) {
+  return env.Undefined();
+}
 
 }  // namespace
 
@@ -35,7 +37,8 @@ Napi::Function DataPathObject::define(Napi::Env env) {
 DataPathObject::DataPathObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<DataPathObject>(info) {}
 
 std::shared_ptr<DataPath> DataPathObject::engine() const {
-  if (data_path_ == nullptr) throw Error(Code::kClosed, "this data path was never opened", "use open() of the addon");
+  if (data_path_ == nullptr)
+    throw Error(Code::kClosed, "this data path was never opened", "use open() of the addon");
   return data_path_;
 }
 
@@ -43,7 +46,8 @@ Napi::Value DataPathObject::state(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
     const DataPathState state = engine()->state();
     Napi::Array interfaces = Napi::Array::New(info.Env(), state.interfaces.size());
-    for (uint32_t i = 0; i < state.interfaces.size(); i++) interfaces.Set(i, to_value(info.Env(), state.interfaces[i]));
+    for (uint32_t i = 0; i < state.interfaces.size(); i++)
+      interfaces.Set(i, to_value(info.Env(), state.interfaces[i]));
     Napi::Object object = Napi::Object::New(info.Env());
     object.Set("adopted", state.is_adopted);
     object.Set("sequence", state.control.sequence);
@@ -57,7 +61,8 @@ Napi::Value DataPathObject::state(const Napi::CallbackInfo& info) {
 Napi::Value DataPathObject::attach(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&] {
     return Task<AttachedInterface>::run(
-        info.Env(), [path = engine(), name = string_argument(info, 0, "interfaceName")] { return path->attach(name); },
+        info.Env(),
+        [path = engine(), name = string_argument(info, 0, "interfaceName")] { return path->attach(name); },
         [](Napi::Env env, AttachedInterface& attached) { return to_value(env, attached); });
   });
 }
@@ -65,8 +70,11 @@ Napi::Value DataPathObject::attach(const Napi::CallbackInfo& info) {
 Napi::Value DataPathObject::detach(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&] {
     return Task<bool>::run(
-        info.Env(), [path = engine(), name = string_argument(info, 0, "interfaceName")] { return path->detach(name); },
-        [](Napi::Env env, bool& was_attached) -> Napi::Value { return Napi::Boolean::New(env, was_attached); });
+        info.Env(),
+        [path = engine(), name = string_argument(info, 0, "interfaceName")] { return path->detach(name); },
+        [](Napi::Env env, bool& was_attached) -> Napi::Value {
+          return Napi::Boolean::New(env, was_attached);
+        });
   });
 }
 
@@ -75,7 +83,9 @@ Napi::Value DataPathObject::swap(const Napi::CallbackInfo& info) {
     const uint32_t sequence = number_argument(info, 1, "sequence");
     return Task<SwapTimes>::run(
         info.Env(),
-        [path = engine(), image = bytes_argument(info, 0, "image"), sequence] { return path->swap(image, sequence); },
+        [path = engine(), image = bytes_argument(info, 0, "image"), sequence] {
+          return path->swap(image, sequence);
+        },
         [sequence](Napi::Env env, SwapTimes& times) -> Napi::Value {
           Napi::Object object = Napi::Object::New(env);
           object.Set("sequence", sequence);
@@ -93,7 +103,8 @@ Napi::Value DataPathObject::counters(const Napi::CallbackInfo& info) {
 Napi::Value DataPathObject::flows(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&] {
     return Task<FlowPage>::run(
-        info.Env(), [path = engine(), limit = number_argument(info, 0, "limit")] { return path->flows(limit); },
+        info.Env(),
+        [path = engine(), limit = number_argument(info, 0, "limit")] { return path->flows(limit); },
         [](Napi::Env env, FlowPage& page) -> Napi::Value {
           Napi::Object object = Napi::Object::New(env);
           object.Set("rows", to_buffer(env, page.rows));
@@ -107,7 +118,8 @@ Napi::Value DataPathObject::flows(const Napi::CallbackInfo& info) {
 Napi::Value DataPathObject::sweep(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&] {
     return Task<std::vector<nest_record>>::run(
-        info.Env(), [path = engine(), limit = number_argument(info, 0, "limit")] { return path->sweep(limit); },
+        info.Env(),
+        [path = engine(), limit = number_argument(info, 0, "limit")] { return path->sweep(limit); },
         [](Napi::Env env, std::vector<nest_record>& records) { return to_buffer(env, records); });
   });
 }
@@ -126,9 +138,8 @@ Napi::Value DataPathObject::trace(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&] {
     return Task<TraceResult>::run(
         info.Env(),
-        [path = engine(), packet = bytes_argument(info, 0, "packet"), name = string_argument(info, 1, "interfaceName")] {
-          return path->trace(packet, name);
-        },
+        [path = engine(), packet = bytes_argument(info, 0, "packet"),
+         name = string_argument(info, 1, "interfaceName")] { return path->trace(packet, name); },
         [](Napi::Env env, TraceResult& result) { return to_value(env, result); });
   });
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-only
-// The one way native work leaves the JS thread: a promise, settled on the JS thread, every failure caught once.
+// The one way native work leaves the JS thread: a promise, settled on the JS thread, every failure caught
+// once.
 #pragma once
 
 #include <napi.h>
@@ -66,7 +67,10 @@ class Task final : public Napi::AsyncWorker {
 
  private:
   Task(Napi::Env env, Work work, Convert convert)
-      : Napi::AsyncWorker(env), deferred_(Napi::Promise::Deferred::New(env)), work_(std::move(work)), convert_(std::move(convert)) {}
+      : Napi::AsyncWorker(env),
+        deferred_(Napi::Promise::Deferred::New(env)),
+        work_(std::move(work)),
+        convert_(std::move(convert)) {}
 
   Napi::Promise::Deferred deferred_;
   Work work_;

@@ -19,7 +19,9 @@ DataPath::DataPath(std::unique_ptr<Backend> backend) : backend_(std::move(backen
   });
 }
 
-DataPath::~DataPath() { close(); }
+DataPath::~DataPath() {
+  close();
+}
 
 Backend& DataPath::open_backend() {
   if (backend_ == nullptr) throw Error(Code::kClosed, "the data path is closed", "open it again");

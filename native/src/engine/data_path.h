@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-only
-// The data path as its users see it: one backend, its rules, its threads. All operations may be called from any
-// thread; changes wait for one another, readings do not wait for changes. Everything throws nest::Error.
+// The data path as its users see it: one backend, its rules, its threads. All operations may be called from
+// any thread; changes wait for one another, readings do not wait for changes. Everything throws nest::Error.
 #pragma once
 
 #include <atomic>
@@ -56,8 +56,8 @@ class DataPath {
 
   std::unique_ptr<Backend> backend_;
   RecordBuffer records_;
-  std::mutex change_;           // held during a change or a trace, before `life_`
-  std::shared_mutex life_;      // exclusive: while the backend goes away
+  std::mutex change_;       // held during a change or a trace, before `life_`
+  std::shared_mutex life_;  // exclusive: while the backend goes away
   std::mutex interfaces_mutex_;
   std::vector<AttachedInterface> interfaces_;
   std::mutex losses_mutex_;

@@ -45,9 +45,7 @@ class Sections {
     return {first, count};
   }
 
-  void end() const {
-    check(offset_ == bytes_.size(), "it is longer than its header says");
-  }
+  void end() const { check(offset_ == bytes_.size(), "it is longer than its header says"); }
 
  private:
   void align() {
@@ -62,7 +60,8 @@ class Sections {
 };
 
 void check_header(const nest_image_header& header) {
-  check(std::memcmp(header.magic, NEST_IMAGE_MAGIC, sizeof(header.magic)) == 0, "it does not begin with " NEST_IMAGE_MAGIC);
+  check(std::memcmp(header.magic, NEST_IMAGE_MAGIC, sizeof(header.magic)) == 0,
+        "it does not begin with " NEST_IMAGE_MAGIC);
   check(header.version == NEST_IMAGE_VERSION, "its version is not known");
   check((header.flags & ~(NEST_FLAG_ENFORCE | NEST_FLAG_DEFAULT_DENY)) == 0, "it has unknown flags");
   check(header.identity4_count <= NEST_IDENTITIES_MAX, "too many IPv4 prefixes");
@@ -89,11 +88,14 @@ void check_identities(std::span<const Entry> entries, const nest_image_header& h
   for (size_t i = 0; i < entries.size(); i++) {
     const Entry& entry = entries[i];
     check_at(entry.prefix.length <= sizeof(entry.prefix.address) * 8, "a prefix is too long", i);
-    check_at(!has_host_bits(entry.prefix.address, entry.prefix.length), "a prefix has bits behind its length", i);
+    check_at(!has_host_bits(entry.prefix.address, entry.prefix.length), "a prefix has bits behind its length",
+             i);
     check_at(entry.identity.source <= header.source_class_count, "a source class does not exist", i);
-    check_at(entry.identity.destination <= header.destination_class_count, "a destination class does not exist", i);
+    check_at(entry.identity.destination <= header.destination_class_count,
+             "a destination class does not exist", i);
     if (i == 0) continue;
-    const int order = std::memcmp(entries[i - 1].prefix.address, entry.prefix.address, sizeof(entry.prefix.address));
+    const int order =
+        std::memcmp(entries[i - 1].prefix.address, entry.prefix.address, sizeof(entry.prefix.address));
     check_at(order < 0 || (order == 0 && entries[i - 1].prefix.length < entry.prefix.length),
              "prefixes are not sorted, or one is there twice", i);
   }
@@ -109,7 +111,8 @@ void check_mappings(std::span<const nest_image_mapping> mappings, std::span<cons
     check_at(mapping.deny <= 1 && mapping.pad == 0, "a mapping's action is not known", i);
     check_at(mapping.priority <= kPriorityMax, "a priority is above 1000", i);
     const auto name = names.subspan(mapping.name_offset, mapping.name_bytes);
-    const bool is_sorted = i == 0 || std::lexicographical_compare(previous.begin(), previous.end(), name.begin(), name.end());
+    const bool is_sorted =
+        i == 0 || std::lexicographical_compare(previous.begin(), previous.end(), name.begin(), name.end());
     check_at(is_sorted, "mappings are not sorted by name, or a name is there twice", i);
     previous = name;
   }
@@ -124,7 +127,8 @@ bool is_match(uint32_t match, std::span<const nest_image_mapping> mappings) {
          NEST_MATCH_IS_DENY(match) == (mappings[index].deny == 1);
 }
 
-/// Checks all intervals once; returns for each how many follow it in its set, itself included (0: not the first).
+/// Checks all intervals once; returns for each how many follow it in its set, itself included (0: not the
+/// first).
 std::vector<uint32_t> check_intervals(std::span<const nest_port_interval> intervals,
                                       std::span<const nest_image_mapping> mappings) {
   std::vector<uint32_t> set_sizes(intervals.size(), 0);
@@ -147,7 +151,8 @@ void check_pairs(std::span<const nest_image_pair> pairs, const nest_image_header
     const nest_pair& key = pairs[i].key;
     const nest_port_set& ports = pairs[i].ports;
     check_at(key.source <= header.source_class_count, "a pair's source class does not exist", i);
-    check_at(key.destination <= header.destination_class_count, "a pair's destination class does not exist", i);
+    check_at(key.destination <= header.destination_class_count, "a pair's destination class does not exist",
+             i);
     check_at(key.l4 >= NEST_L4_TCP && key.l4 <= NEST_L4_OTHER, "a pair's transport class does not exist", i);
     check_at(key.pad[0] == 0 && key.pad[1] == 0 && key.pad[2] == 0, "a pair's padding is not zero", i);
     if (ports.count == 1) {
@@ -159,7 +164,8 @@ void check_pairs(std::span<const nest_image_pair> pairs, const nest_image_header
     }
     if (i == 0) continue;
     const nest_pair& previous = pairs[i - 1].key;
-    check_at(std::tie(previous.source, previous.destination, previous.l4) < std::tie(key.source, key.destination, key.l4),
+    check_at(std::tie(previous.source, previous.destination, previous.l4) <
+                 std::tie(key.source, key.destination, key.l4),
              "pairs are not sorted, or one is there twice", i);
   }
 }

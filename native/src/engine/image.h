@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-only
-// Reader of the table image (bpf/include/nest/image.h). An image comes from outside: nothing in it is believed
-// before it has been checked, and what passes here can be loaded without a further look.
+// Reader of the table image (bpf/include/nest/image.h). An image comes from outside: nothing in it is
+// believed before it has been checked, and what passes here can be loaded without a further look.
 #pragma once
 
 #include <cstdint>

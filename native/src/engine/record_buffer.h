@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-only
-// Flow records on their way from the kernel to JavaScript: one thread fills, the JS thread takes. Bounded: what does
-// not fit is counted, the newest are lost.
+// Flow records on their way from the kernel to JavaScript: one thread fills, the JS thread takes. Bounded:
+// what does not fit is counted, the newest are lost.
 #pragma once
 
 #include <nest/abi.h>

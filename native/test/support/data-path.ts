@@ -1,6 +1,7 @@
 /** The loaded data path under test: opened in the suite's bpffs, packets judged by it, what they changed read back. */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { bpfObjectPath, loadNative } from '../../index.ts';
 import type { DataPath } from '../../addon.ts';
@@ -83,19 +84,25 @@ export interface Judge {
 /** Judges packets as if they came in on `interfaceName`, which must be attached. */
 export const judgeOn = (dataPath: DataPath, pinPath: string, interfaceName: string): Judge => ({
   sendAll: (packets) => {
-    execFileSync(packetTool, ['judge', '--pin-path', pinPath, '--interface', interfaceName], { input: framed(packets), maxBuffer: 16 << 20 });
+    execFileSync(packetTool, ['judge', '--pin-path', pinPath, '--interface', interfaceName], {
+      input: framed(packets),
+      maxBuffer: 16 << 20,
+    });
   },
   send: (packet) => {
     const before = dataPath.counters();
     const output = execFileSync(packetTool, ['judge', '--pin-path', pinPath, '--interface', interfaceName], { input: framed([packet]) });
     const after = dataPath.counters();
-    const at = (counters: typeof before): BigUint64Array => counters.interfaces.find(({ name }) => name === interfaceName)?.reasons ?? new BigUint64Array(0);
+    const at = (counters: typeof before): BigUint64Array =>
+      counters.interfaces.find(({ name }) => name === interfaceName)?.reasons ?? new BigUint64Array(0);
     const reasons = counted(at(after), at(before));
     const mappings = counted(after.active.values, before.active.values);
     const [reason, ...others] = reasons;
-    if (reason === undefined || others.length > 0 || mappings.length > 1) throw new Error(`one packet moved the reasons ${String(reasons)} and mappings ${String(mappings)}`);
+    if (reason === undefined || others.length > 0 || mappings.length > 1)
+      throw new Error(`one packet moved the reasons ${String(reasons)} and mappings ${String(mappings)}`);
     if (at(after)[reason * 2] !== (at(before)[reason * 2] ?? 0n) + 1n) throw new Error('one packet was counted more than once');
-    if (at(after)[reason * 2 + 1] !== (at(before)[reason * 2 + 1] ?? 0n) + BigInt(packet.length)) throw new Error('the bytes counted are not those of the packet');
+    if (at(after)[reason * 2 + 1] !== (at(before)[reason * 2 + 1] ?? 0n) + BigInt(packet.length))
+      throw new Error('the bytes counted are not those of the packet');
     const [verdict = ''] = JSON.parse(output.toString('utf8')) as readonly string[];
     return { verdict, reason: nameOfReason(reason), mapping: mappings[0] };
   },
@@ -142,7 +149,6 @@ export const decodeRecords = (buffer: Buffer): readonly FlowRecord[] =>
     };
   });
 
-
 /** Throws away the records gathered so far. */
 export const forgetRecords = async (dataPath: DataPath): Promise<void> => {
   // Twice the time the reader sleeps between two looks.
@@ -165,3 +171,38 @@ export const flowsOf = async (dataPath: DataPath): Promise<readonly FlowRecord[]
 /** Runs a command in the peer namespace. */
 export const onPeer = (command: string, args: readonly string[], input?: Buffer): Buffer =>
   execFileSync('ip', ['netns', 'exec', suite.peer(), command, ...args], input === undefined ? {} : { input });
+
+const generator = fileURLToPath(new URL('../../../dist/bpf/bench_generator.bpf.o', import.meta.url));
+
+/** Sends live frames from the peer to v0; the number really sent. `options` as of `nest-packet generate`. */
+export const generate = async (packet: Buffer, options: readonly string[]): Promise<number> => {
+  const child = spawn(
+    'ip',
+    [
+      'netns',
+      'exec',
+      suite.peer(),
+      packetTool,
+      'generate',
+      '--object',
+      generator,
+      '--interface',
+      'v1',
+      '--template',
+      packet.toString('hex'),
+      ...options,
+    ],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
+  let output = '';
+  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString('utf8')));
+  await once(child, 'close');
+  return (JSON.parse(output) as { readonly sent: number }).sent;
+};
+
+/** Takes the current policy's table of that name away, as only a broken kernel or a foreign hand could. */
+export const loseTable = (pinPath: string, table: string): void => {
+  execFileSync(packetTool, ['lose', '--pin-path', pinPath, '--table', table]);
+};

@@ -3,7 +3,8 @@
 export const l4 = { tcp: 1, udp: 2, icmp: 3, other: 4 } as const;
 
 /** The match word of bpf/include/nest/abi.h. */
-export const match = (mapping: number, priority: number, isDeny: boolean): number => (((priority * 2 + (isDeny ? 1 : 0) + 1) << 16) | (0xffff ^ mapping)) >>> 0;
+export const match = (mapping: number, priority: number, isDeny: boolean): number =>
+  (((priority * 2 + (isDeny ? 1 : 0) + 1) << 16) | (0xffff ^ mapping)) >>> 0;
 
 export interface ImageIdentity {
   /** 4 or 16 bytes. */
@@ -39,7 +40,13 @@ const words = (...values: readonly number[]): Buffer => {
 };
 
 const identitySection = (identities: readonly ImageIdentity[]): Buffer =>
-  Buffer.concat(identities.flatMap(({ address, length, source = 0, destination = 0 }) => [words(length), Buffer.from(address), words(source, destination)]));
+  Buffer.concat(
+    identities.flatMap(({ address, length, source = 0, destination = 0 }) => [
+      words(length),
+      Buffer.from(address),
+      words(source, destination),
+    ]),
+  );
 
 const pairSections = (pairs: readonly ImagePair[]): { readonly pairs: Buffer; readonly intervals: Buffer } => {
   const rows: Buffer[] = [];
@@ -79,7 +86,14 @@ export const buildImage = (content: ImageContent): Buffer => {
     words(1, content.flags ?? 3, identities4.length, identities6.length, pairs.length, pairSection.intervals.length / 8, mappings.length),
     words(mappingSection.names.length, explain.length, content.sourceClasses ?? 0, content.destinationClasses ?? 0, 0, 0, 0),
   ]);
-  const sections = [identitySection(identities4), identitySection(identities6), pairSection.pairs, pairSection.intervals, mappingSection.rows, mappingSection.names];
+  const sections = [
+    identitySection(identities4),
+    identitySection(identities6),
+    pairSection.pairs,
+    pairSection.intervals,
+    mappingSection.rows,
+    mappingSection.names,
+  ];
   const padded = sections.map((section) => Buffer.concat([section, Buffer.alloc((8 - (section.length % 8)) % 8)]));
   return Buffer.concat([header, ...padded, explain]);
 };

@@ -4,6 +4,8 @@ export const tcpFlag = { fin: 1, syn: 2, rst: 4, ack: 16 } as const;
 
 const u16 = (value: number): readonly number[] => [(value >> 8) & 0xff, value & 0xff];
 
+const u32 = (value: number): readonly number[] => [...u16(value >>> 16), ...u16(value)];
+
 /** "198.18.0.1" or "2001:db8::1" as bytes. */
 export const address = (text: string): readonly number[] => {
   if (text.includes('.')) return text.split('.').map(Number);
@@ -14,19 +16,35 @@ export const address = (text: string): readonly number[] => {
   return [...head, ...Array.from({ length: 8 - head.length - tail.length }, () => 0), ...tail].flatMap((group) => u16(group));
 };
 
-export const tcp = (fields: { readonly from?: number; readonly to?: number; readonly flags?: number; readonly dataOffset?: number; readonly options?: number; readonly payload?: number }): Buffer =>
+export const tcp = (fields: {
+  readonly from?: number;
+  readonly to?: number;
+  readonly flags?: number;
+  readonly dataOffset?: number;
+  readonly options?: number;
+  readonly payload?: number;
+}): Buffer =>
   Buffer.from([
     ...u16(fields.from ?? 40000),
     ...u16(fields.to ?? 443),
-    ...[0, 0, 0, 1, 0, 0, 0, 0],
+    ...u32(1),
+    ...u32(0),
     (fields.dataOffset ?? 5 + (fields.options ?? 0) / 4) << 4,
     fields.flags ?? tcpFlag.syn,
-    ...[0xff, 0xff, 0, 0, 0, 0],
+    ...u16(0xffff),
+    ...u32(0),
     ...Array.from({ length: (fields.options ?? 0) + (fields.payload ?? 0) }, () => 1),
   ]);
 
 export const udp = (fields: { readonly from?: number; readonly to?: number; readonly payload?: number }): Buffer =>
-  Buffer.from([...u16(fields.from ?? 40000), ...u16(fields.to ?? 53), ...u16(8 + (fields.payload ?? 4)), 0, 0, ...Array.from({ length: fields.payload ?? 4 }, () => 2)]);
+  Buffer.from([
+    ...u16(fields.from ?? 40000),
+    ...u16(fields.to ?? 53),
+    ...u16(8 + (fields.payload ?? 4)),
+    0,
+    0,
+    ...Array.from({ length: fields.payload ?? 4 }, () => 2),
+  ]);
 
 export const icmp = (type: number, identifier = 7): Buffer => Buffer.from([type, 0, 0, 0, ...u16(identifier), 0, 1, 1, 2, 3, 4]);
 
@@ -77,18 +95,36 @@ export interface Ipv6Fields {
 
 export const ipv6 = (fields: Ipv6Fields): Buffer =>
   Buffer.concat([
-    Buffer.from([(fields.version ?? 6) << 4, 0, 0, 0, ...u16(fields.payloadLength ?? fields.payload.length), fields.next, fields.hopLimit ?? 64, ...address(fields.from), ...address(fields.to)]),
+    Buffer.from([
+      (fields.version ?? 6) << 4,
+      0,
+      0,
+      0,
+      ...u16(fields.payloadLength ?? fields.payload.length),
+      fields.next,
+      fields.hopLimit ?? 64,
+      ...address(fields.from),
+      ...address(fields.to),
+    ]),
     fields.payload,
   ]);
 
 /** An extension header of `units` * 8 bytes (hop-by-hop, routing, destination) in front of `rest`. */
-export const extension = (next: number, rest: Buffer, units = 1): Buffer => Buffer.concat([Buffer.from([next, units - 1]), Buffer.alloc(units * 8 - 2), rest]);
+export const extension = (next: number, rest: Buffer, units = 1): Buffer =>
+  Buffer.concat([Buffer.from([next, units - 1]), Buffer.alloc(units * 8 - 2), rest]);
 
 /** An authentication header of 12 bytes. */
 export const authentication = (next: number, rest: Buffer): Buffer => Buffer.concat([Buffer.from([next, 1]), Buffer.alloc(10), rest]);
 
-export const fragmentHeader = (next: number, rest: Buffer, fields: { readonly offset: number; readonly more: boolean; readonly identification?: number }): Buffer =>
-  Buffer.concat([Buffer.from([next, 0, ...u16((fields.offset << 3) | (fields.more ? 1 : 0)), 0, 0, ...u16(fields.identification ?? 9)]), rest]);
+export const fragmentHeader = (
+  next: number,
+  rest: Buffer,
+  fields: { readonly offset: number; readonly more: boolean; readonly identification?: number },
+): Buffer =>
+  Buffer.concat([
+    Buffer.from([next, 0, ...u16((fields.offset << 3) | (fields.more ? 1 : 0)), 0, 0, ...u16(fields.identification ?? 9)]),
+    rest,
+  ]);
 
 /** A frame; `tags` are EtherTypes of VLAN tags, outermost first. */
 export const ethernet = (type: number, payload: Buffer, tags: readonly number[] = []): Buffer =>

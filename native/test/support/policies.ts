@@ -28,9 +28,38 @@ export const content = {
     { address: address('2001:db8:2::'), length: 64, destination: 1 },
   ],
   pairs: [
-    { source: 0, destination: 0, l4: l4.tcp, ports: [[0, 0], [23, telnet], [24, 0]] },
-    { source: 1, destination: 1, l4: l4.tcp, ports: [[0, 0], [20, web], [81, 0], [443, web], [444, 0]] },
-    { source: 1, destination: 1, l4: l4.udp, ports: [[0, 0], [53, web], [54, 0]] },
+    {
+      source: 0,
+      destination: 0,
+      l4: l4.tcp,
+      ports: [
+        [0, 0],
+        [23, telnet],
+        [24, 0],
+      ],
+    },
+    {
+      source: 1,
+      destination: 1,
+      l4: l4.tcp,
+      ports: [
+        [0, 0],
+        [20, web],
+        [81, 0],
+        [443, web],
+        [444, 0],
+      ],
+    },
+    {
+      source: 1,
+      destination: 1,
+      l4: l4.udp,
+      ports: [
+        [0, 0],
+        [53, web],
+        [54, 0],
+      ],
+    },
     { source: 1, destination: 1, l4: l4.icmp, ports: ping },
   ],
   mappings: [

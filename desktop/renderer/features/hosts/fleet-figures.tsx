@@ -44,7 +44,7 @@ const Figure = ({ value, label, note, isOn, onPress }: FigureProps) => {
     <>
       <div className="value">{value}</div>
       <div className="label">{label}</div>
-      <div className="note cut">{note}</div>
+      <div className="note">{note}</div>
     </>
   );
   return onPress === undefined ? (

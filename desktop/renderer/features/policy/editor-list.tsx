@@ -107,7 +107,7 @@ const MappingsGrid = ({ policy, problems, place, onPlace }: PolicyListProps) => 
         { id: 'destinations', title: 'To' },
         { id: 'traffic', title: 'Traffic' },
         { id: 'action', title: 'Action' },
-        { id: 'problems', title: '' },
+        { id: 'problems', title: <span className="unseen">Problems</span> },
       ]}
       count={policy.mappings.length}
       keyOf={String}

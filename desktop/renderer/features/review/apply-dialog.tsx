@@ -74,7 +74,7 @@ export const ApplyDialog = ({ plan, hosts, confirmWithin, onClose }: ApplyDialog
               .join(', ')}
             {hosts.length > namesMax ? ` and ${formatCount(hosts.length - namesMax)} more` : ''}
           </p>
-          {left > 0 ? <p className="dim">{countOf(left, 'host')} cannot apply and stay as they are.</p> : null}
+          {left > 0 ? <p className="dim">{left === 1 ? '1 host cannot apply and stays as it is.' : `${formatCount(left)} hosts cannot apply and stay as they are.`}</p> : null}
         </div>
       </div>
       <TextField label="Comment" value={comment} onValue={setComment} maxLength={500} placeholder="Why this change" hint="Stands in the history of every host." testId="apply-comment" />

@@ -1,12 +1,10 @@
 /** How many live flows change, and which. */
-import { ArrowRight } from 'lucide-react';
 import { useState } from 'react';
 import { Link } from 'react-router';
 import type { FleetPlan, FlowChange } from '../../../bridge/model.ts';
 import { endpointText, mappingLink, traceFlowLink } from '../../client/links.ts';
 import { countOf, formatBytes, formatCount, formatSpan } from '../../client/units.ts';
 import { Card } from '../../widgets/card.tsx';
-import { VerdictLabel } from '../../widgets/host-state.tsx';
 import { Tabs } from '../../widgets/tabs.tsx';
 
 interface HostChange {
@@ -18,7 +16,11 @@ interface HostChange {
 /** Rows drawn; the heaviest come first from every host. */
 const rowsMax = 100;
 
-const changesOf = (plan: FleetPlan): readonly HostChange[] => plan.hosts.flatMap(({ hostId, hostName, impact }) => (impact?.changes ?? []).map((change) => ({ hostId, hostName, change })));
+/** All hosts together: what is under way now first, then what moved most. */
+const changesOf = (plan: FleetPlan): readonly HostChange[] =>
+  plan.hosts
+    .flatMap(({ hostId, hostName, impact }) => (impact?.changes ?? []).map((change) => ({ hostId, hostName, change })))
+    .sort((a, b) => Number(b.change.flow.state === 'live') - Number(a.change.flow.state === 'live') || b.change.flow.bytes - a.change.flow.bytes);
 
 export const ImpactCard = ({ plan }: { readonly plan: FleetPlan }) => {
   const windows = plan.hosts.flatMap(({ impact }) => (impact === null ? [] : [impact.windowSeconds]));
@@ -85,8 +87,6 @@ const ChangeTable = ({ plan }: { readonly plan: FleetPlan }) => {
           <thead>
             <tr>
               <th scope="col">{wanted === 'cut' ? 'Will be cut' : 'Newly allowed'}</th>
-              <th scope="col">From</th>
-              <th scope="col">To</th>
               {plan.hosts.length > 1 ? <th scope="col">Host</th> : null}
               <th scope="col" className="right">
                 Bytes
@@ -113,29 +113,31 @@ const ChangeRow = ({ entry: { hostId, hostName, change }, hasHosts }: { readonly
   const names = `${flow.sourceServices[0] ?? 'any'} → ${flow.destinationServices[0] ?? 'any'}`;
   return (
     <tr className="row">
-      <td>
-        <Link to={traceFlowLink(hostId, flow)} className="line" title="Trace this flow">
-          <VerdictLabel isAllowed={change.allowed} word={names} />
+      <td className="wrap">
+        <Link to={traceFlowLink(hostId, flow)} title="Trace this flow">
+          {names}
         </Link>
-      </td>
-      <td className="mono">{endpointText(flow.source, flow.sourcePort)}</td>
-      <td className="mono">
-        {endpointText(flow.destination, flow.destinationPort)} <span className="dim">{flow.protocol}</span>
+        <div className="mono">
+          {endpointText(flow.source, flow.sourcePort)} → {endpointText(flow.destination, flow.destinationPort)} <span className="dim">{flow.protocol}</span>
+        </div>
       </td>
       {hasHosts ? <td className="mono">{hostName}</td> : null}
-      <td className="mono right">{formatBytes(flow.bytes)}</td>
-      <td>
-        <span className="line" style={{ gap: 4 }}>
+      <td className="mono right">
+        {formatBytes(flow.bytes)}
+        <div className={flow.state === 'live' ? 'sky' : 'dim'}>{flow.state}</div>
+      </td>
+      <td className="wrap">
+        <div className="mono">{change.mapping ?? <span className="dim">default action</span>}</div>
+        <div className="dim">
+          {'instead of '}
           {flow.mapping === null ? (
-            <span className="dim">default</span>
+            'the default action'
           ) : (
             <Link className="mono" to={mappingLink(hostId, flow.mapping)}>
               {flow.mapping}
             </Link>
           )}
-          <ArrowRight size={12} aria-label="becomes" className="dim" />
-          {change.mapping === null ? <span className="dim">default</span> : <span className="mono">{change.mapping}</span>}
-        </span>
+        </div>
       </td>
     </tr>
   );

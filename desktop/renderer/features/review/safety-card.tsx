@@ -19,7 +19,7 @@ export const SafetyCard = ({ plan, confirmWithin, onConfirmWithin }: SafetyCardP
   return (
     <Card title="Safety" testId="safety">
       <div className="stack">
-        <SelectField label="Taken back by itself unless kept within" value={String(confirmWithin)} options={confirmChoices.map((seconds) => ({ value: String(seconds), title: formatSpan(seconds).replace(' 0 s', '') }))} onValue={(text) => onConfirmWithin(Number(text))} testId="confirm-within" />
+        <SelectField label="Taken back by itself unless kept within" value={String(confirmWithin)} options={confirmChoices.map((seconds) => ({ value: String(seconds), title: formatSpan(seconds) }))} onValue={(text) => onConfirmWithin(Number(text))} testId="confirm-within" />
         <dl className="facts">
           <dt>Takes back</dt>
           <dd>

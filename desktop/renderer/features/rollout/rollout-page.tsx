@@ -44,7 +44,7 @@ const RolloutView = ({ rollout }: { readonly rollout: Rollout }) => {
   const isCounting = rollout.state === 'pending' && leftMs !== null;
   return (
     <>
-      <section className="card" aria-label="State of the change" style={{ flex: 'none' }}>
+      <section className="card" aria-label="State of the change" style={{ flex: 'none', overflow: 'hidden' }}>
         <div className="rollout-hero" data-testid="rollout-state" data-state={rollout.state}>
           {isCounting ? <Countdown leftMs={leftMs} /> : null}
           <div className="what">

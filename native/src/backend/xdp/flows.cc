@@ -20,16 +20,23 @@ uint64_t now_ns() {
   return static_cast<uint64_t>(time.tv_sec) * NEST_SECOND_NS + static_cast<uint64_t>(time.tv_nsec);
 }
 
-uint16_t host_order(uint16_t value) { return __builtin_bswap16(value); }
+uint16_t host_order(uint16_t value) {
+  return __builtin_bswap16(value);
+}
 
-void set_family(nest_record& record, const nest_flow_key4&) { record.family = 4; }
-void set_family(nest_record& record, const nest_flow_key6&) { record.family = 6; }
+void set_family(nest_record& record, const nest_flow_key4&) {
+  record.family = 4;
+}
+void set_family(nest_record& record, const nest_flow_key6&) {
+  record.family = 6;
+}
 
 /// The flow as seen from its initiator, as of its last packet.
 template <typename Key>
 nest_record describe(const Key& key, const nest_flow& flow, uint8_t kind) {
   const size_t from = flow.flags & NEST_FLOW_INITIATOR_SECOND;
-  const uint64_t age_ms = flow.last_seen_ns > flow.first_seen_ns ? (flow.last_seen_ns - flow.first_seen_ns) / 1000000 : 0;
+  const uint64_t age_ms =
+      flow.last_seen_ns > flow.first_seen_ns ? (flow.last_seen_ns - flow.first_seen_ns) / 1000000 : 0;
   nest_record record = {};
   record.time_ns = flow.last_seen_ns;
   for (size_t i = 0; i < 2; i++) {
@@ -58,11 +65,13 @@ void for_each_flow(int map, Visit visit) {
   std::vector<nest_flow> flows(kBatch);
   uint32_t cookie = 0;
   bool is_first = true;
-  // A batch is at least one bucket, so this ends; the bound holds it even against a kernel that does not move on.
+  // A batch is at least one bucket, so this ends; the bound holds it even against a kernel that does not move
+  // on.
   for (uint32_t round = 0; round <= NEST_FLOWS_MAX; round++) {
     uint32_t count = kBatch;
     uint32_t next = 0;
-    const int result = bpf_map_lookup_batch(map, is_first ? nullptr : &cookie, &next, keys.data(), flows.data(), &count, nullptr);
+    const int result = bpf_map_lookup_batch(map, is_first ? nullptr : &cookie, &next, keys.data(),
+                                            flows.data(), &count, nullptr);
     if (result != 0 && result != -ENOENT) throw system_error(-result, "the flow table cannot be read");
     for (uint32_t i = 0; i < count; i++) {
       if (!visit(keys[i], flows[i])) return;
@@ -78,7 +87,8 @@ void read_family(int map, size_t limit, FlowPage& page) {
   const uint64_t now = now_ns();
   for_each_flow<Key>(map, [&](const Key& key, const nest_flow& flow) {
     // Sequence 0: cut by a policy, kept only to be judged.
-    if (flow.sequence == 0 || nest_tcp_is_finished(flow.tcp) || nest_flow_is_idle(&flow, key.protocol, now)) return true;
+    if (flow.sequence == 0 || nest_tcp_is_finished(flow.tcp) || nest_flow_is_idle(&flow, key.protocol, now))
+      return true;
     if (page.rows.size() == limit) {
       page.is_truncated = true;
       return false;

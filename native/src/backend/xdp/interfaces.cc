@@ -37,7 +37,8 @@ AttachMode mode_of(uint32_t index) {
 }
 
 Error foreign(const std::string& name) {
-  return Error(Code::kInterfaceForeignProgram, "interface " + name + " runs a packet program that is not ours",
+  return Error(Code::kInterfaceForeignProgram,
+               "interface " + name + " runs a packet program that is not ours",
                "remove it (ip link set dev " + name + " xdp off, or stop its owner), then attach again");
 }
 
@@ -63,7 +64,8 @@ Descriptor link_interface(int program, const std::string& name, uint32_t index, 
   int error = 0;
   mode = AttachMode::kNative;
   Descriptor link = link_with(program, index, XDP_FLAGS_DRV_MODE, error);
-  const bool is_driver_matter = error != 0 && error != EBUSY && error != EEXIST && error != EPERM && error != ENODEV;
+  const bool is_driver_matter =
+      error != 0 && error != EBUSY && error != EEXIST && error != EPERM && error != ENODEV;
   if (is_driver_matter) {
     mode = AttachMode::kGeneric;
     link = link_with(program, index, XDP_FLAGS_SKB_MODE, error);
@@ -72,17 +74,21 @@ Descriptor link_interface(int program, const std::string& name, uint32_t index, 
   if (error == EBUSY || error == EEXIST) throw foreign(name);
   const Error cause = system_error(error, "interface " + name + " refuses the packet program");
   if (cause.code == Code::kPermission) throw cause;
-  throw Error(Code::kAttachFailed, cause.what(), "look at the driver's messages (dmesg); a smaller MTU often helps");
+  throw Error(Code::kAttachFailed, cause.what(),
+              "look at the driver's messages (dmesg); a smaller MTU often helps");
 }
 
 }  // namespace
 
 Interfaces::Interfaces(const Loaded& loaded, const Pins& pins)
-    : loaded_(loaded), pins_(pins), slots_(loaded.map(kInterfaceSlots), NEST_INTERFACE_INDEX_MAX * sizeof(uint64_t)) {
+    : loaded_(loaded),
+      pins_(pins),
+      slots_(loaded.map(kInterfaceSlots), NEST_INTERFACE_INDEX_MAX * sizeof(uint64_t)) {
   for (const Pins::Link& link : pins_.links()) adopt(link);
   // Slots of interfaces that went away while no agent was running.
   for (uint32_t index = 0; index < NEST_INTERFACE_INDEX_MAX; index++) {
-    const bool is_attached = std::ranges::any_of(attached_, [&](const auto& each) { return each.index == index; });
+    const bool is_attached =
+        std::ranges::any_of(attached_, [&](const auto& each) { return each.index == index; });
     if (*slot_of(index) != 0 && !is_attached) *slot_of(index) = 0;
   }
 }
@@ -95,7 +101,8 @@ void Interfaces::adopt(const Pins::Link& link) {
     return;
   }
   if (info.prog_id != loaded_.program_id) {
-    throw Error(Code::kPinIncompatible, "the link of interface " + link.interface_name + " runs another program",
+    throw Error(Code::kPinIncompatible,
+                "the link of interface " + link.interface_name + " runs another program",
                 "remove the pin folder, and start the agent again");
   }
   char name[IF_NAMESIZE] = {};
@@ -120,16 +127,19 @@ uint32_t Interfaces::free_slot() const {
   for (uint32_t slot = 0; slot < NEST_INTERFACES_MAX; slot++) {
     if (std::ranges::none_of(attached_, [&](const auto& each) { return each.slot == slot; })) return slot;
   }
-  throw Error(Code::kInterfacesExhausted, "64 interfaces are attached already", "detach one that needs no policy");
+  throw Error(Code::kInterfacesExhausted, "64 interfaces are attached already",
+              "detach one that needs no policy");
 }
 
 AttachedInterface Interfaces::attach(const std::string& name) {
   const uint32_t index = if_nametoindex(name.c_str());
   if (index == 0) {
-    throw Error(Code::kInterfaceUnknown, "there is no interface " + name, "look at the interface names of this host (ip link)");
+    throw Error(Code::kInterfaceUnknown, "there is no interface " + name,
+                "look at the interface names of this host (ip link)");
   }
   if (index >= NEST_INTERFACE_INDEX_MAX) {
-    throw Error(Code::kInterfacesExhausted, "interface " + name + " has index " + std::to_string(index) + ", above 65535",
+    throw Error(Code::kInterfacesExhausted,
+                "interface " + name + " has index " + std::to_string(index) + ", above 65535",
                 "restart the host: interface indexes begin at 1 again");
   }
   const auto known = std::ranges::find(attached_, name, &AttachedInterface::name);
@@ -140,7 +150,8 @@ AttachedInterface Interfaces::attach(const std::string& name) {
   check_foreign(name, index, loaded_.program_id);
 
   AttachedInterface interface{.name = name, .index = index, .mode = AttachMode::kNative, .slot = free_slot()};
-  clear_per_cpu(loaded_.map(kInterfaceCounters), interface.slot * NEST_REASON_SLOTS, NEST_REASON_SLOTS, kCounterWords);
+  clear_per_cpu(loaded_.map(kInterfaceCounters), interface.slot * NEST_REASON_SLOTS, NEST_REASON_SLOTS,
+                kCounterWords);
   *slot_of(index) = interface.slot + 1;
   try {
     const Descriptor link = link_interface(loaded_.program(kEntry), name, index, interface.mode);

@@ -40,7 +40,9 @@ LogCapture::LogCapture() : previous_(current) {
   current = &text_;
 }
 
-LogCapture::~LogCapture() { current = previous_; }
+LogCapture::~LogCapture() {
+  current = previous_;
+}
 
 std::string LogCapture::tail(size_t lines) const {
   size_t end = text_.size();
@@ -52,6 +54,8 @@ std::string LogCapture::tail(size_t lines) const {
   return text_.substr(start, end - start);
 }
 
-bool LogCapture::has_verifier_log() const { return text_.find("BEGIN PROG LOAD LOG") != std::string::npos; }
+bool LogCapture::has_verifier_log() const {
+  return text_.find("BEGIN PROG LOAD LOG") != std::string::npos;
+}
 
 }  // namespace nest::xdp

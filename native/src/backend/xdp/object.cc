@@ -18,9 +18,9 @@
 namespace nest::xdp {
 
 const std::array<const char*, kMapCount> kMapNames = {
-    "nest_control", "nest_ident4",   "nest_ident6",   "nest_pairs",     "nest_ports",   "nest_flows4",
-    "nest_flows6",  "nest_frags",    "nest_if_slot",  "nest_if_count",  "nest_map_count", "nest_records",
-    "nest_losses",  "nest_tail",     "nest_scratch",  "nest_rodata",
+    "nest_control", "nest_ident4", "nest_ident6",  "nest_pairs",    "nest_ports",     "nest_flows4",
+    "nest_flows6",  "nest_frags",  "nest_if_slot", "nest_if_count", "nest_map_count", "nest_records",
+    "nest_losses",  "nest_tail",   "nest_scratch", "nest_rodata",
 };
 
 const std::array<const char*, kProgramCount> kProgramNames = {"nest_xdp", "nest_judge"};
@@ -48,15 +48,17 @@ void check_kernel() {
   int minor = 0;
   if (uname(&name) != 0 || std::sscanf(name.release, "%d.%d", &major, &minor) != 2) return;
   if (major > 5 || (major == 5 && minor >= 15)) return;
-  throw Error(Code::kKernelTooOld, std::string("this kernel is ") + name.release + "; the packet engine needs 5.15",
+  throw Error(Code::kKernelTooOld,
+              std::string("this kernel is ") + name.release + "; the packet engine needs 5.15",
               "update the kernel of this host to 5.15 or newer");
 }
 
 Error load_error(int error, const LogCapture& log) {
   if (log.has_verifier_log()) {
-    return Error(Code::kVerifierRejected, "the kernel's verifier rejected the packet program",
-                 "report the verifier's lines with the kernel version; until then run an older kernel or agent",
-                 log.tail(kVerifierLines));
+    return Error(
+        Code::kVerifierRejected, "the kernel's verifier rejected the packet program",
+        "report the verifier's lines with the kernel version; until then run an older kernel or agent",
+        log.tail(kVerifierLines));
   }
   Error failure = system_error(error, "the packet program cannot be loaded");
   failure.verifier_log = log.tail(kVerifierLines);
@@ -82,12 +84,15 @@ bpf_program* find_program(bpf_object* object, ProgramId id) {
 
 Error incompatible(const std::string& what) {
   return Error(Code::kPinIncompatible, "the pinned data path belongs to another build of Nest: " + what,
-               "stop the agent, remove the pin folder, and start the agent again; until then the old policy stays in force");
+               "stop the agent, remove the pin folder, and start the agent again; until then the old policy "
+               "stays in force");
 }
 
 }  // namespace
 
-void Object::Close::operator()(bpf_object* object) const { bpf_object__close(object); }
+void Object::Close::operator()(bpf_object* object) const {
+  bpf_object__close(object);
+}
 
 Object::Object(const std::string& path) : path_(path) {
   const LogCapture log;
@@ -104,7 +109,8 @@ Object::Object(const std::string& path) : path_(path) {
 void Object::find_read_only() {
   size_t bytes = 0;
   if (bpf_map__initial_value(find_map(object_.get(), kReadOnly), &bytes) == nullptr) {
-    throw Error(Code::kSystem, path_ + " has no read-only data", "build the packet program again (npm run build)");
+    throw Error(Code::kSystem, path_ + " has no read-only data",
+                "build the packet program again (npm run build)");
   }
   read_only_bytes_ = bytes;
   const btf* types = bpf_object__btf(object_.get());
@@ -162,7 +168,8 @@ Loaded Object::load() {
   std::vector<uint8_t> data(initial, initial + bytes);
   std::memcpy(data.data() + magic_offset_, &loaded.trace_magic, sizeof(loaded.trace_magic));
   std::memcpy(data.data() + fingerprint_offset_, &fingerprint_, sizeof(fingerprint_));
-  if (bpf_map__set_initial_value(read_only, data.data(), data.size()) != 0) throw system_error(errno, "read-only data cannot be set");
+  if (bpf_map__set_initial_value(read_only, data.data(), data.size()) != 0)
+    throw system_error(errno, "read-only data cannot be set");
 
   const LogCapture log;
   const int result = bpf_object__load(object_.get());
@@ -171,7 +178,8 @@ Loaded Object::load() {
     loaded.maps[id] = Descriptor::duplicate(bpf_map__fd(find_map(object_.get(), static_cast<MapId>(id))));
   }
   for (size_t id = 0; id < kProgramCount; id++) {
-    loaded.programs[id] = Descriptor::duplicate(bpf_program__fd(find_program(object_.get(), static_cast<ProgramId>(id))));
+    loaded.programs[id] =
+        Descriptor::duplicate(bpf_program__fd(find_program(object_.get(), static_cast<ProgramId>(id))));
   }
   const uint32_t key = 0;
   const int judge = loaded.program(kJudge);
@@ -187,7 +195,8 @@ void Object::accept(Loaded& found) const {
     const bpf_map* map = find_map(object_.get(), static_cast<MapId>(id));
     bpf_map_info info = {};
     uint32_t bytes = sizeof(info);
-    if (bpf_obj_get_info_by_fd(found.maps[id].get(), &info, &bytes) != 0) throw system_error(errno, "a pinned map cannot be read");
+    if (bpf_obj_get_info_by_fd(found.maps[id].get(), &info, &bytes) != 0)
+      throw system_error(errno, "a pinned map cannot be read");
     if (info.type != static_cast<uint32_t>(bpf_map__type(map)) || info.key_size != bpf_map__key_size(map) ||
         info.value_size != bpf_map__value_size(map) || info.max_entries != bpf_map__max_entries(map)) {
       throw incompatible(std::string("map ") + kMapNames[id] + " has another shape");
@@ -195,7 +204,8 @@ void Object::accept(Loaded& found) const {
   }
   std::vector<uint8_t> data(read_only_bytes_);
   const uint32_t key = 0;
-  if (bpf_map_lookup_elem(found.map(kReadOnly), &key, data.data()) != 0) throw system_error(errno, "read-only data cannot be read");
+  if (bpf_map_lookup_elem(found.map(kReadOnly), &key, data.data()) != 0)
+    throw system_error(errno, "read-only data cannot be read");
   uint64_t print = 0;
   std::memcpy(&print, data.data() + fingerprint_offset_, sizeof(print));
   if (print != fingerprint_) throw incompatible("its programs differ");
@@ -203,7 +213,8 @@ void Object::accept(Loaded& found) const {
 
   bpf_prog_info program = {};
   uint32_t bytes = sizeof(program);
-  if (bpf_obj_get_info_by_fd(found.program(kEntry), &program, &bytes) != 0) throw system_error(errno, "the pinned program cannot be read");
+  if (bpf_obj_get_info_by_fd(found.program(kEntry), &program, &bytes) != 0)
+    throw system_error(errno, "the pinned program cannot be read");
   found.program_id = program.id;
 }
 

@@ -56,7 +56,8 @@ class Object {
   /// Opens the file without touching the kernel.
   explicit Object(const std::string& path);
 
-  /// Loads maps and programs; a fresh trace magic is drawn. Throws kVerifierRejected with the verifier's last lines.
+  /// Loads maps and programs; a fresh trace magic is drawn. Throws kVerifierRejected with the verifier's last
+  /// lines.
   Loaded load();
 
   /// Completes what was found pinned. Throws kPinIncompatible when it is not this object.

@@ -34,13 +34,14 @@ std::vector<uint64_t> read_per_cpu(int map, uint32_t first, uint32_t count, uint
     // The kernel goes on after the key in `previous`; without one it begins at 0.
     uint32_t previous = first + done - 1;
     uint32_t last = 0;
-    const int result = bpf_map_lookup_batch(map, first + done == 0 ? nullptr : &previous, &last, keys.data(), values.data(),
-                                            &batch, nullptr);
+    const int result = bpf_map_lookup_batch(map, first + done == 0 ? nullptr : &previous, &last, keys.data(),
+                                            values.data(), &batch, nullptr);
     if (result != 0 && result != -ENOENT) throw system_error(-result, "counters cannot be read");
     if (batch == 0) throw system_error(EIO, "counters cannot be read");
     for (uint32_t entry = 0; entry < batch; entry++) {
       for (size_t word = 0; word < stride; word++) {
-        sums[size_t{done + entry} * words_per_entry + word % words_per_entry] += values[entry * stride + word];
+        sums[size_t{done + entry} * words_per_entry + word % words_per_entry] +=
+            values[entry * stride + word];
       }
     }
     done += batch;

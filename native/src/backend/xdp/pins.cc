@@ -43,7 +43,8 @@ void rename_folder(const std::string& from, const std::string& to) {
 }
 
 void pin(int descriptor, const std::string& path) {
-  if (bpf_obj_pin(descriptor, path.c_str()) != 0) throw system_error(errno, "pin " + path + " cannot be made");
+  if (bpf_obj_pin(descriptor, path.c_str()) != 0)
+    throw system_error(errno, "pin " + path + " cannot be made");
 }
 
 // bpffs keeps names with dots for itself, and interface names have them (eth0.100).
@@ -105,7 +106,8 @@ std::optional<Loaded> Pins::find() {
                 "stop the agent, remove the pin folder, and start the agent again");
   };
   for (size_t id = 0; id < kMapCount; id++) found.maps[id] = get(folder("maps/") + kMapNames[id]);
-  for (size_t id = 0; id < kProgramCount; id++) found.programs[id] = get(folder("programs/") + kProgramNames[id]);
+  for (size_t id = 0; id < kProgramCount; id++)
+    found.programs[id] = get(folder("programs/") + kProgramNames[id]);
   make_folder(folder("links"));
   return found;
 }
@@ -113,7 +115,8 @@ std::optional<Loaded> Pins::find() {
 void Pins::commit(const Loaded& loaded) {
   make_folder(folder("loading/maps"));
   make_folder(folder("loading/programs"));
-  for (size_t id = 0; id < kMapCount; id++) pin(loaded.maps[id].get(), folder("loading/maps/") + kMapNames[id]);
+  for (size_t id = 0; id < kMapCount; id++)
+    pin(loaded.maps[id].get(), folder("loading/maps/") + kMapNames[id]);
   for (size_t id = 0; id < kProgramCount; id++) {
     pin(loaded.programs[id].get(), folder("loading/programs/") + kProgramNames[id]);
   }
@@ -137,7 +140,9 @@ std::string Pins::link_path(const std::string& interface_name) const {
   return folder("links/") + escape(interface_name);
 }
 
-void Pins::add_link(const std::string& interface_name, int link) const { pin(link, link_path(interface_name)); }
+void Pins::add_link(const std::string& interface_name, int link) const {
+  pin(link, link_path(interface_name));
+}
 
 bool Pins::remove_link(const std::string& interface_name) const {
   if (unlink(link_path(interface_name).c_str()) == 0) return true;
@@ -146,7 +151,8 @@ bool Pins::remove_link(const std::string& interface_name) const {
 }
 
 void Pins::remove() {
-  // The links first: from then on no packet meets the programs. `programs` next: the rest is no data path any more.
+  // The links first: from then on no packet meets the programs. `programs` next: the rest is no data path any
+  // more.
   for (const char* name : {"links", "programs", "maps", "loading"}) remove_tree(folder(name));
   std::error_code error;
   fs::remove(path_, error);  // stays when it holds something that is not ours

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-only
-// The pin folder in a bpffs: <pin>/maps, <pin>/programs, <pin>/links. Pins are made under <pin>/loading and moved:
-// the rename of `programs`, the last step, is the commit, so that a process killed in between leaves nothing that
-// could be taken for a data path.
+// The pin folder in a bpffs: <pin>/maps, <pin>/programs, <pin>/links. Pins are made under <pin>/loading and
+// moved: the rename of `programs`, the last step, is the commit, so that a process killed in between leaves
+// nothing that could be taken for a data path.
 #pragma once
 
 #include <optional>
@@ -14,7 +14,8 @@ namespace nest::xdp {
 
 class Pins {
  public:
-  /// Creates the folder when absent and takes its lock. Throws kBpffsMissing, or kSystem when another process holds it.
+  /// Creates the folder when absent and takes its lock. Throws kBpffsMissing, or kSystem when another process
+  /// holds it.
   explicit Pins(std::string path);
 
   /// What is pinned, or nothing; half-made pins are removed.

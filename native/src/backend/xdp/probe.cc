@@ -29,9 +29,11 @@ Kernel kernel() {
 
 /// Empty when maps can be made; else why not.
 std::string map_problem() {
-  const xdp::Descriptor map(bpf_map_create(BPF_MAP_TYPE_ARRAY, "nest_probe", sizeof(uint32_t), sizeof(uint64_t), 1, nullptr));
+  const xdp::Descriptor map(
+      bpf_map_create(BPF_MAP_TYPE_ARRAY, "nest_probe", sizeof(uint32_t), sizeof(uint64_t), 1, nullptr));
   if (map) return {};
-  if (errno == EPERM || errno == EACCES) return "not permitted: run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON";
+  if (errno == EPERM || errno == EACCES)
+    return "not permitted: run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON";
   return std::string("the kernel refuses BPF maps: ") + std::strerror(errno);
 }
 
@@ -46,7 +48,8 @@ EngineProbe probe_xdp(const char* engine, const char* use) {
 
 EngineProbe probe_af_xdp() {
   const xdp::Descriptor socket(::socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0));
-  const std::string kernel_part = socket ? "the kernel has it" : std::string("the kernel refuses its sockets: ") + std::strerror(errno);
+  const std::string kernel_part =
+      socket ? "the kernel has it" : std::string("the kernel refuses its sockets: ") + std::strerror(errno);
   return {"af_xdp", false, "this build has no AF_XDP engine; " + kernel_part};
 }
 

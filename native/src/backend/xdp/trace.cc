@@ -37,9 +37,11 @@ int run(const Loaded& loaded, std::span<const uint8_t> input, uint32_t index, Tr
 
 }  // namespace
 
-TraceResult trace_packet(const Loaded& loaded, std::span<const uint8_t> packet, const std::string& interface_name) {
+TraceResult trace_packet(const Loaded& loaded, std::span<const uint8_t> packet,
+                         const std::string& interface_name) {
   if (packet.size() < kPacketBytesMin || packet.size() > kPacketBytesMax) {
-    throw Error(Code::kPacketInvalid, "a packet to trace has 14 to 3400 bytes, this one has " + std::to_string(packet.size()),
+    throw Error(Code::kPacketInvalid,
+                "a packet to trace has 14 to 3400 bytes, this one has " + std::to_string(packet.size()),
                 "leave the payload out, and keep the lengths in the headers right");
   }
   const uint32_t index = if_nametoindex(interface_name.c_str());
@@ -55,7 +57,8 @@ TraceResult trace_packet(const Loaded& loaded, std::span<const uint8_t> packet, 
 
   TraceResult result;
   int error = run(loaded, input, index, result);
-  // Drivers that register their receive queues late refuse here. The verdict does not depend on the interface.
+  // Drivers that register their receive queues late refuse here. The verdict does not depend on the
+  // interface.
   if (error == EINVAL) error = run(loaded, input, 0, result);
   if (error != 0) throw system_error(error, "the packet cannot be traced");
   result.trace.magic = 0;  // stays a secret of this process

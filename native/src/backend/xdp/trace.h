@@ -7,6 +7,7 @@
 namespace nest::xdp {
 
 /// Runs the loaded program on the live tables with a trace request in front of the packet.
-TraceResult trace_packet(const Loaded& loaded, std::span<const uint8_t> packet, const std::string& interface_name);
+TraceResult trace_packet(const Loaded& loaded, std::span<const uint8_t> packet,
+                         const std::string& interface_name);
 
 }  // namespace nest::xdp

@@ -28,7 +28,11 @@ struct RingClose {
 class XdpBackend final : public Backend {
  public:
   XdpBackend(xdp::Pins pins, xdp::Loaded loaded, bool is_adopted)
-      : pins_(std::move(pins)), loaded_(std::move(loaded)), is_adopted_(is_adopted), tables_(loaded_), interfaces_(loaded_, pins_) {}
+      : pins_(std::move(pins)),
+        loaded_(std::move(loaded)),
+        is_adopted_(is_adopted),
+        tables_(loaded_),
+        interfaces_(loaded_, pins_) {}
 
   bool is_adopted() const override { return is_adopted_; }
   uint32_t program_id() const override { return loaded_.program_id; }
@@ -47,7 +51,8 @@ class XdpBackend final : public Backend {
   Counters counters(std::span<const AttachedInterface> interfaces) override {
     Counters counters;
     for (const AttachedInterface& each : interfaces) {
-      auto reasons = xdp::read_per_cpu(loaded_.map(xdp::kInterfaceCounters), each.slot * NEST_REASON_SLOTS, NEST_REASON_COUNT, kCounterWords);
+      auto reasons = xdp::read_per_cpu(loaded_.map(xdp::kInterfaceCounters), each.slot * NEST_REASON_SLOTS,
+                                       NEST_REASON_COUNT, kCounterWords);
       counters.interfaces.push_back({each.name, each.index, std::move(reasons)});
     }
     for (int reading = 0; reading < kCounterReadings; reading++) {
@@ -65,7 +70,8 @@ class XdpBackend final : public Backend {
     return counters;
   }
 
-  void read_records(const std::atomic<bool>& stop, const std::function<void(std::span<const nest_record>)>& take) override {
+  void read_records(const std::atomic<bool>& stop,
+                    const std::function<void(std::span<const nest_record>)>& take) override {
     struct Batch {
       const std::atomic<bool>& stop;
       const std::function<void(std::span<const nest_record>)>& take;
@@ -82,7 +88,8 @@ class XdpBackend final : public Backend {
       }
       return into->stop ? -ECANCELED : 0;
     };
-    const std::unique_ptr<ring_buffer, RingClose> ring(ring_buffer__new(loaded_.map(xdp::kRecords), add, &batch, nullptr));
+    const std::unique_ptr<ring_buffer, RingClose> ring(
+        ring_buffer__new(loaded_.map(xdp::kRecords), add, &batch, nullptr));
     if (ring == nullptr) throw system_error(errno, "the flow records cannot be read");
     while (!stop) {
       // The data path rarely wakes anybody: what it left is fetched when the wait is over.
@@ -104,7 +111,8 @@ class XdpBackend final : public Backend {
     const uint32_t half = (sequence & 1) * (NEST_MAPPINGS_MAX + 1);
     const uint32_t count = tables_.mapping_count(sequence).value_or(0);
     auto values = xdp::read_per_cpu(loaded_.map(xdp::kMappingCounters), half, count, kCounterWords);
-    const auto rest = xdp::read_per_cpu(loaded_.map(xdp::kMappingCounters), half + NEST_MAPPING_DEFAULT, 1, kCounterWords);
+    const auto rest =
+        xdp::read_per_cpu(loaded_.map(xdp::kMappingCounters), half + NEST_MAPPING_DEFAULT, 1, kCounterWords);
     values.resize(size_t{NEST_MAPPINGS_MAX} * kCounterWords, 0);
     values.insert(values.end(), rest.begin(), rest.end());
     return values;
