@@ -30,6 +30,7 @@ const stages: readonly Stage[] = [
   { name: 'native', argv: script('test-native.ts') },
   { name: 'bpf', argv: script('test-bpf.ts') },
   { name: 'integration', argv: script('test-integration.ts') },
+  { name: 'start', argv: script('test-start.ts') },
   { name: 'e2e', argv: script('test-e2e.ts') },
 ];
 const killGraceMs = 60_000;

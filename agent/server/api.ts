@@ -14,7 +14,7 @@ import type { Service } from './acceptor.ts';
 import { createCallAdapter } from './call-adapter.ts';
 import { createCallContexts } from './call-context.ts';
 import { createGrpcFront } from './grpc-front.ts';
-import type { FrontMode } from './grpc-front.ts';
+import type { FrontMode, GrpcFront } from './grpc-front.ts';
 import { healthOf } from './health.ts';
 import { createHttpFront } from './http-front.ts';
 import { createMetrics } from './metrics.ts';
@@ -67,9 +67,10 @@ export const createServer = async (options: ServerOptions): Promise<AgentServer>
       startedAtMs,
     });
   const health = () => healthOf(options.host.warnings());
+  let front: GrpcFront | null = null;
   const contexts = createCallContexts();
   const adapter = createCallAdapter({ contexts, clock: options.clock, logger: options.logger, stopping: stopping.signal });
-  const enrollment = createEnrollmentService({ ...options, adapter, facts });
+  const enrollment = createEnrollmentService({ ...options, adapter, facts, settled: async () => front?.settled() });
   const services = createServices({ ...options, adapter, facts, feed, enrollment });
   const http = await createHttpFront({
     ...options.metrics,
@@ -79,7 +80,7 @@ export const createServer = async (options: ServerOptions): Promise<AgentServer>
     monotonicMs: () => options.clock.monotonicMs(),
     facts: () => healthFacts(options),
   });
-  const front =
+  front =
     options.listen === null
       ? null
       : await createGrpcFront({

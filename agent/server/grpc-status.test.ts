@@ -6,7 +6,8 @@ import { detailsKey, toGrpcStatus, withNestDetails } from './grpc-status.ts';
 
 const infoOf = (error: unknown): ErrorInfo => {
   const details = toGrpcStatus(error).metadata.get(detailsKey)[0];
-  const any = Status.decode(details as Buffer).details[0];
+  if (!(details instanceof Buffer)) throw new Error('no details');
+  const any = Status.decode(details).details[0];
   if (any === undefined) throw new Error('no details');
   return ErrorInfo.decode(any.value);
 };

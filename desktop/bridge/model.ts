@@ -291,6 +291,8 @@ export interface FlowImpact {
   readonly replayed: number;
   readonly unchanged: number;
   readonly cut: number;
+  /** Of those, under way now; the others have ended. */
+  readonly cutLive: number;
   readonly newlyAllowed: number;
   readonly windowSeconds: number;
   readonly changes: readonly FlowChange[];
@@ -322,6 +324,8 @@ export interface FleetPlan {
   readonly replayed: number;
   readonly unchanged: number;
   readonly cut: number;
+  /** Of those, under way now; the others have ended. */
+  readonly cutLive: number;
   readonly newlyAllowed: number;
 }
 

@@ -49,6 +49,8 @@ export interface FlowImpact {
   readonly replayed: number;
   readonly unchanged: number;
   readonly cut: number;
+  /** Of those, in the flow table now; the others have ended. */
+  readonly cutLive: number;
   readonly newlyAllowed: number;
   readonly windowSeconds: number;
   /** At most 200: live ones first, then the heaviest; services as the candidate names them. */

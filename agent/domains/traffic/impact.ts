@@ -38,7 +38,7 @@ const byWeight = (a: Change, b: Change): number => Number(b.isLive) - Number(a.i
  */
 export const replayFlows = async (request: ReplayRequest, names: FlowNames, signal: AbortSignal): Promise<FlowImpact> => {
   const seen = new Set<string>();
-  const counts = { replayed: 0, cut: 0, newlyAllowed: 0 };
+  const counts = { replayed: 0, cut: 0, cutLive: 0, newlyAllowed: 0 };
   const changes = createTop<Change>(changesMax, byWeight);
   await eachRecord([request.live, request.stored], signal, (record, batch, position) => {
     const isStored = batch === request.stored;
@@ -52,6 +52,7 @@ export const replayFlows = async (request: ReplayRequest, names: FlowNames, sign
     const isAllowed = after.action === 'allow';
     if (wasAllowed === isAllowed) return;
     counts[isAllowed ? 'newlyAllowed' : 'cut']++;
+    if (!isAllowed && !isStored) counts.cutLive++;
     const firstTimeNs = isStored ? request.stored.firstTimeNs[position] : undefined;
     changes.add({
       record,
@@ -61,11 +62,12 @@ export const replayFlows = async (request: ReplayRequest, names: FlowNames, sign
       after,
     });
   });
-  const { replayed, cut, newlyAllowed } = counts;
+  const { replayed, cut, cutLive, newlyAllowed } = counts;
   return {
     replayed,
     unchanged: replayed - cut - newlyAllowed,
     cut,
+    cutLive,
     newlyAllowed,
     windowSeconds: request.windowSeconds,
     changes: changes

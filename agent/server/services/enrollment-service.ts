@@ -19,10 +19,12 @@ export interface EnrollmentServiceOptions {
   readonly identity: IdentityControl;
   readonly facts: () => HostFacts;
   readonly logger: Logger;
+  /** Resolves when the port serves the new identity: the console may dial again the moment it has its answer. */
+  readonly settled: () => Promise<void>;
 }
 
 /** Enrolment on the wire: binds each call to the key that the console showed in TLS. */
-export const createEnrollmentService = ({ adapter, identity, facts, logger }: EnrollmentServiceOptions): Service => {
+export const createEnrollmentService = ({ adapter, identity, facts, logger, settled }: EnrollmentServiceOptions): Service => {
   const implementation: EnrollmentServiceServer = {
     begin: adapter.unary<BeginRequest, BeginResponse>(async ({ tokenId, consoleNonce }, { connection }) => {
       const answer = await identity.begin({ tokenId, consoleNonce, consoleSpkiHash: connection.spkiHash });
@@ -43,6 +45,7 @@ export const createEnrollmentService = ({ adapter, identity, facts, logger }: En
           consoleSpkiHash: connection.spkiHash,
         });
         logger.info('enrolled', { agentId, fleetId });
+        await settled();
         return { agentId };
       },
     ),

@@ -28,6 +28,7 @@ const toWireImpact = (impact: FlowImpact): WireImpact => ({
   replayed: BigInt(impact.replayed),
   unchanged: BigInt(impact.unchanged),
   cut: BigInt(impact.cut),
+  cutLive: BigInt(impact.cutLive),
   newlyAllowed: BigInt(impact.newlyAllowed),
   windowSeconds: impact.windowSeconds,
   changes: impact.changes.map(({ flow, allowed, mapping }) => ({ flow: toWireFlow(flow), allowed, mapping })),

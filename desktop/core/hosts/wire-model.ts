@@ -123,6 +123,7 @@ export const impactOf = (impact: FlowImpact): model.FlowImpact => ({
   replayed: Number(impact.replayed),
   unchanged: Number(impact.unchanged),
   cut: Number(impact.cut),
+  cutLive: Number(impact.cutLive),
   newlyAllowed: Number(impact.newlyAllowed),
   windowSeconds: impact.windowSeconds,
   changes: impact.changes.flatMap(({ flow, allowed, mapping }) => (flow === undefined ? [] : [{ flow: flowRowOf(flow), allowed, mapping: named(mapping) }])),

@@ -46,7 +46,7 @@ export const createPlanner = (context: { readonly roster: HostRoster; readonly c
         generations.set(host.record.hostId, generation);
         return plan;
       });
-      const sum = (figure: 'replayed' | 'unchanged' | 'cut' | 'newlyAllowed'): number => planned.reduce((total, { impact }) => total + (impact?.[figure] ?? 0), 0);
+      const sum = (figure: 'replayed' | 'unchanged' | 'cut' | 'cutLive' | 'newlyAllowed'): number => planned.reduce((total, { impact }) => total + (impact?.[figure] ?? 0), 0);
       const plan: model.FleetPlan = {
         planId: ulidOf(createdAt, random),
         createdAt,
@@ -55,6 +55,7 @@ export const createPlanner = (context: { readonly roster: HostRoster; readonly c
         replayed: sum('replayed'),
         unchanged: sum('unchanged'),
         cut: sum('cut'),
+        cutLive: sum('cutLive'),
         newlyAllowed: sum('newlyAllowed'),
       };
       plans.set(plan.planId, { plan, policy, generations });

@@ -172,7 +172,7 @@ export const tokenCss = (): string =>
     .map((name) => {
       const { mode, tokens, onHover } = schemes[name];
       const root = name === 'dark' ? ':root' : `:root[data-scheme="${name}"]`;
-      const hovered = `${root} :is(.row:hover,.on-hover)`;
+      const hovered = `:root[data-scheme="${name}"] :is(.row:hover,.on-hover)`;
       return `${root}{color-scheme:${mode};${declarations(tokens)}}${Object.keys(onHover).length > 0 ? `${hovered}{${declarations(onHover)}}` : ''}`;
     })
     .join('\n');

@@ -80,7 +80,7 @@ export class TestBridge implements BridgeClient {
       while (signal?.aborted !== true) {
         if (!isWoken) await new Promise<void>((resolve) => (resume = resolve));
         isWoken = false;
-        const value = signal?.aborted === true ? null : this.#streamed(method, input);
+        const value = this.#streamed(method, input);
         if (value !== null) yield value as OutputOf<Name>;
       }
     } finally {

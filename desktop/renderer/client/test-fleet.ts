@@ -213,7 +213,7 @@ const plannedHost = (host: HostRow, now: number): HostPlan => ({
   impact:
     host.state === 'offline'
       ? null
-      : { replayed: 40_144, unchanged: 39_279, cut: 425, newlyAllowed: 440, windowSeconds: 900, changes: [{ flow: flow({}, now), allowed: false, mapping: 'deny-db-from-edge' }, { flow: flow({ source: '198.18.2.5', destinationPort: 9100, bytes: 4e6, mapping: null, sourceServices: ['monitoring'] }, now), allowed: false, mapping: 'deny-db-from-edge' }, { flow: flow({ source: '198.18.66.6', destinationPort: 8080, allowed: false, state: 'denied', mapping: null, sourceServices: ['ci-runners'], destinationServices: ['registry'] }, now), allowed: true, mapping: 'registry-in' }], changesTruncated: true, recordsLost: 0 },
+      : { replayed: 40_144, unchanged: 39_279, cut: 425, cutLive: 212, newlyAllowed: 440, windowSeconds: 900, changes: [{ flow: flow({}, now), allowed: false, mapping: 'deny-db-from-edge' }, { flow: flow({ source: '198.18.2.5', destinationPort: 9100, bytes: 4e6, mapping: null, sourceServices: ['monitoring'] }, now), allowed: false, mapping: 'deny-db-from-edge' }, { flow: flow({ source: '198.18.66.6', destinationPort: 8080, allowed: false, state: 'denied', mapping: null, sourceServices: ['ci-runners'], destinationServices: ['registry'] }, now), allowed: true, mapping: 'registry-in' }], changesTruncated: true, recordsLost: 0 },
   managementReachable: host.state === 'offline' ? null : true,
   canApply: host.state !== 'offline',
   cannotApplyReason: host.state === 'offline' ? 'The host does not answer.' : null,
@@ -222,8 +222,8 @@ const plannedHost = (host: HostRow, now: number): HostPlan => ({
 
 export const testPlan = (hosts: readonly HostRow[], now: number): FleetPlan => {
   const planned = hosts.map((host) => plannedHost(host, now));
-  const sum = (name: 'replayed' | 'unchanged' | 'cut' | 'newlyAllowed'): number => planned.reduce((total, { impact }) => total + (impact?.[name] ?? 0), 0);
-  return { planId: 'plan-5c1e', createdAt: now, expiresAt: now + 600_000, hosts: planned, replayed: sum('replayed'), unchanged: sum('unchanged'), cut: sum('cut'), newlyAllowed: sum('newlyAllowed') };
+  const sum = (name: 'replayed' | 'unchanged' | 'cut' | 'cutLive' | 'newlyAllowed'): number => planned.reduce((total, { impact }) => total + (impact?.[name] ?? 0), 0);
+  return { planId: 'plan-5c1e', createdAt: now, expiresAt: now + 600_000, hosts: planned, replayed: sum('replayed'), unchanged: sum('unchanged'), cut: sum('cut'), cutLive: sum('cutLive'), newlyAllowed: sum('newlyAllowed') };
 };
 
 export const testTrace = (hasDraft: boolean): Trace => ({

@@ -31,6 +31,7 @@ export const ApplyDialog = ({ plan, hosts, confirmWithin, onClose }: ApplyDialog
   const navigate = useNavigate();
   const failure = failureOf(error);
   const cut = hosts.reduce((sum, host) => sum + (host.impact?.cut ?? 0), 0);
+  const cutLive = hosts.reduce((sum, host) => sum + (host.impact?.cutLive ?? 0), 0);
   const mustType = cut > typedAbove;
   const left = plan.hosts.length - hosts.length;
   const submit = async (): Promise<void> => {
@@ -60,10 +61,10 @@ export const ApplyDialog = ({ plan, hosts, confirmWithin, onClose }: ApplyDialog
           <p>
             {cut > 0 ? (
               <>
-                <strong>{formatCount(cut)} live flows are cut</strong> at their next packet
+                <strong>{countOf(cut, 'flow')} seen lately {cut === 1 ? 'is' : 'are'} cut</strong>, {formatCount(cutLive)} of them live now, at their next packet
               </>
             ) : (
-              'No live flow seen lately is cut'
+              'No flow seen lately is cut'
             )}
             {plan.newlyAllowed > 0 ? `, ${formatCount(plan.newlyAllowed)} become allowed` : ''}, on:
           </p>

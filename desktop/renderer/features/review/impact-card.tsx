@@ -1,4 +1,4 @@
-/** How many live flows change, and which. */
+/** How many flows change their verdict, and which. */
 import { useState } from 'react';
 import { Link } from 'react-router';
 import type { FleetPlan, FlowChange } from '../../../bridge/model.ts';
@@ -28,7 +28,7 @@ export const ImpactCard = ({ plan }: { readonly plan: FleetPlan }) => {
   const isMeasured = windows.length > 0;
   return (
     <Card
-      title="Effect on live flows"
+      title="Effect on flows"
       isFlush
       testId="impact"
       aside={isMeasured ? `replayed: ${countOf(plan.replayed, 'flow')} seen in the last ${formatSpan(Math.max(...windows))} on ${countOf(windows.length, 'host')}` : 'not measured'}
@@ -57,7 +57,7 @@ const ImpactBar = ({ plan }: { readonly plan: FleetPlan }) => {
           <strong>{formatCount(plan.newlyAllowed)}</strong> newly allowed
         </span>
         <span className="crit" data-testid="impact-cut">
-          <strong>{formatCount(plan.cut)}</strong> will be cut
+          <strong>{formatCount(plan.cut)}</strong> will be cut, {formatCount(plan.cutLive)} of them live now
         </span>
       </div>
     </div>
@@ -101,7 +101,7 @@ const ChangeTable = ({ plan }: { readonly plan: FleetPlan }) => {
           </tbody>
         </table>
       </div>
-      {isTruncated ? <p className="dim" style={{ padding: '8px 14px' }}>{`The heaviest ${formatCount(Math.min(all.length, rowsMax))} are shown.`}</p> : null}
+      {isTruncated ? <p className="dim" style={{ padding: '8px 14px' }}>{`${formatCount(Math.min(all.length, rowsMax))} are shown: live ones first, then the heaviest.`}</p> : null}
     </>
   );
 };

@@ -1,6 +1,6 @@
 import { CircleCheck } from 'lucide-react';
 import type { FleetPlan } from '../../../bridge/model.ts';
-import { countOf } from '../../client/units.ts';
+import { countOf, formatCount } from '../../client/units.ts';
 import { Card } from '../../widgets/card.tsx';
 
 interface Warning {
@@ -18,7 +18,7 @@ export const warningsOf = (plan: FleetPlan): readonly Warning[] => {
     if (host.problem !== null) add({ severity: 'error', title: `${host.hostName} cannot be planned`, text: host.problem.message });
     else if (!host.canApply) add({ severity: 'error', title: `${host.hostName} cannot apply`, text: host.cannotApplyReason ?? 'It gave no reason.' });
   }
-  if (plan.cut > 0) add({ severity: 'warning', title: `Cuts ${countOf(plan.cut, 'live flow')}`, text: 'They are listed at the left. Narrow the mapping if one of them is wanted.' });
+  if (plan.cut > 0) add({ severity: 'warning', title: `Cuts ${countOf(plan.cut, 'flow')}`, text: `${plan.cutLive === 0 ? 'None of them is' : `${formatCount(plan.cutLive)} of them ${plan.cutLive === 1 ? 'is' : 'are'}`} under way now, the others have ended and would be cut when they come again. Narrow the mapping if one of them is wanted.` });
   for (const { problems } of plan.hosts) for (const { path, message, severity } of problems) add({ severity, title: path === '' ? 'The whole policy' : path, text: message });
   return [...warnings.values()].sort((left, right) => Number(left.severity === 'warning') - Number(right.severity === 'warning'));
 };

@@ -16,10 +16,12 @@ namespace fs = std::filesystem;
 
 void check_bpffs(const std::string& path) {
   fs::path existing = path;
-  std::error_code error;
-  while (!fs::exists(existing, error) && existing.has_relative_path()) existing = existing.parent_path();
   struct statfs info = {};
-  if (statfs(existing.c_str(), &info) == 0 && info.f_type == BPF_FS_MAGIC) return;
+  while (statfs(existing.c_str(), &info) != 0) {
+    if (errno != ENOENT || !existing.has_relative_path()) throw system_error(errno, "the pin folder " + path);
+    existing = existing.parent_path();
+  }
+  if (info.f_type == BPF_FS_MAGIC) return;
   throw Error(Code::kBpffsMissing, path + " is not inside a BPF file system",
               "mount one (mount -t bpf bpf <folder>) and set the agent's pin folder inside it");
 }
