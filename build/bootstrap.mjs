@@ -28,7 +28,8 @@ const fail = (message) => {
 /** npm as argv: the one that runs us when it says so, else the one in PATH. */
 const npm = (args) => {
   const script = process.env.npm_execpath;
-  if (script !== undefined && /\.c?js$/.test(script) && existsSync(script)) return { file: process.execPath, args: [script, ...args], shell: false };
+  if (script !== undefined && /\.c?js$/.test(script) && existsSync(script))
+    return { file: process.execPath, args: [script, ...args], shell: false };
   return { file: process.platform === 'win32' ? 'npm.cmd' : 'npm', args, shell: process.platform === 'win32' };
 };
 
@@ -39,12 +40,13 @@ const checkTools = () => {
   const { file, args, shell } = npm(['--version']);
   const version = spawnSync(file, args, { encoding: 'utf8', shell });
   if (version.status !== 0) fail('npm was not found. Install it with Node (on Debian: apt-get install npm), then try again.');
-  if (Number(version.stdout.split('.')[0]) < npmMajorMin) fail(`npm ${version.stdout.trim()} is too old. Update it with: npm install --global npm@latest`);
+  if (Number(version.stdout.split('.')[0]) < npmMajorMin)
+    fail(`npm ${version.stdout.trim()} is too old. Update it with: npm install --global npm@latest`);
 };
 
 const lockHash = () => {
   const hash = createHash('sha256').update(`${process.platform} ${process.arch}\0`);
-  for (const name of ['package-lock.json', 'package.json', '.npmrc']) hash.update(readFileSync(join(root, name))).update('\0');
+  for (const name of ['package-lock.json', '.npmrc']) hash.update(readFileSync(join(root, name))).update('\0');
   return hash.digest('hex');
 };
 
@@ -61,13 +63,22 @@ const runNpm = (npmArgs) =>
     const started = performance.now();
     let lines = [];
     const keep = (chunk) => {
-      lines = [...lines, ...chunk.toString('utf8').split(/\r?\n/).filter((line) => line.trim() !== '')];
+      lines = [
+        ...lines,
+        ...chunk
+          .toString('utf8')
+          .split(/\r?\n/)
+          .filter((line) => line.trim() !== ''),
+      ];
       // The cause stands at the top of npm's complaint, the log file's name at its end.
       if (lines.length > headLines + tailLines) lines = [...lines.slice(0, headLines), ...lines.slice(-tailLines)];
     };
     child.stdout.on('data', keep);
     child.stderr.on('data', keep);
-    const heartbeat = setInterval(() => console.log(`nest: npm is still at work (${Math.round((performance.now() - started) / 1000)} s)`), heartbeatMs);
+    const heartbeat = setInterval(
+      () => console.log(`nest: npm is still at work (${Math.round((performance.now() - started) / 1000)} s)`),
+      heartbeatMs,
+    );
     const stop = (signal) => child.kill(signal);
     process.once('SIGINT', stop).once('SIGTERM', stop);
     const end = (code, extra) => {
@@ -86,9 +97,14 @@ const installPackages = async () => {
   const { code, lines, seconds } = await runNpm(['ci', '--no-audit', '--no-fund', '--loglevel=warn']);
   if (code !== 0) {
     for (const line of lines) console.error(`  ${line}`);
-    fail(`npm ci ended with ${code}; what it said is above. Check that the npm registry can be reached (npm ping) and that package-lock.json fits package.json, then try again.`);
+    fail(
+      `npm ci ended with ${code}; what it said is above. Check that the npm registry can be reached (npm ping) and that package-lock.json fits package.json, then try again.`,
+    );
   }
-  if (major() < pinnedMajor) fail(`Node ${pinnedMajor} (npm package "node") is not in place: its install script did not run. Try: npm rebuild node --ignore-scripts=false`);
+  if (major() < pinnedMajor)
+    fail(
+      `Node ${pinnedMajor} (npm package "node") is not in place: its install script did not run. Try: npm rebuild node --ignore-scripts=false`,
+    );
   writeFileSync(stamp, hash);
   console.log(`nest: packages installed in ${seconds.toFixed(0)} s`);
 };

@@ -11,7 +11,9 @@ import { isMain } from './stamp.ts';
 const nativeObstacle = (): string | undefined => {
   if (process.platform !== 'linux') return 'the packet program and its loader are for Linux';
   const missing = ['clang-19', 'cmake', 'g++'].filter((tool) => spawnSync(tool, ['--version']).status !== 0);
-  return missing.length === 0 ? undefined : `${missing.join(', ')} not installed; without it agents only observe (apt-get install ${missing.join(' ')})`;
+  return missing.length === 0
+    ? undefined
+    : `${missing.join(', ')} not installed; without it agents only observe (apt-get install ${missing.join(' ')})`;
 };
 
 /** One line a step. Throws with the tool's own words when a step fails. */

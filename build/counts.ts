@@ -11,7 +11,11 @@ export const noCounts: Counts = { passed: 0, failed: 0, skipped: 0 };
 /** The last line of a test script. */
 export const countsLine = ({ passed, failed, skipped }: Counts): string => `${passed} passed, ${failed} failed, ${skipped} skipped`;
 
-export const addCounts = (a: Counts, b: Counts): Counts => ({ passed: a.passed + b.passed, failed: a.failed + b.failed, skipped: a.skipped + b.skipped });
+export const addCounts = (a: Counts, b: Counts): Counts => ({
+  passed: a.passed + b.passed,
+  failed: a.failed + b.failed,
+  skipped: a.skipped + b.skipped,
+});
 
 /** The counts a line states; undefined when it is another line. */
 export const parseCounts = (line: string): Counts | undefined => {

@@ -15,7 +15,14 @@ const commandOf = (pid: string): string => {
 };
 
 /** Programs that only a test or a demo starts. */
-const programs = ['dist/agent/nest-agent.mjs', 'dist/desktop/web/web.mjs', 'test/lab/', 'agent/main.ts', 'desktop/web/main.ts', 'dist/native/nest-packet'].map((path) => join(root, path));
+const programs = [
+  'dist/agent/nest-agent.mjs',
+  'dist/desktop/web/web.mjs',
+  'test/lab/',
+  'agent/main.ts',
+  'desktop/web/main.ts',
+  'dist/native/nest-packet',
+].map((path) => join(root, path));
 
 /** One phrase each; empty when the machine is clean. Always empty outside Linux. */
 export const findLeftovers = (): readonly string[] => {
@@ -23,16 +30,24 @@ export const findLeftovers = (): readonly string[] => {
   const mounts = readFileSync('/proc/self/mounts', 'utf8')
     .split('\n')
     .map((line) => line.split(' ')[1] ?? '')
-    .filter((path) => path.startsWith('/run/nest') || /^\/sys\/fs\/bpf\/nest/.test(path));
+    .filter((path) => path.startsWith('/run/nest') || path.startsWith('/sys/fs/bpf/nest'));
   const processes = entriesOf('/proc')
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
     .map((pid) => ({ pid, command: commandOf(pid) }))
     .filter(({ command }) => programs.some((program) => command.includes(program)));
   return [
-    ...entriesOf('/run/netns').filter((name) => name.startsWith('nest')).map((name) => `namespace ${name}`),
-    ...entriesOf('/sys/class/net').filter((name) => name.startsWith('nest')).map((name) => `link ${name}`),
-    ...entriesOf('/sys/fs/bpf').filter((name) => name.startsWith('nest')).map((name) => `pins /sys/fs/bpf/${name}`),
-    ...entriesOf('/run').filter((name) => name.startsWith('nest')).map((name) => `folder /run/${name}`),
+    ...entriesOf('/run/netns')
+      .filter((name) => name.startsWith('nest'))
+      .map((name) => `namespace ${name}`),
+    ...entriesOf('/sys/class/net')
+      .filter((name) => name.startsWith('nest'))
+      .map((name) => `link ${name}`),
+    ...entriesOf('/sys/fs/bpf')
+      .filter((name) => name.startsWith('nest'))
+      .map((name) => `pins /sys/fs/bpf/${name}`),
+    ...entriesOf('/run')
+      .filter((name) => name.startsWith('nest'))
+      .map((name) => `folder /run/${name}`),
     ...mounts.map((path) => `mount ${path}`),
     ...processes.map(({ pid, command }) => `process ${pid}: ${command.slice(0, 120)}`),
   ];

@@ -21,7 +21,9 @@ export interface Setup {
 
 /** apt packages of the list that dpkg does not know as installed. */
 const missingOf = (packages: readonly string[]): readonly string[] => {
-  const { stdout } = spawnSync('dpkg-query', ['--show', '--showformat=${binary:Package} ${db:Status-Status}\n', ...packages], { encoding: 'utf8' });
+  const { stdout } = spawnSync('dpkg-query', ['--show', '--showformat=${binary:Package} ${db:Status-Status}\n', ...packages], {
+    encoding: 'utf8',
+  });
   const installed = new Set(
     stdout
       .split('\n')
@@ -32,10 +34,19 @@ const missingOf = (packages: readonly string[]): readonly string[] => {
 };
 
 const apt = async (args: readonly string[]): Promise<{ readonly code: number; readonly tail: readonly string[] }> => {
-  const child = spawn('apt-get', ['-q', '-o', 'Dpkg::Use-Pty=0', ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } });
+  const child = spawn('apt-get', ['-q', '-o', 'Dpkg::Use-Pty=0', ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+  });
   let tail: readonly string[] = [];
   const keep = (chunk: Buffer): void => {
-    tail = [...tail, ...chunk.toString('utf8').split(/\r?\n/).filter((line) => line.trim() !== '')].slice(-tailLines);
+    tail = [
+      ...tail,
+      ...chunk
+        .toString('utf8')
+        .split(/\r?\n/)
+        .filter((line) => line.trim() !== ''),
+    ].slice(-tailLines);
   };
   child.stdout.on('data', keep);
   child.stderr.on('data', keep);
@@ -54,18 +65,22 @@ const install = async (packages: readonly string[]): Promise<void> => {
   console.log(`  installing ${packages.length} system packages: ${packages.join(' ')}`);
   const update = await apt(['update']);
   // A broken third-party list need not stop us: whether the packages can be had is decided by the install below.
-  if (update.code !== 0) console.error(`  apt-get update ended with ${update.code}:\n${update.tail.map((line) => `    ${line}`).join('\n')}`);
+  if (update.code !== 0)
+    console.error(`  apt-get update ended with ${update.code}:\n${update.tail.map((line) => `    ${line}`).join('\n')}`);
   const { code, tail } = await apt(['install', '-y', '--no-install-recommends', ...packages]);
   if (code === 0) return;
   console.error(tail.map((line) => `    ${line}`).join('\n'));
-  throw new Error(`apt-get install ended with ${code}; its last lines are above. Install by hand, then try again: apt-get install ${packages.join(' ')}`);
+  throw new Error(
+    `apt-get install ended with ${code}; its last lines are above. Install by hand, then try again: apt-get install ${packages.join(' ')}`,
+  );
 };
 
 /** Mounts the file system that holds pins, where the system has not done so. */
 const mountBpffs = (): void => {
   if (/ \/sys\/fs\/bpf bpf /.test(readFileSync('/proc/mounts', 'utf8'))) return;
   const { status, stderr } = spawnSync('mount', ['-t', 'bpf', 'bpf', '/sys/fs/bpf'], { encoding: 'utf8' });
-  if (status !== 0) console.error(`  /sys/fs/bpf could not be mounted: ${stderr.trim()}. The lab mounts its own; agents on this host need it.`);
+  if (status !== 0)
+    console.error(`  /sys/fs/bpf could not be mounted: ${stderr.trim()}. The lab mounts its own; agents on this host need it.`);
 };
 
 /** Makes the machine ready for `purpose`. Throws when apt fails; the message says what to do. */
@@ -81,7 +96,9 @@ export const setup = async (purpose: 'start' | 'test'): Promise<Setup> => {
   if (isRoot) mountBpffs();
   if (!isDebian) console.log(`  this is not Debian: make sure that what these packages bring is installed: ${packages.join(' ')}`);
   if (!isRoot && missing.length > 0) console.log(`  missing system packages (install with sudo apt-get install): ${missing.join(' ')}`);
-  const reason = isRoot ? '' : 'network namespaces and packet programs need root: the local agent observes and plans; run npm start as root for the demo fleet';
+  const reason = isRoot
+    ? ''
+    : 'network namespaces and packet programs need root: the local agent observes and plans; run npm start as root for the demo fleet';
   return { mode: isRoot ? 'lab' : 'observe', reason };
 };
 

@@ -34,9 +34,12 @@ const electronRuntime = (): { readonly file: string } | { readonly reason: strin
     const file = existsSync(name) ? join(folder, 'dist', readFileSync(name, 'utf8').trim()) : undefined;
     return file !== undefined && existsSync(file) ? file : undefined;
   };
-  if (fileOf() === undefined) spawnSync(process.execPath, [join(folder, 'install.js')], { stdio: 'ignore', timeout: electronFetchMs, killSignal: 'SIGKILL' });
+  if (fileOf() === undefined)
+    spawnSync(process.execPath, [join(folder, 'install.js')], { stdio: 'ignore', timeout: electronFetchMs, killSignal: 'SIGKILL' });
   const file = fileOf();
-  return file === undefined ? { reason: `the Electron runtime is not here and could not be fetched in ${electronFetchMs / 1000} s` } : { file };
+  return file === undefined
+    ? { reason: `the Electron runtime is not here and could not be fetched in ${electronFetchMs / 1000} s` }
+    : { file };
 };
 
 /** Best effort: the address is printed in any case. */
@@ -45,7 +48,10 @@ const openAddress = (address: string): void => {
     console.log('There is no display: open the address above in a browser of this machine, or through an SSH tunnel.');
     return;
   }
-  const openers: Readonly<Record<string, readonly string[]>> = { darwin: ['open', address], win32: ['rundll32', 'url.dll,FileProtocolHandler', address] };
+  const openers: Readonly<Record<string, readonly string[]>> = {
+    darwin: ['open', address],
+    win32: ['rundll32', 'url.dll,FileProtocolHandler', address],
+  };
   const [program = '', ...args] = openers[process.platform] ?? ['xdg-open', address];
   const child = spawn(program, args, { stdio: 'ignore', detached: true });
   child.once('error', () => console.log('No browser could be opened: open the address above.'));
@@ -78,8 +84,23 @@ const main = async (): Promise<number> => {
   if (end.aborted) return 0;
   if (reason !== '') console.log(`Observe mode: ${reason}.`);
 
-  const web = [process.execPath, join(root, 'dist/desktop/web/web.mjs'), '--port', values.port ?? '0', '--data', '{folder}/console', '--demo', '{manifest}'];
-  const fleet = startChild([process.execPath, join(root, 'test/lab/main.ts'), ...(mode === 'lab' ? ['run', '--traffic'] : ['local']), '--', ...web]);
+  const web = [
+    process.execPath,
+    join(root, 'dist/desktop/web/web.mjs'),
+    '--port',
+    values.port ?? '0',
+    '--data',
+    '{folder}/console',
+    '--demo',
+    '{manifest}',
+  ];
+  const fleet = startChild([
+    process.execPath,
+    join(root, 'test/lab/main.ts'),
+    ...(mode === 'lab' ? ['run', '--traffic'] : ['local']),
+    '--',
+    ...web,
+  ]);
   end.addEventListener('abort', () => {
     console.log('\nstopping the console and the fleet');
     void fleet.stop(stopGraceMs);

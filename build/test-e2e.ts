@@ -13,12 +13,20 @@ interface Report {
 }
 
 /** Playwright's own report as counts. A test that passed only when repeated did not pass. */
-const countsOf = ({ stats, errors }: Report): Counts => ({ passed: stats.expected, failed: stats.unexpected + stats.flaky + errors.length, skipped: stats.skipped });
+const countsOf = ({ stats, errors }: Report): Counts => ({
+  passed: stats.expected,
+  failed: stats.unexpected + stats.flaky + errors.length,
+  skipped: stats.skipped,
+});
 
 const runPlaywright = (args: readonly string[]): Counts => {
   const report = join(root, 'dist/e2e/report.json');
   rmSync(report, { force: true });
-  const { error } = spawnSync(process.execPath, [join(root, 'node_modules/@playwright/test/cli.js'), 'test', '--config', 'test/e2e/playwright.config.ts', ...args], { cwd: root, stdio: 'inherit' });
+  const { error } = spawnSync(
+    process.execPath,
+    [join(root, 'node_modules/@playwright/test/cli.js'), 'test', '--config', 'test/e2e/playwright.config.ts', ...args],
+    { cwd: root, stdio: 'inherit' },
+  );
   if (existsSync(report)) return countsOf(JSON.parse(readFileSync(report, 'utf8')) as Report);
   console.log(`Playwright gave no report${error === undefined ? '' : `: ${error.message}`}. Its output is above.`);
   return { passed: 0, failed: 1, skipped: 0 };

@@ -28,7 +28,11 @@ const hasEnded = (child: ChildProcess): boolean => child.exitCode !== null || ch
 /** Starts it as bootstrap does and waits for the whole fleet. Throws with its output when it does not come. */
 const start = async (): Promise<Started> => {
   const began = performance.now();
-  const child = spawn(process.execPath, [join(root, 'build/start.ts'), '--headless'], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  const child = spawn(process.execPath, [join(root, 'build/start.ts'), '--headless'], {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
   const lines: string[] = [];
   for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', (line) => lines.push(line));
   while (!lines.some((line) => line.includes('3 of 3 hosts enrolled'))) {
@@ -39,7 +43,12 @@ const start = async (): Promise<Started> => {
     await sleep(50);
   }
   const address = lines.map((line) => /^Nest console: (\S+)/.exec(line)?.[1]).find((found) => found !== undefined) ?? '';
-  return { process: child, address, seconds: (performance.now() - began) / 1000, hasCleaned: lines.some((line) => line.includes('cleaned after an earlier run')) };
+  return {
+    process: child,
+    address,
+    seconds: (performance.now() - began) / 1000,
+    hasCleaned: lines.some((line) => line.includes('cleaned after an earlier run')),
+  };
 };
 
 const waitForEnd = async (child: ChildProcess): Promise<void> => {

@@ -47,7 +47,12 @@ const runStage = async ({ name, argv }: Stage, end: AbortSignal): Promise<Outcom
   console.log(`\n== ${name}`);
   const started = performance.now();
   const [program = '', ...args] = argv;
-  const child = spawn(program, args, { cwd: root, detached: process.platform !== 'win32', stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, FORCE_COLOR: '0' } });
+  const child = spawn(program, args, {
+    cwd: root,
+    detached: process.platform !== 'win32',
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, FORCE_COLOR: '0' },
+  });
   let stated: Counts | undefined;
   let skipLines = 0;
   const { promise, resolve } = Promise.withResolvers<number>();
@@ -55,7 +60,7 @@ const runStage = async ({ name, argv }: Stage, end: AbortSignal): Promise<Outcom
     createInterface({ input: stream }).on('line', (line) => {
       console.log(line);
       stated = parseCounts(line) ?? stated;
-      if (/^SKIP /.test(line)) skipLines += 1;
+      if (line.startsWith('SKIP ')) skipLines += 1;
     });
   }
   child.once('error', (error) => {
@@ -112,7 +117,8 @@ const main = async (): Promise<number> => {
   }
   outcomes.push(await checkLeftovers());
   console.log('');
-  for (const { name, counts, seconds } of outcomes) console.log(`${name.padEnd(12)} ${countsLine(counts).padEnd(40)} ${seconds.toFixed(1).padStart(7)} s`);
+  for (const { name, counts, seconds } of outcomes)
+    console.log(`${name.padEnd(12)} ${countsLine(counts).padEnd(40)} ${seconds.toFixed(1).padStart(7)} s`);
   const total = outcomes.map(({ counts }) => counts).reduce(addCounts, noCounts);
   if (end.aborted) console.log('The run was ended early.');
   console.log(countsLine(total));

@@ -63,6 +63,8 @@ const rootShape = {
   name: hostName.optional(),
   stateDir: absolutePath.max(stateDirMax, `must be at most ${stateDirMax} characters long`).default('/var/lib/nest-agent'),
   listen: z.strictObject(listenShape).prefault({}),
+  /** False: the port tells nobody what it serves; an operator's tool then needs the proto files. */
+  reflection: z.boolean('must be true or false').default(false),
   metrics: z.strictObject(metricsShape).prefault({}),
   traffic: z.strictObject(trafficShape).prefault({}),
   log: z.strictObject(logShape).prefault({}),

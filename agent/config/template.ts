@@ -12,6 +12,9 @@ export const configTemplate = `{
   // gRPC over mutual TLS, for the console. It answers only while an enrolment is open or after the host joined a fleet.
   "listen": { "enabled": true, "address": "0.0.0.0", "port": ${agentPortDefault} },
 
+  // true: gRPC tools such as grpcurl may ask the port above what it serves, with the certificate of an operator alone.
+  "reflection": false,
+
   // /healthz and /metrics, plain HTTP: keep it on loopback or a management network.
   "metrics": { "address": "127.0.0.1", "port": ${metricsPortDefault} },
 

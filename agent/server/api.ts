@@ -23,6 +23,7 @@ import { createEnrollmentService } from './services/enrollment-service.ts';
 import { createFlowService } from './services/flow-service.ts';
 import { createHealthService } from './services/health-service.ts';
 import { createHostService } from './services/host-service.ts';
+import { createReflectionService } from './services/reflection-service.ts';
 import { createSessionService } from './services/session-service.ts';
 import { createTrafficService } from './services/traffic-service.ts';
 import { createStatusFeed } from './status-feed.ts';
@@ -32,6 +33,8 @@ export interface ServerOptions {
   /** Null: no network management, policy is enforced all the same. */
   readonly listen: { readonly address: string; readonly port: number } | null;
   readonly metrics: { readonly address: string; readonly port: number };
+  /** Whether operators' tools may ask for the services and their messages; not by default. */
+  readonly reflection?: boolean;
   readonly agentVersion: string;
   readonly identity: IdentityControl;
   readonly revisions: RevisionControl;
@@ -134,7 +137,9 @@ const createServices = (parts: Parts): readonly Service[] => {
     health: () => healthOf(parts.host.warnings()),
     ticks: (signal) => parts.host.watch(signal),
   });
-  return [...services, health];
+  if (parts.reflection !== true) return [...services, health];
+  const reflection = createReflectionService({ adapter: parts.adapter, serviceNames: [...serviceNames, 'grpc.health.v1.Health'] });
+  return [...services, health, reflection];
 };
 
 const healthFacts = ({ agentVersion, identity, traffic, revisions }: ServerOptions): Readonly<Record<string, unknown>> => ({

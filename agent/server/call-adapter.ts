@@ -1,4 +1,11 @@
-import type { handleServerStreamingCall, handleUnaryCall, Metadata, ServerWritableStream } from '@grpc/grpc-js';
+import type {
+  handleBidiStreamingCall,
+  handleServerStreamingCall,
+  handleUnaryCall,
+  Metadata,
+  ServerDuplexStream,
+  ServerWritableStream,
+} from '@grpc/grpc-js';
 import { errorCodeOf, NestError } from '../../proto/model/error.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
@@ -17,6 +24,10 @@ export interface CallAdapter {
   stream<Request, Response>(
     handle: (request: Request, call: Call) => AsyncIterable<Response>,
   ): handleServerStreamingCall<Request, Response>;
+  /** The same with a stream of requests, read one at a time; it ends when the caller is done or the agent stops. */
+  duplex<Request, Response>(
+    handle: (requests: AsyncIterable<Request>, call: Call) => AsyncIterable<Response>,
+  ): handleBidiStreamingCall<Request, Response>;
 }
 
 export interface CallAdapterOptions {
@@ -60,6 +71,15 @@ export const createCallAdapter = ({ contexts, clock, logger, stopping }: CallAda
     }
     return Object.assign(new Error(code), toGrpcStatus(error));
   };
+  /** Writes what the source yields, then ends the call as the source did. */
+  const serve = <Response>(call: Outgoing<Response>, source: (call: Call) => AsyncIterable<Response>): void => {
+    running(call, (context) =>
+      pump(call, (signal) => source({ ...context, signal }), AbortSignal.any([context.signal, stopping])),
+    ).then(
+      () => (stopping.aborted && !call.cancelled ? void call.emit('error', failed(call, stops())) : void call.end()),
+      (error: unknown) => void call.emit('error', failed(call, error)),
+    );
+  };
   return {
     unary: (handle) => (call, respond) => {
       running(call, (context) => handle(call.request, context)).then(
@@ -67,20 +87,46 @@ export const createCallAdapter = ({ contexts, clock, logger, stopping }: CallAda
         (error: unknown) => respond(failed(call, error)),
       );
     },
-    stream: (handle) => (call) => {
-      running(call, (context) =>
-        pump(call, (signal) => handle(call.request, { ...context, signal }), AbortSignal.any([context.signal, stopping])),
-      ).then(
-        () => (stopping.aborted && !call.cancelled ? void call.emit('error', failed(call, stops())) : void call.end()),
-        (error: unknown) => void call.emit('error', failed(call, error)),
-      );
-    },
+    stream: (handle) => (call) => serve(call, (context) => handle(call.request, context)),
+    duplex: (handle) => (call) => serve(call, (context) => handle(received(call, { signal: context.signal, stopping }), context)),
   };
 };
 
+/** A call that answers with a stream, whatever it reads. */
+type Outgoing<Response> = Cancellable & Pick<ServerWritableStream<unknown, Response>, 'write' | 'end' | 'emit'>;
+
+interface ReadEnds {
+  /** Aborts with the reason to throw. */
+  readonly signal: AbortSignal;
+  /** Aborts when the requests just end. */
+  readonly stopping: AbortSignal;
+}
+
+/** The requests of a call. Leaves the stream open at the end, for it still has to carry the status. */
+async function* received<Request>(
+  call: Pick<ServerDuplexStream<Request, unknown>, 'iterator'>,
+  { signal, stopping }: ReadEnds,
+): AsyncGenerator<Request> {
+  const requests = call.iterator({ destroyOnReturn: false }) as AsyncIterator<Request, undefined>;
+  const over = Promise.withResolvers<null>();
+  const end = (): void => over.resolve(null);
+  signal.addEventListener('abort', end, { once: true });
+  try {
+    while (!signal.aborted) {
+      const next = await Promise.race([requests.next(), over.promise]);
+      if (next === null) break;
+      if (next.done === true) return;
+      yield next.value;
+    }
+    if (!stopping.aborted) throw signal.reason;
+  } finally {
+    signal.removeEventListener('abort', end);
+  }
+}
+
 /** Writes every value; waits while the reader's window is full, so that the source may drop instead of queueing. */
-const pump = async <Request, Response>(
-  call: ServerWritableStream<Request, Response>,
+const pump = async <Response>(
+  call: Pick<Outgoing<Response>, 'write'>,
   source: (signal: AbortSignal) => AsyncIterable<Response>,
   signal: AbortSignal,
 ): Promise<void> => {

@@ -28,9 +28,12 @@ export interface CallGuardOptions {
   readonly onFinished: (report: CallReport) => void;
 }
 
-/** The health protocol belongs to gRPC and has no access option of ours. */
-const healthAccess: RpcAccess = { scope: 'public', idempotent: true, dangerous: false, maxDeadlineMs: 0 };
-const healthPrefix = '/grpc.health.v1.Health/';
+/** The protocols of gRPC itself have no access option of ours: what their methods need, by the start of their paths. */
+const protocolAccess: readonly (readonly [prefix: string, access: RpcAccess])[] = [
+  ['/grpc.health.v1.Health/', { scope: 'public', idempotent: true, dangerous: false, maxDeadlineMs: 0 }],
+  // A tool opens the stream again when it has more to ask.
+  ['/grpc.reflection.v1.ServerReflection/', { scope: 'hosts:admin', idempotent: true, dangerous: false, maxDeadlineMs: 300_000 }],
+];
 
 /**
  * The one place every call passes before its handler and after it: who calls, may they, is there a deadline; then one
@@ -93,7 +96,7 @@ const admit = (
   const connection = endpoints === null ? undefined : options.connections.find(endpoints);
   if (endpoints === null || connection === undefined)
     throw new NestError('CERTIFICATE_MISSING', 'The connection is not known any more. Connect again.');
-  const access = method.path.startsWith(healthPrefix) ? healthAccess : rpcAccess[method.path];
+  const access = rpcAccess[method.path] ?? protocolAccess.find(([prefix]) => method.path.startsWith(prefix))?.[1];
   if (access === undefined)
     throw new NestError('SCOPE_MISSING', 'This call has no scope and is refused. Update agent and console to matching versions.');
   options.recheck(connection);
@@ -110,8 +113,14 @@ const admit = (
   return { path: method.path, connection, endpoints, deadlineMsMax: access.maxDeadlineMs };
 };
 
-/** Operators and clients of the fleet hold every scope until roles arrive with the signed policy; strangers only what is public. */
-const holdsScope = (connection: Connection, scope: string): boolean => scope === 'public' || connection.caller !== null;
+/**
+ * Until roles arrive with the signed policy, operators hold every scope and clients all but administration; strangers
+ * only what is public.
+ */
+const holdsScope = ({ caller }: Connection, scope: string): boolean => {
+  if (scope === 'public') return true;
+  return scope.endsWith(':admin') ? caller?.kind === 'operator' : caller !== null;
+};
 
 const hasDeadline = (call: ServerInterceptingCallInterface): boolean => {
   const deadline = call.getDeadline();

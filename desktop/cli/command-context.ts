@@ -47,10 +47,20 @@ export class ReportedError extends Error {}
 const settleMs = 3_000;
 const settlePollMs = 100;
 
+const detailOf = ({ problem, error }: Readonly<Record<string, unknown>>): string => {
+  if (typeof problem === 'string') return problem;
+  return error instanceof Error ? error.message : '';
+};
+
 /** Opens a core in the data directory, runs `work` and closes the core. */
-export const withCore = async <Result>(invocation: Invocation, options: GlobalOptions, work: (context: CommandContext) => Promise<Result>): Promise<Result> => {
+export const withCore = async <Result>(
+  invocation: Invocation,
+  options: GlobalOptions,
+  work: (context: CommandContext) => Promise<Result>,
+): Promise<Result> => {
   const { terminal, version, signal, environment } = invocation;
-  const report = (message: string, fields: Readonly<Record<string, unknown>>): void => terminal.note(`warning: ${message} ${clean(String(fields['problem'] ?? fields['error'] ?? ''))}`);
+  const report = (message: string, fields: Readonly<Record<string, unknown>>): void =>
+    terminal.note(`warning: ${message} ${clean(detailOf(fields))}`);
   const ports = invocation.openPorts?.(options.data) ?? openSystemPorts({ dataDirectory: options.data, version, report });
   const core = createConsoleCore(ports);
   try {
@@ -70,7 +80,11 @@ export const withCore = async <Result>(invocation: Invocation, options: GlobalOp
 };
 
 /** Like `withCore`, with the fleet unlocked. Raises FLEET_MISSING, PASSPHRASE_WRONG and what else unlocking may. */
-export const withFleet = <Result>(invocation: Invocation, options: GlobalOptions, work: (context: CommandContext) => Promise<Result>): Promise<Result> =>
+export const withFleet = <Result>(
+  invocation: Invocation,
+  options: GlobalOptions,
+  work: (context: CommandContext) => Promise<Result>,
+): Promise<Result> =>
   withCore(invocation, options, async (context) => {
     await unlock(context);
     return work(context);
@@ -95,16 +109,22 @@ export const readPassphrase = async ({ terminal, options, environment, signal }:
       throw new NestError('CONFIG_INVALID', `The passphrase file ${path} cannot be read. Check the path and its rights.`, { cause: error });
     }
   }
-  if (!terminal.isInteractive) throw new UsageError('The fleet is protected by a passphrase: give --passphrase-file or NEST_PASSPHRASE_FILE, or run this in a terminal.');
+  if (!terminal.isInteractive)
+    throw new UsageError(
+      'The fleet is protected by a passphrase: give --passphrase-file or NEST_PASSPHRASE_FILE, or run this in a terminal.',
+    );
   return terminal.askSecret(question, signal);
 };
 
-/** Rows once every host has answered or failed, or after a few seconds. */
-export const settledRows = async ({ handlers, clock, signal }: CommandContext): Promise<readonly HostRow[]> => {
+/** Rows once every host is settled, by default has answered or failed, or after a few seconds. */
+export const settledRows = async (
+  { handlers, clock, signal }: CommandContext,
+  isSettled = ({ state }: HostRow): boolean => state !== 'connecting',
+): Promise<readonly HostRow[]> => {
   const deadline = clock.monotonicMs() + settleMs;
   for (;;) {
     const rows = await handlers['hosts.list']({}, signal);
-    if (rows.every(({ state }) => state !== 'connecting') || clock.monotonicMs() > deadline) return rows;
+    if (rows.every(isSettled) || clock.monotonicMs() > deadline) return rows;
     await clock.sleep(settlePollMs, signal);
   }
 };
@@ -118,7 +138,10 @@ export const findHost = async ({ handlers, signal }: CommandContext, nameOrId: s
 };
 
 /** The hosts a command names with --host (repeatable, or separated by commas) or --all. */
-export const chosenHosts = async (context: CommandContext, choice: { readonly host?: readonly string[]; readonly all?: true }): Promise<readonly string[]> => {
+export const chosenHosts = async (
+  context: CommandContext,
+  choice: { readonly host?: readonly string[]; readonly all?: true },
+): Promise<readonly string[]> => {
   const names = (choice.host ?? []).flatMap((text) => text.split(',')).filter((name) => name !== '');
   if ((names.length === 0) === (choice.all !== true)) throw new UsageError('Name the hosts with --host <name>, or take --all of them.');
   if (choice.all === true) {

@@ -22,13 +22,19 @@ export const runCommandLine = async (invocation: CommandLine): Promise<number> =
   const program = new Command('nest')
     .description('Nest: a fleet of network hosts from the command line')
     .version(invocation.version)
-    .addOption(new Option('--data <folder>', 'where the fleet is kept (NEST_CONSOLE_DIR)').default(defaultDataDirectory(invocation.environment, invocation.platform), 'the place of this system'))
+    .addOption(
+      new Option('--data <folder>', 'where the fleet is kept (NEST_CONSOLE_DIR)').default(
+        defaultDataDirectory(invocation.environment, invocation.platform),
+        'the place of this system',
+      ),
+    )
     .option('--json', 'print JSON instead of text')
     .option('--passphrase-file <file>', 'file with the passphrase of the fleet (NEST_PASSPHRASE_FILE)')
     .showHelpAfterError('(see nest --help)')
     .exitOverride()
     .configureOutput({ writeOut: (text) => terminal.out(text.trimEnd()), writeErr: (text) => terminal.note(text.trimEnd()) });
-  for (const add of [addFleetCommands, addHostCommands, addPolicyCommands, addRolloutCommands, addObserveCommands]) add(program, invocation);
+  for (const add of [addFleetCommands, addHostCommands, addPolicyCommands, addRolloutCommands, addObserveCommands])
+    add(program, invocation);
   try {
     await program.parseAsync([...args], { from: 'user' });
     return 0;
@@ -51,5 +57,9 @@ export const runCommandLine = async (invocation: CommandLine): Promise<number> =
 const problemLines = (details: Readonly<Record<string, unknown>>): string => {
   const { problems } = details;
   if (!Array.isArray(problems)) return '';
-  return problems.map((problem: { readonly path?: unknown; readonly message?: unknown }) => `\n  ${clean(String(problem.path ?? ''))}: ${clean(String(problem.message ?? ''))}`).join('');
+  return problems
+    .map((problem: { readonly path?: unknown; readonly message?: unknown }) => `\n  ${textOf(problem.path)}: ${textOf(problem.message)}`)
+    .join('');
 };
+
+const textOf = (value: unknown): string => (typeof value === 'string' ? clean(value) : '');

@@ -19,7 +19,10 @@ export const addFleetCommands = (program: Command, invocation: Invocation): void
         const { handlers, signal } = context;
         const passphrase = options.keychain === true ? undefined : await newPassphrase(context);
         const storage = options.keychain === true ? 'keychain' : 'passphrase';
-        const state = await handlers['fleet.create']({ fleetName, operatorName: options.operator, storage, ...(passphrase === undefined ? {} : { passphrase }) }, signal);
+        const state = await handlers['fleet.create'](
+          { fleetName, operatorName: options.operator, storage, ...(passphrase === undefined ? {} : { passphrase }) },
+          signal,
+        );
         context.print(state, showState);
       });
     });
@@ -44,7 +47,8 @@ export const addFleetCommands = (program: Command, invocation: Invocation): void
 const newPassphrase = async (context: CommandContext): Promise<string> => {
   const isFromFile = (context.options.passphraseFile ?? context.environment['NEST_PASSPHRASE_FILE'] ?? '') !== '';
   const passphrase = await readPassphrase(context, 'New passphrase (10 characters or more): ');
-  if (!isFromFile && (await readPassphrase(context, 'Once more: ')) !== passphrase) throw new UsageError('The two passphrases differ. Nothing was created.');
+  if (!isFromFile && (await readPassphrase(context, 'Once more: ')) !== passphrase)
+    throw new UsageError('The two passphrases differ. Nothing was created.');
   return passphrase;
 };
 

@@ -32,7 +32,7 @@ export const addHostCommands = (program: Command, invocation: Invocation): void 
     .option('--label <label...>', 'labels of the host')
     .option('--yes', 'approve whatever fingerprint the agent shows (the token proves the host all the same)')
     .option('--fingerprint <hex>', 'approve only this fingerprint, as the agent prints it')
-    .action((name: string, address: string, _options: unknown, command: Command) => {
+    .action((...[name, address, , command]: [string, string, unknown, Command]) => {
       const options = command.optsWithGlobals<AddOptions>();
       return withFleet(invocation, options, (context) => addHost(context, { name, address, options }));
     });
@@ -56,22 +56,33 @@ export const addHostCommands = (program: Command, invocation: Invocation): void 
         const row = await findHost(context, name);
         if (options.yes !== true && !(await askYes(context, `Forget ${row.name}? Its agent keeps enforcing its policy.`, '--yes'))) return;
         await context.handlers['hosts.remove']({ hostId: row.hostId }, context.signal);
-        context.print({ removed: row.hostId }, () => `${row.name} is forgotten. Its agent keeps enforcing; a new token lets it join again.`);
+        context.print(
+          { removed: row.hostId },
+          () => `${row.name} is forgotten. Its agent keeps enforcing; a new token lets it join again.`,
+        );
       });
     });
 };
 
-const addHost = async (context: CommandContext, { name, address, options }: { readonly name: string; readonly address: string; readonly options: AddOptions }): Promise<void> => {
+const addHost = async (
+  context: CommandContext,
+  { name, address, options }: { readonly name: string; readonly address: string; readonly options: AddOptions },
+): Promise<void> => {
   const { handlers, terminal, signal, isJson } = context;
   const port = Number(options.port);
   if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new UsageError('--port is a number from 1 to 65535.');
   const wanted = options.fingerprint?.replaceAll(/[\s:]/g, '').toLowerCase();
-  if (wanted !== undefined && !/^[0-9a-f]{64}$/.test(wanted)) throw new UsageError('--fingerprint is 64 hex digits, as the agent prints them.');
-  if (wanted === undefined && options.yes !== true && !terminal.isInteractive) throw new UsageError('Nobody can compare fingerprints here: give --fingerprint <hex>, or --yes.');
+  if (wanted !== undefined && !/^[0-9a-f]{64}$/.test(wanted))
+    throw new UsageError('--fingerprint is 64 hex digits, as the agent prints them.');
+  if (wanted === undefined && options.yes !== true && !terminal.isInteractive)
+    throw new UsageError('Nobody can compare fingerprints here: give --fingerprint <hex>, or --yes.');
   const begun = await handlers['enrollment.begin']({ name, address, port, labels: [...(options.label ?? [])] }, signal);
   const { enrollmentId } = begun;
   if (isJson) terminal.out(JSON.stringify(begun));
-  else terminal.out(`On the host, within ${String(Math.round((begun.expiresAt - context.clock.now()) / 60_000))} minutes:\n\n  ${begun.joinCommand ?? ''}\n\nWaiting for the agent at ${address} port ${String(port)} ...`);
+  else
+    terminal.out(
+      `On the host, within ${String(Math.round((begun.expiresAt - context.clock.now()) / 60_000))} minutes:\n\n  ${begun.joinCommand ?? ''}\n\nWaiting for the agent at ${address} port ${String(port)} ...`,
+    );
   let met: Enrollment | undefined;
   for await (const enrollment of handlers['enrollment.watch']({ enrollmentId }, signal)) {
     met = enrollment;
@@ -79,14 +90,25 @@ const addHost = async (context: CommandContext, { name, address, options }: { re
   }
   if (met?.fingerprint === null || met?.fingerprint === undefined || met.state !== 'fingerprint') throw failureOf(met);
   if (isJson) terminal.out(JSON.stringify(met));
-  else terminal.out(`${clean(met.facts?.hostName ?? name)} (${clean(met.facts?.operatingSystem ?? '')}, kernel ${clean(met.facts?.kernel ?? '')}) shows the key\n\n  ${spkiFingerprint(met.fingerprint)}\n`);
-  const isSame = wanted === undefined ? options.yes === true || (await askYes(context, 'Does the agent print the same?', '--yes')) : wanted === met.fingerprint;
+  else
+    terminal.out(
+      `${clean(met.facts?.hostName ?? name)} (${clean(met.facts?.operatingSystem ?? '')}, kernel ${clean(met.facts?.kernel ?? '')}) shows the key\n\n  ${spkiFingerprint(met.fingerprint)}\n`,
+    );
+  const isSame =
+    wanted === undefined
+      ? options.yes === true || (await askYes(context, 'Does the agent print the same?', '--yes'))
+      : wanted === met.fingerprint;
   if (!isSame) {
     await handlers['enrollment.cancel']({ enrollmentId }, signal);
-    throw new NestError('IDENTITY_MISMATCH', 'The fingerprints differ: nothing was signed. Check which host answers at this address, then begin again.', { details: { presented: met.fingerprint } });
+    throw new NestError(
+      'IDENTITY_MISMATCH',
+      'The fingerprints differ: nothing was signed. Check which host answers at this address, then begin again.',
+      { details: { presented: met.fingerprint } },
+    );
   }
   const done = await handlers['enrollment.approve']({ enrollmentId }, signal);
   if (done.state !== 'enrolled') throw failureOf(done);
+  await settledRows(context, ({ state }) => state !== 'connecting' && state !== 'offline');
   context.print(done, ({ hostId }) => `${name} has joined the fleet as ${hostId ?? ''}.`);
 };
 
@@ -124,7 +146,9 @@ const showDetail = ({ row, facts, engines, certificate, sample }: HostDetail, no
     `Agent        ${row.agentVersion ?? '-'}, engine ${row.engine ?? '-'}`,
     `Key          ${certificate === null ? '-' : spkiFingerprint(certificate.fingerprint)}, certificate until ${formatTime(certificate?.endsAt ?? null)}`,
     `Policy       revision ${String(row.revision ?? '-')}, generation ${shortHash(row.generation) ?? '-'}${row.pendingUntil === null ? '' : `, waits for keep or undo until ${formatTime(row.pendingUntil)}`}`,
-    ...engines.map(({ engine, available, reason }) => `Engine       ${engine}: ${available ? 'available' : 'not available'}, ${clean(reason)}`),
+    ...engines.map(
+      ({ engine, available, reason }) => `Engine       ${engine}: ${available ? 'available' : 'not available'}, ${clean(reason)}`,
+    ),
     ...(sample?.warnings ?? []).map(({ title, message }) => `Warning      ${clean(title)}: ${clean(message)}`),
     ...(sample === null || sample.interfaces.length === 0
       ? []

@@ -47,7 +47,10 @@ export const addObserveCommands = (program: Command, invocation: Invocation): vo
       return withFleet(invocation, options, async (context) => {
         const { hostId } = await findHost(context, name);
         const draft = options.draft === undefined ? {} : { draft: await readText(context, options.draft) };
-        const trace = await context.handlers['trace.run']({ hostId, interface: options.interface, packet: packetOf(options), ...draft }, context.signal);
+        const trace = await context.handlers['trace.run'](
+          { hostId, interface: options.interface, packet: packetOf(options), ...draft },
+          context.signal,
+        );
         context.print(trace, showTrace);
       });
     });
@@ -64,7 +67,9 @@ export const addObserveCommands = (program: Command, invocation: Invocation): vo
       const options = command.optsWithGlobals<FlowOptions>();
       return withFleet(invocation, options, async (context) => {
         const { hostId } = await findHost(context, name);
-        context.print(await context.handlers['host.flows']({ hostId, ...flowQueryOf(options) }, context.signal), (list) => showFlows(list, context.clock.now()));
+        context.print(await context.handlers['host.flows']({ hostId, ...flowQueryOf(options) }, context.signal), (list) =>
+          showFlows(list, context.clock.now()),
+        );
       });
     });
   for (const { name, description, run } of simpleCommands) {
@@ -72,17 +77,25 @@ export const addObserveCommands = (program: Command, invocation: Invocation): vo
       .command(`${name} <host>`)
       .description(description)
       .action((host: string, _options: unknown, command: Command) =>
-        withFleet(invocation, command.optsWithGlobals<GlobalOptions>(), async (context) => run(context, (await findHost(context, host)).hostId)),
+        withFleet(invocation, command.optsWithGlobals<GlobalOptions>(), async (context) =>
+          run(context, (await findHost(context, host)).hostId),
+        ),
       );
   }
 };
 
-const simpleCommands: readonly { readonly name: string; readonly description: string; readonly run: (context: CommandContext, hostId: string) => Promise<void> }[] = [
+const simpleCommands: readonly {
+  readonly name: string;
+  readonly description: string;
+  readonly run: (context: CommandContext, hostId: string) => Promise<void>;
+}[] = [
   {
     name: 'counters',
     description: 'packets and bytes by mapping, reason and interface',
     run: async (context, hostId) => {
-      context.print(await context.handlers['host.counters']({ hostId }, context.signal), (counters) => showCounters(counters, context.clock.now()));
+      context.print(await context.handlers['host.counters']({ hostId }, context.signal), (counters) =>
+        showCounters(counters, context.clock.now()),
+      );
     },
   },
   {
@@ -102,14 +115,17 @@ const oneOf = <Word extends string>(option: string, text: string, words: readonl
 
 const numberOf = (option: string, text: string, range: { readonly min: number; readonly max: number }): number => {
   const value = Number(text);
-  if (!Number.isInteger(value) || value < range.min || value > range.max) throw new UsageError(`${option} is a number from ${String(range.min)} to ${String(range.max)}.`);
+  if (!Number.isInteger(value) || value < range.min || value > range.max)
+    throw new UsageError(`${option} is a number from ${String(range.min)} to ${String(range.max)}.`);
   return value;
 };
 
 const packetOf = (options: TraceOptions): InputOf<'trace.run'>['packet'] => {
-  const tcpFlags = options.flags === undefined ? undefined : oneOf('--flags', options.flags, ['syn', 'syn-ack', 'ack', 'fin', 'rst'] as const);
+  const tcpFlags =
+    options.flags === undefined ? undefined : oneOf('--flags', options.flags, ['syn', 'syn-ack', 'ack', 'fin', 'rst'] as const);
   if (options.hex !== undefined) return { hex: options.hex };
-  if (options.source === undefined || options.destination === undefined) throw new UsageError('Describe the packet with --source and --destination, or give its bytes with --hex.');
+  if (options.source === undefined || options.destination === undefined)
+    throw new UsageError('Describe the packet with --source and --destination, or give its bytes with --hex.');
   const port = { min: 0, max: 65_535 };
   return {
     protocol: oneOf('--protocol', options.protocol, ['tcp', 'udp', 'icmp']),
@@ -139,10 +155,15 @@ const showTrace = (trace: Trace): string =>
     `${trace.allowed ? 'ALLOWED' : 'DENIED'}  ${trace.reason}  ${trace.sentence}${trace.mapping === null ? '' : ` (${clean(trace.mapping)})`}`,
     ...trace.steps.map(({ title, detail }) => `  ${clean(title)}: ${clean(detail)}`),
     `Revision ${String(trace.revision)}, ${trace.interface}, ${String(trace.durationNs)} ns in the kernel`,
-    ...(trace.draft === null ? [] : [`Under the draft: ${trace.draft.allowed ? 'ALLOWED' : 'DENIED'}  ${trace.draft.reason}${trace.draft.mapping === null ? '' : ` (${clean(trace.draft.mapping)})`}`]),
+    ...(trace.draft === null
+      ? []
+      : [
+          `Under the draft: ${trace.draft.allowed ? 'ALLOWED' : 'DENIED'}  ${trace.draft.reason}${trace.draft.mapping === null ? '' : ` (${clean(trace.draft.mapping)})`}`,
+        ]),
   ].join('\n');
 
-const staleNote = (live: boolean, at: number, now: number): readonly string[] => (live ? [] : [`The host does not answer; this is from ${formatAge(at, now)}.`]);
+const staleNote = (live: boolean, at: number, now: number): readonly string[] =>
+  live ? [] : [`The host does not answer; this is from ${formatAge(at, now)}.`];
 
 const showFlows = (list: FlowList, now: number): string =>
   [
@@ -161,7 +182,8 @@ const showFlows = (list: FlowList, now: number): string =>
     ...staleNote(list.live, list.at, now),
   ].join('\n');
 
-const endpoint = (address: string, port: number): string => (port === 0 ? address : address.includes(':') ? `[${address}]:${String(port)}` : `${address}:${String(port)}`);
+const endpoint = (address: string, port: number): string =>
+  port === 0 ? address : address.includes(':') ? `[${address}]:${String(port)}` : `${address}:${String(port)}`;
 
 const showCounters = (counters: HostCounters, now: number): string =>
   [

@@ -9,10 +9,16 @@ export interface Column<Row> {
 export const formatTable = <Row>(rows: readonly Row[], columns: readonly Column<Row>[]): string => {
   const cells = rows.map((row) => columns.map(({ value }) => value(row)));
   const widths = columns.map(({ title }, index) => Math.max(title.length, ...cells.map((cell) => textOf(cell[index] ?? null).length)));
-  const isNumeric = columns.map((_column, index) => cells.some((cell) => typeof cell[index] === 'number') && cells.every((cell) => cell[index] === null || typeof cell[index] === 'number'));
+  const isNumeric = columns.map(
+    (_column, index) =>
+      cells.some((cell) => typeof cell[index] === 'number') &&
+      cells.every((cell) => cell[index] === null || typeof cell[index] === 'number'),
+  );
   const line = (values: readonly (string | number | null)[]): string =>
     values
-      .map((value, index) => (isNumeric[index] === true ? textOf(value).padStart(widths[index] ?? 0) : textOf(value).padEnd(widths[index] ?? 0)))
+      .map((value, index) =>
+        isNumeric[index] === true ? textOf(value).padStart(widths[index] ?? 0) : textOf(value).padEnd(widths[index] ?? 0),
+      )
       .join('  ')
       .trimEnd();
   return [line(columns.map(({ title }) => title)), ...cells.map(line)].join('\n');
@@ -36,7 +42,8 @@ export const formatAge = (at: number | null, now: number): string => {
 export const formatTime = (at: number | null): string => (at === null ? '-' : `${new Date(at).toISOString().slice(0, 19)}Z`);
 
 /** One decimal below ten, none above; null stays null. */
-export const roundRate = (rate: number | null): number | null => (rate === null ? null : rate < 10 ? Math.round(rate * 10) / 10 : Math.round(rate));
+export const roundRate = (rate: number | null): number | null =>
+  rate === null ? null : rate < 10 ? Math.round(rate * 10) / 10 : Math.round(rate);
 
 /** Start of a hash, enough to tell two apart. */
 export const shortHash = (hash: string | null): string | null => (hash === null || hash === '' ? null : hash.slice(0, 12));

@@ -14,8 +14,14 @@ export const showPlan = (plan: FleetPlan): string => {
     const key = JSON.stringify(host.diff);
     groups.set(key, [...(groups.get(key) ?? []), host]);
   }
-  const diffs = [...groups.values()].map((hosts) => [`${hosts.map(({ hostName }) => hostName).join(', ')}:`, ...changedLines(hosts[0])].join('\n'));
-  return [...diffs, ...plan.hosts.map(showHost), `All hosts: ${String(plan.replayed)} flows replayed, ${String(plan.unchanged)} unchanged, ${String(plan.cut)} cut (${String(plan.cutLive)} live now), ${String(plan.newlyAllowed)} newly allowed.`].join('\n\n');
+  const diffs = [...groups.values()].map((hosts) =>
+    [`${hosts.map(({ hostName }) => hostName).join(', ')}:`, ...changedLines(hosts[0])].join('\n'),
+  );
+  return [
+    ...diffs,
+    ...plan.hosts.map(showHost),
+    `All hosts: ${String(plan.replayed)} flows replayed, ${String(plan.unchanged)} unchanged, ${String(plan.cut)} cut (${String(plan.cutLive)} live now), ${String(plan.newlyAllowed)} newly allowed.`,
+  ].join('\n\n');
 };
 
 /** Changed lines with one line around each. */
@@ -30,16 +36,22 @@ const showHost = (host: HostPlan): string => {
   if (host.problem !== null) return `${host.hostName}: cannot be planned. ${clean(host.problem.message)} (${host.problem.code})`;
   const { impact } = host;
   const lines = [`${host.hostName}: from revision ${String(host.baseRevision ?? 0)}`];
-  for (const { severity, path, message } of host.problems) lines.push(`  ${severity}: ${clean(path === '' ? message : `${path}: ${message}`)}`);
+  for (const { severity, path, message } of host.problems)
+    lines.push(`  ${severity}: ${clean(path === '' ? message : `${path}: ${message}`)}`);
   if (impact !== null) {
-    lines.push(`  ${String(impact.replayed)} flows of the last ${String(Math.round(impact.windowSeconds / 60))} min: ${String(impact.unchanged)} unchanged, ${String(impact.cut)} cut (${String(impact.cutLive)} live now), ${String(impact.newlyAllowed)} newly allowed`);
+    lines.push(
+      `  ${String(impact.replayed)} flows of the last ${String(Math.round(impact.windowSeconds / 60))} min: ${String(impact.unchanged)} unchanged, ${String(impact.cut)} cut (${String(impact.cutLive)} live now), ${String(impact.newlyAllowed)} newly allowed`,
+    );
     if (impact.recordsLost > 0) lines.push(`  ${String(impact.recordsLost)} flow records were lost: the list is not complete`);
     for (const { flow, allowed, mapping } of impact.changes.slice(0, changesShown)) {
-      lines.push(`  ${allowed ? 'allowed' : 'CUT    '} ${flow.source}:${String(flow.sourcePort)} > ${flow.destination}:${String(flow.destinationPort)} ${flow.protocol} by ${clean(mapping ?? 'the default action')}`);
+      lines.push(
+        `  ${allowed ? 'allowed' : 'CUT    '} ${flow.source}:${String(flow.sourcePort)} > ${flow.destination}:${String(flow.destinationPort)} ${flow.protocol} by ${clean(mapping ?? 'the default action')}`,
+      );
     }
     if (impact.changes.length > changesShown || impact.changesTruncated) lines.push('  ...');
   }
-  if (host.managementReachable === false) lines.push('  WARNING: this policy cuts the connection of this console to the host; the host will take it back by itself');
+  if (host.managementReachable === false)
+    lines.push('  WARNING: this policy cuts the connection of this console to the host; the host will take it back by itself');
   if (!host.canApply) lines.push(`  cannot be applied: ${clean(host.cannotApplyReason ?? 'see the problems above')}`);
   return lines.join('\n');
 };

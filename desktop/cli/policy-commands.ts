@@ -22,7 +22,10 @@ export const addPolicyCommands = (program: Command, invocation: Invocation): voi
       const options = command.optsWithGlobals<GlobalOptions & { readonly revision?: string }>();
       return withFleet(invocation, options, async (context) => {
         const { hostId } = await findHost(context, name);
-        const revision = await context.handlers['policy.get']({ hostId, ...(options.revision === undefined ? {} : { revision: revisionOf(options.revision) }) }, context.signal);
+        const revision = await context.handlers['policy.get'](
+          { hostId, ...(options.revision === undefined ? {} : { revision: revisionOf(options.revision) }) },
+          context.signal,
+        );
         if (!revision.live) context.terminal.note(`The host does not answer; this is from ${formatAge(revision.at, context.clock.now())}.`);
         context.print(revision, ({ policy: text }) => prettyJson(text));
       });
@@ -78,7 +81,8 @@ export const revisionOf = (text: string): number => {
 
 const prettyJson = (text: string): string => JSON.stringify(JSON.parse(text), undefined, 2);
 
-const showNote = ({ subject, message }: PolicyImport['notes'][number]): string => `note: ${clean(subject === '' ? message : `${subject}: ${message}`)}`;
+const showNote = ({ subject, message }: PolicyImport['notes'][number]): string =>
+  `note: ${clean(subject === '' ? message : `${subject}: ${message}`)}`;
 
 const showCheck = ({ valid, problems, tables }: PolicyCheck): string =>
   [
@@ -93,6 +97,8 @@ const showCheck = ({ valid, problems, tables }: PolicyCheck): string =>
           ]),
         ]),
     ...(valid && tables !== null
-      ? [`The policy is good: ${String(tables.mappings)} mappings, ${String(tables.identities)} prefixes, ${String(tables.pairs)} pairs, ${String(tables.imageBytes)} bytes, compiled in ${tables.compileMs.toFixed(1)} ms.`]
+      ? [
+          `The policy is good: ${String(tables.mappings)} mappings, ${String(tables.identities)} prefixes, ${String(tables.pairs)} pairs, ${String(tables.imageBytes)} bytes, compiled in ${tables.compileMs.toFixed(1)} ms.`,
+        ]
       : []),
   ].join('\n');

@@ -31,7 +31,11 @@ export const addRolloutCommands = (program: Command, invocation: Invocation): vo
     .option('--all', 'all hosts')
     .option('--yes', 'apply without asking')
     .option('--confirm', 'keep the change as soon as every host has it and still answers')
-    .option('--confirm-within <seconds>', 'without a confirmation the hosts take the change back after so long', String(confirmBounds.default))
+    .option(
+      '--confirm-within <seconds>',
+      'without a confirmation the hosts take the change back after so long',
+      String(confirmBounds.default),
+    )
     .option('--comment <text>', 'why, for the history')
     .action((path: string, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<ApplyOptions>();
@@ -53,7 +57,8 @@ export const addRolloutCommands = (program: Command, invocation: Invocation): vo
     .option('--yes', 'do not ask')
     .action((name: string | undefined, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions & { readonly to?: string; readonly yes?: true }>();
-      if ((name === undefined) !== (options.to === undefined)) throw new UsageError('Give both a host and --to <revision>, or neither to take back the change that waits.');
+      if ((name === undefined) !== (options.to === undefined))
+        throw new UsageError('Give both a host and --to <revision>, or neither to take back the change that waits.');
       return withFleet(invocation, options, async (context) => {
         if (name === undefined || options.to === undefined) {
           const { rolloutId } = await waitingRollout(context);
@@ -64,7 +69,10 @@ export const addRolloutCommands = (program: Command, invocation: Invocation): vo
         const toRevision = revisionOf(options.to);
         if (options.yes !== true && !(await askYes(context, `Make revision ${options.to} current on ${name} again?`, '--yes'))) return;
         const revision = await context.handlers['policy.rollback']({ hostId, toRevision }, context.signal);
-        context.print(revision, (made) => `${name} runs revision ${String(made.revision)} (${made.state}), the same policy as revision ${String(toRevision)}.`);
+        context.print(
+          revision,
+          (made) => `${name} runs revision ${String(made.revision)} (${made.state}), the same policy as revision ${String(toRevision)}.`,
+        );
       });
     });
 };
@@ -81,13 +89,19 @@ const applyPolicy = async (context: CommandContext, path: string, options: Apply
   const count = plan.hosts.filter(({ canApply }) => canApply).length;
   if (count === 0) {
     const [first] = plan.hosts;
-    throw new NestError((first?.problem?.code ?? 'POLICY_INVALID') as NestError['code'], `No host can apply this policy. ${first?.problem?.message ?? first?.cannotApplyReason ?? 'See the problems in the plan.'}`);
+    throw new NestError(
+      (first?.problem?.code ?? 'POLICY_INVALID') as NestError['code'],
+      `No host can apply this policy. ${first?.problem?.message ?? first?.cannotApplyReason ?? 'See the problems in the plan.'}`,
+    );
   }
   if (options.yes !== true && !(await askYes(context, `Apply to ${String(count)} of ${String(plan.hosts.length)} hosts?`, '--yes'))) {
     terminal.note('Nothing was changed.');
     return;
   }
-  const started = await handlers['policy.apply']({ planId: plan.planId, confirmWithinSeconds, ...(options.comment === undefined ? {} : { comment: options.comment }) }, signal);
+  const started = await handlers['policy.apply'](
+    { planId: plan.planId, confirmWithinSeconds, ...(options.comment === undefined ? {} : { comment: options.comment }) },
+    signal,
+  );
   const applied = await untilApplied(context, started);
   if (!isJson && applied.state === 'pending') terminal.out(showRollout(applied));
   if (applied.state !== 'pending') {
@@ -131,7 +145,10 @@ const decide = async (context: CommandContext, applied: Rollout, options: ApplyO
   else terminal.note(`Left undecided. ${explain}`);
 };
 
-const askDuringCountdown = async ({ terminal, clock, signal }: CommandContext, { rollbackAt }: Rollout): Promise<'keep' | 'undo' | 'none'> => {
+const askDuringCountdown = async (
+  { terminal, clock, signal }: CommandContext,
+  { rollbackAt }: Rollout,
+): Promise<'keep' | 'undo' | 'none'> => {
   const done = new AbortController();
   const ended = AbortSignal.any([signal, done.signal]);
   terminal.note('Press k to keep the change, u to undo it. Ctrl-C leaves the decision to the timers of the hosts.');
@@ -156,7 +173,8 @@ const askDuringCountdown = async ({ terminal, clock, signal }: CommandContext, {
   }
 };
 
-const remaining = (rollbackAt: number | null, now: number): number => (rollbackAt === null ? 0 : Math.max(0, Math.ceil((rollbackAt - now) / 1000)));
+const remaining = (rollbackAt: number | null, now: number): number =>
+  rollbackAt === null ? 0 : Math.max(0, Math.ceil((rollbackAt - now) / 1000));
 
 /** The change somebody has to decide about; hosts are given a moment to say so. Raises NOTHING_TO_CONFIRM. */
 const waitingRollout = async (context: CommandContext): Promise<Rollout> => {
@@ -168,7 +186,8 @@ const waitingRollout = async (context: CommandContext): Promise<Rollout> => {
     if (current !== null) return current;
     const rows = await handlers['hosts.list']({}, signal);
     const isSilent = rows.every(({ pendingUntil, state }) => pendingUntil === null && state !== 'connecting');
-    if (isSilent || clock.monotonicMs() > deadline) throw new NestError('NOTHING_TO_CONFIRM', 'No change waits for a decision on any host.');
+    if (isSilent || clock.monotonicMs() > deadline)
+      throw new NestError('NOTHING_TO_CONFIRM', 'No change waits for a decision on any host.');
     await clock.sleep(pendingPollMs, signal);
   }
 };

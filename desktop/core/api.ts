@@ -4,10 +4,11 @@
  * folder is private. It never draws, never listens on a port, never writes a secret in plain text, and private keys never leave it.
  */
 export { createConsoleCore } from './console-core.ts';
-export type { ConsoleCore, ConsolePorts, CoreReport } from './console-core.ts';
+export type { ConsoleCore } from './console-core.ts';
+export type { ConsolePorts, CoreReport } from './handler-context.ts';
 export { defaultDataDirectory, openSystemPorts } from './system-ports.ts';
 export type { SystemPortOptions } from './system-ports.ts';
-export { createConfSettings, createMemorySettings, settingsDefault } from './settings/settings-store.ts';
+export { createMemorySettings } from './settings/settings-store.ts';
 export type { SettingsStore } from './settings/settings-store.ts';
 export { createMemoryVault } from './vault/memory-vault.ts';
 export type { CredentialVault } from './vault/credential-vault.ts';

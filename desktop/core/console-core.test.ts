@@ -50,11 +50,17 @@ const enroll = async (name: string): Promise<{ readonly agent: FakeAgent; readon
   const begun = await core.handlers['enrollment.begin']({ name, address: '127.0.0.1', port: agent.port, labels: ['lab'] }, never);
   agent.join(begun.token ?? '');
   const { enrollmentId } = begun;
-  const met = await until<Enrollment>((signal) => core.handlers['enrollment.watch']({ enrollmentId }, signal), ({ state }) => state === 'fingerprint');
+  const met = await until<Enrollment>(
+    (signal) => core.handlers['enrollment.watch']({ enrollmentId }, signal),
+    ({ state }) => state === 'fingerprint',
+  );
   expect(met.fingerprint).toBe(agent.fingerprint);
   const done = await core.handlers['enrollment.approve']({ enrollmentId }, never);
   expect(done).toMatchObject({ state: 'enrolled', token: null, problem: null });
-  await until((signal) => core.handlers['hosts.watch']({}, signal), ({ hosts }) => hosts.some((host) => host.name === name && host.state !== 'connecting' && host.seenAt !== null));
+  await until(
+    (signal) => core.handlers['hosts.watch']({}, signal),
+    ({ hosts }) => hosts.some((host) => host.name === name && host.state !== 'connecting' && host.seenAt !== null),
+  );
   return { agent, hostId: done.hostId ?? '' };
 };
 
@@ -69,7 +75,10 @@ beforeEach(async () => {
   agents = [];
   reports.length = 0;
   core = openCore();
-  await core.handlers['fleet.create']({ fleetName: 'Test', operatorName: 'Test Operator', storage: 'passphrase', passphrase: 'correct horse battery' }, never);
+  await core.handlers['fleet.create'](
+    { fleetName: 'Test', operatorName: 'Test Operator', storage: 'passphrase', passphrase: 'correct horse battery' },
+    never,
+  );
 });
 
 afterEach(async () => {
@@ -82,25 +91,47 @@ afterEach(async () => {
 describe('a fleet over real TLS', () => {
   it('enrols a host, shows its status and keeps everything for when it is gone', async () => {
     const { agent, hostId } = await enroll('edge-1');
-    agent.state.flows = [Flow.fromPartial({ source: '198.18.1.10', destination: '198.19.1.10', destinationPort: 443, protocol: 6, allowed: true, mapping: 'web' })];
+    agent.state.flows = [
+      Flow.fromPartial({
+        source: '198.18.1.10',
+        destination: '198.19.1.10',
+        destinationPort: 443,
+        protocol: 6,
+        allowed: true,
+        mapping: 'web',
+      }),
+    ];
     const live = await core.handlers['host.flows']({ hostId }, never);
     expect(live).toMatchObject({ live: true, matched: 1, flows: [{ protocol: 'tcp', mapping: 'web' }] });
     const detail = await core.handlers['host.get']({ hostId }, never);
-    expect(detail).toMatchObject({ row: { state: 'healthy', agentVersion: '1.2.3' }, facts: { kernel: '6.1' }, certificate: { fingerprint: agent.fingerprint }, sample: { live: true, policy: { mode: 'enforce' } } });
+    expect(detail).toMatchObject({
+      row: { state: 'healthy', agentVersion: '1.2.3' },
+      facts: { kernel: '6.1' },
+      certificate: { fingerprint: agent.fingerprint },
+      sample: { live: true, policy: { mode: 'enforce' } },
+    });
     expect(Math.abs(detail.sample?.clockSkewMs ?? Infinity)).toBeLessThan(1_000);
 
     await agent.stop();
-    const gone = await until((signal) => core.handlers['hosts.watch']({}, signal), ({ hosts }) => hosts[0]?.state === 'offline');
+    const gone = await until(
+      (signal) => core.handlers['hosts.watch']({}, signal),
+      ({ hosts }) => hosts[0]?.state === 'offline',
+    );
     expect(gone.hosts[0]?.stateReason).toContain('Check that the host is up');
     expect(gone.hosts[0]?.seenAt).toBeLessThanOrEqual(gone.at);
-    await expect(core.handlers['host.flows']({ hostId, address: '198.18.0.0/16', verdict: 'allowed' }, never)).resolves.toMatchObject({ live: false });
+    await expect(core.handlers['host.flows']({ hostId, address: '198.18.0.0/16', verdict: 'allowed' }, never)).resolves.toMatchObject({
+      live: false,
+    });
     await expect(core.handlers['host.counters']({ hostId }, never)).resolves.toMatchObject({ live: false });
     await expect(core.handlers['policy.get']({ hostId }, never)).resolves.toMatchObject({ live: false, generation: 'g0' });
     await expect(core.handlers['policy.revisions']({ hostId }, never)).resolves.toMatchObject([{ live: false }]);
     await expect(core.handlers['policy.get']({ hostId, revision: 7 }, never)).rejects.toMatchObject({ code: 'HOST_UNREACHABLE' });
 
     await agent.start();
-    await until((signal) => core.handlers['hosts.watch']({}, signal), ({ hosts }) => hosts[0]?.state === 'healthy');
+    await until(
+      (signal) => core.handlers['hosts.watch']({}, signal),
+      ({ hosts }) => hosts[0]?.state === 'healthy',
+    );
   });
 
   it('opens with the last state after a restart, locked and without any agent', async () => {
@@ -116,30 +147,58 @@ describe('a fleet over real TLS', () => {
     await expect(core.handlers['policy.plan']({ policy, hostIds: [hostId] }, never)).rejects.toMatchObject({ code: 'FLEET_LOCKED' });
     await core.handlers['fleet.unlock']({ passphrase: 'correct horse battery' }, never);
     await agent.start();
-    await until((signal) => core.handlers['hosts.watch']({}, signal), ({ hosts }) => hosts[0]?.state === 'healthy');
+    await until(
+      (signal) => core.handlers['hosts.watch']({}, signal),
+      ({ hosts }) => hosts[0]?.state === 'healthy',
+    );
   });
 
   it('derives rates from two readings and the time between them', async () => {
     const { agent, hostId } = await enroll('edge-1');
     const reading = (packets: bigint, denied: bigint): HostStatus =>
-      HostStatus.fromPartial({ ...agent.state.status, interfaces: [{ name: 'lan0', xdpMode: 'native', reasons: { 3: { packets, bytes: packets * 100n }, 9: { packets: denied, bytes: denied * 100n } } }] });
+      HostStatus.fromPartial({
+        ...agent.state.status,
+        interfaces: [
+          {
+            name: 'lan0',
+            xdpMode: 'native',
+            reasons: { 3: { packets, bytes: packets * 100n }, 9: { packets: denied, bytes: denied * 100n } },
+          },
+        ],
+      });
     agent.state.status = reading(1000n, 10n);
     agent.emit();
-    await until((signal) => core.handlers['host.watch']({ hostId }, signal), ({ reasons }) => reasons.length === 2);
+    await until(
+      (signal) => core.handlers['host.watch']({ hostId }, signal),
+      ({ reasons }) => reasons.length === 2,
+    );
     await new Promise((resolve) => setTimeout(resolve, 300));
     agent.state.status = reading(4000n, 40n);
     agent.emit();
-    const sample = await until((signal) => core.handlers['host.watch']({ hostId }, signal), ({ allowedPerSecond }) => allowedPerSecond !== null);
+    const sample = await until(
+      (signal) => core.handlers['host.watch']({ hostId }, signal),
+      ({ allowedPerSecond }) => allowedPerSecond !== null,
+    );
     expect((sample.allowedPerSecond ?? 0) / (sample.deniedPerSecond ?? 1)).toBeCloseTo(100, 6);
-    expect(sample.reasons).toMatchObject([{ reason: 'POLICY_ALLOW', dropped: false, packets: 4000 }, { reason: 'POLICY_DENY', dropped: true, packets: 40 }]);
+    expect(sample.reasons).toMatchObject([
+      { reason: 'POLICY_ALLOW', dropped: false, packets: 4000 },
+      { reason: 'POLICY_DENY', dropped: true, packets: 40 },
+    ]);
     expect(sample.history).toHaveLength(1);
   });
 
   it('refuses a second host of the same name or address, and forgets a removed one', async () => {
     const { agent, hostId } = await enroll('edge-1');
-    await expect(core.handlers['enrollment.begin']({ name: 'edge-1', address: '127.0.0.9' }, never)).rejects.toMatchObject({ code: 'HOST_EXISTS' });
-    await expect(core.handlers['enrollment.begin']({ name: 'edge-9', address: '127.0.0.1', port: agent.port }, never)).rejects.toMatchObject({ code: 'HOST_EXISTS' });
-    await expect(core.handlers['hosts.rename']({ hostId, name: 'north', labels: ['x'] }, never)).resolves.toMatchObject({ name: 'north', labels: ['x'] });
+    await expect(core.handlers['enrollment.begin']({ name: 'edge-1', address: '127.0.0.9' }, never)).rejects.toMatchObject({
+      code: 'HOST_EXISTS',
+    });
+    await expect(
+      core.handlers['enrollment.begin']({ name: 'edge-9', address: '127.0.0.1', port: agent.port }, never),
+    ).rejects.toMatchObject({ code: 'HOST_EXISTS' });
+    await expect(core.handlers['hosts.rename']({ hostId, name: 'north', labels: ['x'] }, never)).resolves.toMatchObject({
+      name: 'north',
+      labels: ['x'],
+    });
     await core.handlers['hosts.remove']({ hostId }, never);
     await expect(core.handlers['host.get']({ hostId }, never)).rejects.toMatchObject({ code: 'HOST_UNKNOWN' });
   });
@@ -150,15 +209,24 @@ describe('an enrolment', () => {
     const agent = await createFakeAgent();
     agents.push(agent);
     agent.state.isImpostor = true;
-    const { enrollmentId, token } = await core.handlers['enrollment.begin']({ name: 'edge-1', address: '127.0.0.1', port: agent.port }, never);
+    const { enrollmentId, token } = await core.handlers['enrollment.begin'](
+      { name: 'edge-1', address: '127.0.0.1', port: agent.port },
+      never,
+    );
     agent.join(token ?? '');
-    const end = await until<Enrollment>((signal) => core.handlers['enrollment.watch']({ enrollmentId }, signal), ({ state }) => state !== 'waiting');
+    const end = await until<Enrollment>(
+      (signal) => core.handlers['enrollment.watch']({ enrollmentId }, signal),
+      ({ state }) => state !== 'waiting',
+    );
     expect(end).toMatchObject({ state: 'failed', problem: { code: 'PROOF_INVALID' }, token: null, fingerprint: null });
   });
 
   it('keeps dialling a silent address, can be cancelled, and refuses approval before the fingerprint', async () => {
     const { enrollmentId } = await core.handlers['enrollment.begin']({ name: 'edge-1', address: '127.0.0.1', port: 1 }, never);
-    const dialled = await until<Enrollment>((signal) => core.handlers['enrollment.watch']({ enrollmentId }, signal), ({ attempts }) => attempts >= 2);
+    const dialled = await until<Enrollment>(
+      (signal) => core.handlers['enrollment.watch']({ enrollmentId }, signal),
+      ({ attempts }) => attempts >= 2,
+    );
     expect(dialled).toMatchObject({ state: 'waiting', problem: { code: 'HOST_UNREACHABLE' } });
     await expect(core.handlers['enrollment.approve']({ enrollmentId }, never)).rejects.toMatchObject({ code: 'ENROLLMENT_CLOSED' });
     await expect(core.handlers['enrollment.cancel']({ enrollmentId }, never)).resolves.toMatchObject({ state: 'cancelled', token: null });
@@ -180,13 +248,18 @@ describe('a rollout', () => {
     const kept = await core.handlers['policy.confirm']({ rolloutId: pending.rolloutId }, never);
     expect(kept).toMatchObject({ state: 'confirmed', rollbackAt: null, hosts: [{ state: 'confirmed' }, { state: 'confirmed' }] });
     await expect(core.handlers['rollout.current']({}, never)).resolves.toBeNull();
-    await expect(core.handlers['policy.confirm']({ rolloutId: pending.rolloutId }, never)).rejects.toMatchObject({ code: 'NOTHING_TO_CONFIRM' });
+    await expect(core.handlers['policy.confirm']({ rolloutId: pending.rolloutId }, never)).rejects.toMatchObject({
+      code: 'NOTHING_TO_CONFIRM',
+    });
   });
 
   it('takes all pending hosts back', async () => {
     const { hostId } = await enroll('edge-1');
     const { rolloutId } = await applyTo([hostId]);
-    await expect(core.handlers['policy.undo']({ rolloutId }, never)).resolves.toMatchObject({ state: 'rolled-back', hosts: [{ state: 'rolled-back', problem: null }] });
+    await expect(core.handlers['policy.undo']({ rolloutId }, never)).resolves.toMatchObject({
+      state: 'rolled-back',
+      hosts: [{ state: 'rolled-back', problem: null }],
+    });
   });
 
   it('says for each host why when only some could apply', async () => {
@@ -194,8 +267,14 @@ describe('a rollout', () => {
     const plan = await core.handlers['policy.plan']({ policy, hostIds: [one.hostId, two.hostId] }, never);
     two.agent.state.refusal = new NestError('ENGINE_FAILED', 'No memory.', { details: { need: 7 } });
     const { rolloutId, hosts, state } = await core.handlers['policy.apply']({ planId: plan.planId, confirmWithinSeconds: 60 }, never);
-    expect({ state, hosts }).toMatchObject({ state: 'pending', hosts: [{ state: 'pending' }, { state: 'failed', problem: { code: 'ENGINE_FAILED', message: 'No memory.' } }] });
-    await expect(core.handlers['policy.confirm']({ rolloutId }, never)).resolves.toMatchObject({ state: 'mixed', hosts: [{ state: 'confirmed' }, { state: 'failed' }] });
+    expect({ state, hosts }).toMatchObject({
+      state: 'pending',
+      hosts: [{ state: 'pending' }, { state: 'failed', problem: { code: 'ENGINE_FAILED', message: 'No memory.' } }],
+    });
+    await expect(core.handlers['policy.confirm']({ rolloutId }, never)).resolves.toMatchObject({
+      state: 'mixed',
+      hosts: [{ state: 'confirmed' }, { state: 'failed' }],
+    });
   });
 
   it('sees that a host took the change back by itself, and why', async () => {
@@ -203,7 +282,10 @@ describe('a rollout', () => {
     const { rolloutId } = await applyTo([hostId]);
     await new Promise((resolve) => setTimeout(resolve, 1_600));
     agent.expire();
-    const end = await until<Rollout>((signal) => core.handlers['rollout.watch']({ rolloutId }, signal), ({ state }) => state !== 'pending');
+    const end = await until<Rollout>(
+      (signal) => core.handlers['rollout.watch']({ rolloutId }, signal),
+      ({ state }) => state !== 'pending',
+    );
     expect(end).toMatchObject({ state: 'rolled-back', hosts: [{ state: 'rolled-back', problem: { message: 'Not confirmed in time.' } }] });
   });
 
@@ -214,10 +296,25 @@ describe('a rollout', () => {
     core = openCore();
     await core.handlers['fleet.unlock']({ passphrase: 'correct horse battery' }, never);
     await expect(core.handlers['rollout.current']({}, never)).resolves.toMatchObject({ rolloutId, state: 'pending' });
-    agent.state.status = { ...agent.state.status, policy: { ...agent.state.status.policy, pending: { ...agent.state.status.policy?.pending, transactionId: '01JZZZZZZZZZZZZZZZZZZZZZZZ' } } } as HostStatus;
-    await until((signal) => core.handlers['hosts.watch']({}, signal), ({ hosts }) => hosts[0]?.state === 'healthy');
+    agent.state.status = {
+      ...agent.state.status,
+      policy: {
+        ...agent.state.status.policy,
+        pending: { ...agent.state.status.policy?.pending, transactionId: '01JZZZZZZZZZZZZZZZZZZZZZZZ' },
+      },
+    } as HostStatus;
+    await until(
+      (signal) => core.handlers['hosts.watch']({}, signal),
+      ({ hosts }) => hosts[0]?.state === 'healthy',
+    );
     agent.emit();
-    await until((signal) => core.handlers['hosts.watch']({}, signal), ({ hosts }) => hosts[0]?.pendingUntil !== null);
-    await expect(core.handlers['policy.confirm']({ rolloutId: '01JZZZZZZZZZZZZZZZZZZZZZZZ' }, never)).resolves.toMatchObject({ state: 'confirmed', planId: '' });
+    await until(
+      (signal) => core.handlers['hosts.watch']({}, signal),
+      ({ hosts }) => hosts[0]?.pendingUntil !== null,
+    );
+    await expect(core.handlers['policy.confirm']({ rolloutId: '01JZZZZZZZZZZZZZZZZZZZZZZZ' }, never)).resolves.toMatchObject({
+      state: 'confirmed',
+      planId: '',
+    });
   });
 });

@@ -1,35 +1,17 @@
 /** Puts the console's parts together and answers the bridge. */
 import type { BridgeHandlers } from '../bridge/contract.ts';
 import { createTaskGroup } from '../lib/api.ts';
-import type { Clock, RandomBytes } from '../lib/api.ts';
-import type { FleetCache } from './cache/fleet-cache.ts';
 import { consoleHandlers } from './console-handlers.ts';
+import type { ConsolePorts, HandlerContext } from './handler-context.ts';
 import { FleetKeeper } from './fleet/fleet-keeper.ts';
 import { openFleetSession } from './fleet/fleet-session.ts';
 import { hostHandlers } from './hosts/host-handlers.ts';
 import { HostRoster } from './hosts/host-roster.ts';
 import { createPlanner } from './policy/planner.ts';
 import { policyHandlers } from './policy/policy-handlers.ts';
-import type { SettingsStore } from './settings/settings-store.ts';
-import type { CredentialVault } from './vault/credential-vault.ts';
 
 /** The file is looked at so often for changes of other processes. */
 const reloadPollMs = 1_000;
-
-/** Something a human should find in a log: a constant message, fields beside it. */
-export type CoreReport = (message: string, fields: Readonly<Record<string, unknown>>) => void;
-
-/** Everything the console needs from outside. The core owns the cache and closes it. */
-export interface ConsolePorts {
-  readonly clock: Clock;
-  readonly random: RandomBytes;
-  readonly cache: FleetCache;
-  /** In the order they are searched for a fleet. */
-  readonly vaults: readonly CredentialVault[];
-  readonly settings: SettingsStore;
-  readonly version: string;
-  readonly report: CoreReport;
-}
 
 export interface ConsoleCore {
   readonly handlers: BridgeHandlers;
@@ -73,9 +55,3 @@ export const createConsoleCore = (ports: ConsolePorts): ConsoleCore => {
     },
   };
 };
-
-export interface HandlerContext extends ConsolePorts {
-  readonly roster: HostRoster;
-  readonly keeper: FleetKeeper;
-  readonly planner: ReturnType<typeof createPlanner>;
-}

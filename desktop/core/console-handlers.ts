@@ -1,7 +1,7 @@
 /** The console itself, its settings and its fleet, as the bridge asks for them. */
 import type { BridgeHandlers } from '../bridge/contract.ts';
 import type { ConsoleState, Settings } from '../bridge/model.ts';
-import type { HandlerContext } from './console-core.ts';
+import type { HandlerContext } from './handler-context.ts';
 
 type Handled = Extract<keyof BridgeHandlers, `console.${string}` | `settings.${string}` | `fleet.${string}`>;
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { homedir } from 'node:os';
 import { systemClock, systemRandom } from '../lib/api.ts';
 import { openFleetCache } from './cache/sqlite-fleet-cache.ts';
-import type { ConsolePorts, CoreReport } from './console-core.ts';
+import type { ConsolePorts, CoreReport } from './handler-context.ts';
 import { createConfSettings } from './settings/settings-store.ts';
 import type { SettingsStore } from './settings/settings-store.ts';
 import { systemKeychain } from './vault/keychain.ts';
@@ -28,7 +28,10 @@ export const openSystemPorts = (options: SystemPortOptions): ConsolePorts => {
     clock,
     random: systemRandom,
     cache,
-    vaults: [createKeychainVault({ path, keychain: systemKeychain(), clock, random: systemRandom }), createPassphraseVault({ path, clock, random: systemRandom })],
+    vaults: [
+      createKeychainVault({ path, keychain: systemKeychain(), clock, random: systemRandom }),
+      createPassphraseVault({ path, clock, random: systemRandom }),
+    ],
     settings: options.settings ?? createConfSettings(options.dataDirectory),
     version: options.version,
     report: options.report,

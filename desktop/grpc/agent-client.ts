@@ -43,22 +43,25 @@ export interface AgentClient {
 
 /** Typed calls over one wire. */
 export const createAgentClient = (wire: Wire): AgentClient => ({
-  hello: (request, options) => callUnary(wire, SessionServiceService.hello, request, options),
-  getHost: (options) => callUnary(wire, HostServiceService.getHost, {}, options),
+  hello: (request, options) => callUnary(wire, SessionServiceService.hello, { request, ...options }),
+  getHost: (options) => callUnary(wire, HostServiceService.getHost, { request: {}, ...options }),
   watchStatus: async function* (signal) {
-    for await (const { status } of callStream(wire, HostServiceService.watchStatus, {}, signal)) {
+    for await (const { status } of callStream(wire, HostServiceService.watchStatus, { request: {}, signal })) {
       if (status !== undefined) yield status;
     }
   },
-  getConfig: async (revision, options) => required((await callUnary(wire, ConfigServiceService.getConfig, { revision: BigInt(revision) }, options)).config),
-  listRevisions: async (options) => (await callUnary(wire, ConfigServiceService.listRevisions, {}, options)).revisions,
-  planConfig: (request, options) => callUnary(wire, ConfigServiceService.planConfig, request, options),
-  applyConfig: (request, options) => callUnary(wire, ConfigServiceService.applyConfig, request, options),
-  confirmConfig: async (request, options) => required((await callUnary(wire, ConfigServiceService.confirmConfig, request, options)).config),
-  rollbackConfig: async (request, options) => required((await callUnary(wire, ConfigServiceService.rollbackConfig, request, options)).config),
-  listFlows: (request, options) => callUnary(wire, FlowServiceService.listFlows, request, options),
-  getCounters: (options) => callUnary(wire, TrafficServiceService.getCounters, {}, options),
-  tracePacket: (request, options) => callUnary(wire, TrafficServiceService.tracePacket, request, options),
+  getConfig: async (revision, options) =>
+    required((await callUnary(wire, ConfigServiceService.getConfig, { request: { revision: BigInt(revision) }, ...options })).config),
+  listRevisions: async (options) => (await callUnary(wire, ConfigServiceService.listRevisions, { request: {}, ...options })).revisions,
+  planConfig: (request, options) => callUnary(wire, ConfigServiceService.planConfig, { request, ...options }),
+  applyConfig: (request, options) => callUnary(wire, ConfigServiceService.applyConfig, { request, ...options }),
+  confirmConfig: async (request, options) =>
+    required((await callUnary(wire, ConfigServiceService.confirmConfig, { request, ...options })).config),
+  rollbackConfig: async (request, options) =>
+    required((await callUnary(wire, ConfigServiceService.rollbackConfig, { request, ...options })).config),
+  listFlows: (request, options) => callUnary(wire, FlowServiceService.listFlows, { request, ...options }),
+  getCounters: (options) => callUnary(wire, TrafficServiceService.getCounters, { request: {}, ...options }),
+  tracePacket: (request, options) => callUnary(wire, TrafficServiceService.tracePacket, { request, ...options }),
 });
 
 const required = (revision: ConfigRevision | undefined): ConfigRevision => {

@@ -110,7 +110,14 @@ export class AgentCredentials extends ChannelCredentials {
         if (sessionKey !== null && this.#failure !== undefined) operator.sessions.drop(sessionKey);
         reject(this.#failure ?? error);
       });
-      tls.once('close', () => reject(new NestError('HOST_UNREACHABLE', 'The host closed the connection before it was secure. Check that an agent listens at this address and port.')));
+      tls.once('close', () =>
+        reject(
+          new NestError(
+            'HOST_UNREACHABLE',
+            'The host closed the connection before it was secure. Check that an agent listens at this address and port.',
+          ),
+        ),
+      );
     });
   }
 
@@ -132,10 +139,16 @@ const chainProblems: Readonly<Record<string, string>> = {
 const tlsFailure = (error: NodeJS.ErrnoException): NestError | undefined => {
   const code = error.code ?? '';
   if (code.startsWith('ERR_SSL_') && /ALERT/.test(code)) {
-    return new NestError('CERTIFICATE_INVALID', 'The agent refuses the certificate of this console. It belongs to another fleet, or the clocks differ: check both.', { details: { alert: code }, cause: error });
+    return new NestError(
+      'CERTIFICATE_INVALID',
+      'The agent refuses the certificate of this console. It belongs to another fleet, or the clocks differ: check both.',
+      { details: { alert: code }, cause: error },
+    );
   }
   const isChainCode = code in chainProblems || /^(SELF_SIGNED|DEPTH_ZERO|UNABLE_TO_(GET|VERIFY)|CERT_)/.test(code);
   if (!isChainCode) return undefined;
-  const message = chainProblems[code] ?? 'The certificate shown at this address was not issued by this fleet. Check the address of the host; nothing was sent to it.';
+  const message =
+    chainProblems[code] ??
+    'The certificate shown at this address was not issued by this fleet. Check the address of the host; nothing was sent to it.';
   return new NestError('CERTIFICATE_INVALID', message, { details: { verification: code }, cause: error });
 };

@@ -24,22 +24,41 @@ let identity: AgentIdentity;
 let stop: AbortController;
 let upkeep: Promise<unknown>[];
 
-const makeFleet = (fleetId: string): Promise<FleetKeys> => createFleetKeys({ fleetId, fleetName: 'Test', operatorName: 'Test Operator' }, context);
-const operatorOf = (keys: FleetKeys, root = keys): OperatorIdentity => createOperatorIdentity({ fleetRoot: root.root.certificate, certificate: keys.operator.certificate, privateKey: keys.operator.privateKey });
+const makeFleet = (fleetId: string): Promise<FleetKeys> =>
+  createFleetKeys({ fleetId, fleetName: 'Test', operatorName: 'Test Operator' }, context);
+const operatorOf = (keys: FleetKeys, root = keys): OperatorIdentity =>
+  createOperatorIdentity({
+    fleetRoot: root.root.certificate,
+    certificate: keys.operator.certificate,
+    privateKey: keys.operator.privateKey,
+  });
 
 /** Enrols the fake agent without a console core. */
 const enroll = async (): Promise<void> => {
   const token = joinTokenOf(rootSpkiHash(fleet), systemRandom);
   agent.join(token.text);
-  const exchange = createEnrollmentExchange({ endpoint: { address: '127.0.0.1', port: agent.port }, operator, token, random: systemRandom });
+  const exchange = createEnrollmentExchange({
+    endpoint: { address: '127.0.0.1', port: agent.port },
+    operator,
+    token,
+    random: systemRandom,
+  });
   const proof = await exchange.prove(never);
-  const signed = await signAgent(fleet, { agentId, hostName: 'edge', signingRequest: proof.signingRequest, spkiSha256: proof.spkiSha256 }, context);
-  expect(await exchange.complete({ certificateChain: signed.chain, fleetRoot: signed.fleetRoot, fleetId: fleet.fleetId }, never)).toBe(agentId);
+  const signed = await signAgent(
+    fleet,
+    { agentId, hostName: 'edge', signingRequest: proof.signingRequest, spkiSha256: proof.spkiSha256 },
+    context,
+  );
+  expect(await exchange.complete({ certificateChain: signed.chain, fleetRoot: signed.fleetRoot, fleetId: fleet.fleetId }, never)).toBe(
+    agentId,
+  );
   exchange.close();
   identity = { fleetId: fleet.fleetId, agentId, spkiSha256: proof.spkiSha256 };
 };
 
-const maintain = (changes: { readonly operator?: OperatorIdentity; readonly identity?: Partial<AgentIdentity>; readonly port?: number } = {}): AgentLink => {
+const maintain = (
+  changes: { readonly operator?: OperatorIdentity; readonly identity?: Partial<AgentIdentity>; readonly port?: number } = {},
+): AgentLink => {
   const link = createAgentLink({
     endpoint: { address: '127.0.0.1', port: changes.port ?? agent.port },
     identity: { ...identity, ...changes.identity },
@@ -133,7 +152,11 @@ describe('a link to an enrolled agent', () => {
     const client = await maintain().client(8_000, never);
     agent.state.refusal = new NestError('REVISION_CONFLICT', 'Revision 7 is current.', { details: { currentRevision: 7 } });
     const request = { baseRevision: 1n, policyJson: '{}', flowWindowMinutes: 15 };
-    await expect(client.planConfig(request, { signal: never })).rejects.toMatchObject({ code: 'REVISION_CONFLICT', message: 'Revision 7 is current.', details: { currentRevision: 7 } });
+    await expect(client.planConfig(request, { signal: never })).rejects.toMatchObject({
+      code: 'REVISION_CONFLICT',
+      message: 'Revision 7 is current.',
+      details: { currentRevision: 7 },
+    });
     agent.state.refusal = null;
     agent.state.hold = new Promise(() => undefined);
     await expect(client.planConfig(request, { signal: never, deadlineMs: 60 })).rejects.toMatchObject({ code: 'TIMED_OUT' });
@@ -154,7 +177,9 @@ describe('an enrolment exchange', () => {
     agent.state.isImpostor = true;
     const exchange = exchangeWith(token);
     await expect(exchange.prove(never)).rejects.toMatchObject({ code: 'PROOF_INVALID' });
-    await expect(exchange.complete({ certificateChain: [], fleetRoot: new Uint8Array(), fleetId: '' }, never)).rejects.toMatchObject({ code: 'ENROLLMENT_CLOSED' });
+    await expect(exchange.complete({ certificateChain: [], fleetRoot: new Uint8Array(), fleetId: '' }, never)).rejects.toMatchObject({
+      code: 'ENROLLMENT_CLOSED',
+    });
     exchange.close();
   });
 

@@ -96,7 +96,9 @@ export const createAgentLink = (options: AgentLinkOptions): AgentLink => {
         await timer;
       }
       throwIfCancelled(signal);
-      throw state.value.kind === 'down' ? state.value.error : new NestError('HOST_UNREACHABLE', 'The host has not answered yet. Check that it is up and that its agent runs.');
+      throw state.value.kind === 'down'
+        ? state.value.error
+        : new NestError('HOST_UNREACHABLE', 'The host has not answered yet. Check that it is up and that its agent runs.');
     },
   };
 };
@@ -116,7 +118,11 @@ const openAgentChannel = ({ endpoint, identity, operator }: AgentLinkOptions): C
 const greet = async (channel: Channel, options: AgentLinkOptions, signal: AbortSignal): Promise<LinkState & { readonly kind: 'up' }> => {
   const { clock, identity } = options;
   const client = createAgentClient(channel);
-  const greetOnce = async (): Promise<{ readonly answer: Awaited<ReturnType<AgentClient['hello']>>; readonly askedAt: number; readonly roundTripMs: number }> => {
+  const greetOnce = async (): Promise<{
+    readonly answer: Awaited<ReturnType<AgentClient['hello']>>;
+    readonly askedAt: number;
+    readonly roundTripMs: number;
+  }> => {
     const askedAt = clock.now();
     const startedMs = clock.monotonicMs();
     const request = { consoleVersion: options.consoleVersion, features: [...wireFeatures], timeMs: BigInt(Math.round(askedAt)) };
@@ -127,7 +133,9 @@ const greet = async (channel: Channel, options: AgentLinkOptions, signal: AbortS
   await greetOnce();
   const { answer, askedAt, roundTripMs } = await greetOnce();
   if (answer.agentId !== identity.agentId || answer.fleetId !== identity.fleetId) {
-    throw new NestError('IDENTITY_MISMATCH', 'The agent says it is another one than its certificate. Remove the host and add it again.', { details: { expected: identity.agentId, presented: answer.agentId } });
+    throw new NestError('IDENTITY_MISMATCH', 'The agent says it is another one than its certificate. Remove the host and add it again.', {
+      details: { expected: identity.agentId, presented: answer.agentId },
+    });
   }
   return {
     kind: 'up',

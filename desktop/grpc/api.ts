@@ -3,13 +3,12 @@
  * maintained link per host, and the console's half of enrolment. Only desktop/core uses it. It never stores anything, never
  * decides what a host should run, and lets no gRPC error or type of the gRPC library out: above it there is only NestError.
  */
-export { createAgentClient } from './agent-client.ts';
 export type { AgentClient, CallOptions } from './agent-client.ts';
 export { createAgentLink } from './agent-link.ts';
 export type { AgentLink, LinkState } from './agent-link.ts';
 export { createEnrollmentExchange, joinTokenOf } from './enrollment-exchange.ts';
 export type { EnrollmentExchange, EnrollmentProof, JoinToken } from './enrollment-exchange.ts';
-export { agentServerName, spkiFingerprint } from './peer-identity.ts';
+export { spkiFingerprint } from './peer-identity.ts';
 export type { AgentIdentity } from './peer-identity.ts';
 export { createOperatorIdentity } from './operator-identity.ts';
 export type { OperatorIdentity } from './operator-identity.ts';

@@ -25,14 +25,18 @@ export interface CallOptions {
 }
 
 /** One request, one answer. Raises what the agent said, HOST_UNREACHABLE, TIMED_OUT or CANCELLED. */
-export const callUnary = <Request, Response>(wire: Wire, method: Method<Request, Response>, request: Request, options: CallOptions): Promise<Response> =>
+export const callUnary = <Request, Response>(
+  wire: Wire,
+  method: Method<Request, Response>,
+  options: CallOptions & { readonly request: Request },
+): Promise<Response> =>
   new Promise((resolve, reject) => {
     throwIfCancelled(options.signal);
     const call = wire.client.makeUnaryRequest(
       method.path,
       method.requestSerialize,
       method.responseDeserialize,
-      request,
+      options.request,
       new Metadata(),
       { deadline: Date.now() + deadlineMsOf(method.path, options.deadlineMs) },
       (error, response) => {
@@ -48,9 +52,20 @@ export const callUnary = <Request, Response>(wire: Wire, method: Method<Request,
   });
 
 /** One request, many answers, until the agent ends or the signal aborts (which ends the iteration without an error). */
-export async function* callStream<Request, Response>(wire: Wire, method: Method<Request, Response>, request: Request, signal: AbortSignal): AsyncGenerator<Response> {
+export async function* callStream<Request, Response>(
+  wire: Wire,
+  method: Method<Request, Response>,
+  options: { readonly request: Request; readonly signal: AbortSignal },
+): AsyncGenerator<Response> {
+  const { request, signal } = options;
   if (signal.aborted) return;
-  const stream = wire.client.makeServerStreamRequest(method.path, method.requestSerialize, method.responseDeserialize, request, new Metadata());
+  const stream = wire.client.makeServerStreamRequest(
+    method.path,
+    method.requestSerialize,
+    method.responseDeserialize,
+    request,
+    new Metadata(),
+  );
   const abort = (): void => {
     stream.cancel();
   };

@@ -4,17 +4,31 @@ import type { ServerUnaryCall, ServerWritableStream, UntypedServiceImplementatio
 import { X509Certificate, createHash, createHmac, hkdfSync, randomBytes, webcrypto } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:tls';
-import type { TLSSocket } from 'node:tls';
+import type { Server as TlsServer, TLSSocket } from 'node:tls';
 // Decorator metadata is what the X.509 library describes its ASN.1 with; it must be loaded before it.
 import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';
 import { ErrorInfo, Status } from '../../proto/gen/google/rpc/status.ts';
 import { ConfigRevision, ConfigRevision_State, ConfigServiceService, PlanConfigResponse } from '../../proto/gen/nest/v1/config.ts';
-import type { ApplyConfigRequest, ApplyConfigResponse, ConfirmConfigRequest, GetConfigRequest, PlanConfigRequest, RollbackConfigRequest } from '../../proto/gen/nest/v1/config.ts';
-import type { BeginRequest, BeginResponse, CompleteRequest, CompleteResponse, ProveRequest, ProveResponse } from '../../proto/gen/nest/v1/enrollment.ts';
+import type {
+  ApplyConfigRequest,
+  ApplyConfigResponse,
+  ConfirmConfigRequest,
+  GetConfigRequest,
+  PlanConfigRequest,
+  RollbackConfigRequest,
+} from '../../proto/gen/nest/v1/config.ts';
+import type {
+  BeginRequest,
+  BeginResponse,
+  CompleteRequest,
+  CompleteResponse,
+  ProveRequest,
+  ProveResponse,
+} from '../../proto/gen/nest/v1/enrollment.ts';
 import { EnrollmentServiceService } from '../../proto/gen/nest/v1/enrollment.ts';
-import { Flow, FlowServiceService } from '../../proto/gen/nest/v1/flow.ts';
-import type { ListFlowsRequest, ListFlowsResponse } from '../../proto/gen/nest/v1/flow.ts';
+import { FlowServiceService } from '../../proto/gen/nest/v1/flow.ts';
+import type { Flow, ListFlowsRequest, ListFlowsResponse } from '../../proto/gen/nest/v1/flow.ts';
 import { HostFacts, HostServiceService, HostStatus, PolicyStatus_Mode } from '../../proto/gen/nest/v1/host.ts';
 import type { GetHostResponse, WatchStatusRequest, WatchStatusResponse } from '../../proto/gen/nest/v1/host.ts';
 import { SessionServiceService } from '../../proto/gen/nest/v1/session.ts';
@@ -63,16 +77,11 @@ export interface FakeAgent {
 
 /** An agent that has not joined anything yet, listening on loopback. */
 export const createFakeAgent = async (): Promise<FakeAgent> => {
-  const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
-  const keyPem = x509.PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey), 'PRIVATE KEY');
-  const selfSigned = await x509.X509CertificateGenerator.createSelfSigned({ serialNumber: '01', name: 'CN=agent', notBefore: new Date(0), notAfter: new Date(4e12), signingAlgorithm: algorithm, keys });
-  const signingRequest = Buffer.from((await x509.Pkcs10CertificateRequestGenerator.create({ name: 'CN=agent', keys, signingAlgorithm: algorithm })).rawData);
-  const spkiHash = createHash('sha256').update(new Uint8Array(selfSigned.publicKey.rawData)).digest();
+  const { keyPem, selfSigned, signingRequest, spkiHash } = await makeKeys();
   const state = initialState();
   const watchers = new Set<ServerWritableStream<WatchStatusRequest, WatchStatusResponse>>();
-  let identity = { certificate: selfSigned.toString('pem'), root: undefined as string | undefined, agentId: '', fleetId: '' };
-  let token: { readonly id: Buffer; readonly key: Buffer; readonly rootHash: Buffer } | undefined;
-  let transcript: Transcript | undefined;
+  let identity: FakeIdentity = { certificate: selfSigned.toString('pem'), root: undefined, agentId: '', fleetId: '' };
+  let token: FakeToken | undefined;
   const peers = new Map<string, Buffer>();
   const strangers = new Set<string>();
   const sockets = new Set<TLSSocket>();
@@ -80,55 +89,28 @@ export const createFakeAgent = async (): Promise<FakeAgent> => {
   let port = 0;
   let sequence = 0n;
 
-  const proof = (label: ProofLabel): Buffer => createHmac('sha256', token?.key ?? '').update(proofInput(label, transcript as Transcript)).digest();
-  const enrollment: UntypedServiceImplementation = {
-    begin: answer<BeginRequest, BeginResponse>(async ({ tokenId, consoleNonce }, call) => {
-      if (token === undefined) throw new NestError('ENROLLMENT_CLOSED', 'Closed.');
-      if (!token.id.equals(tokenId)) throw new NestError('TOKEN_INVALID', 'Another token is expected.');
-      transcript = { tokenId, consoleNonce, agentNonce: randomBytes(32), consoleSpkiHash: peers.get(call.getPeer()) ?? Buffer.alloc(32), agentSpkiHash: spkiHash, rootSpkiHash: token.rootHash };
-      return { agentNonce: Buffer.from(transcript.agentNonce), agentProof: state.isImpostor ? randomBytes(32) : proof('nest agent') };
-    }),
-    prove: answer<ProveRequest, ProveResponse>(async ({ consoleProof }) => {
-      if (!consoleProof.equals(proof('nest console'))) throw new NestError('PROOF_INVALID', 'The proof is wrong.');
-      return { signingRequest, facts: HostFacts.fromPartial({ hostName: 'edge', kernel: '6.1', operatingSystem: 'Debian 12' }) };
-    }),
-    complete: answer<CompleteRequest, CompleteResponse>(async ({ certificateChain, fleetRoot, fleetId }) => {
-      const [leaf] = certificateChain;
-      if (leaf === undefined) throw new NestError('CERTIFICATE_INVALID', 'No leaf.');
-      const certificate = new X509Certificate(leaf);
-      const agentId = /URI:spiffe:\/\/[^/]+\/agent\/(\w+)/.exec(certificate.subjectAltName ?? '')?.[1] ?? '';
-      identity = { certificate: certificate.toString(), root: new X509Certificate(fleetRoot).toString(), agentId, fleetId };
+  const enrollment = createEnrollment({
+    state,
+    spkiHash,
+    signingRequest,
+    token: () => token,
+    peerHashOf: (peer) => peers.get(peer),
+    onEnrolled: (joined) => {
+      identity = joined;
       token = undefined;
       // The answer leaves first.
       setTimeout(() => void restart(), 50);
-      return { agentId };
-    }),
-  };
-  /** TLS in front, as agents have it: the key the console showed is known by its connection. */
+    },
+  });
   const listen = async (): Promise<void> => {
     const serving = new Server({ 'grpc.max_receive_message_length': 4 << 20 });
     if (identity.root === undefined) serving.addService(EnrollmentServiceService, enrollment);
     else addServices(serving, { state, watchers, strangers, identity: () => identity, emit });
-    const injector = serving.createConnectionInjector(ServerCredentials.createInsecure());
-    const { certificate, root } = identity;
-    const context = { cert: certificate, key: keyPem, ALPNProtocols: ['h2'], requestCert: true, rejectUnauthorized: false, ...(root === undefined ? {} : { ca: root }) };
-    const tls = createServer(context, (socket) => {
-      sockets.add(socket);
-      socket.on('error', () => undefined).once('close', () => sockets.delete(socket));
-      if (!socket.authorized) strangers.add(`${socket.remoteAddress ?? ''}:${String(socket.remotePort)}`);
-      peers.set(`${socket.remoteAddress ?? ''}:${String(socket.remotePort)}`, peerHash(socket));
-      injector.injectConnection(socket);
-    });
+    const tls = createFront(serving, { identity, keyPem, sockets, peers, strangers });
     tls.on('tlsClientError', () => undefined);
     await new Promise<void>((resolve) => tls.listen(port, '127.0.0.1', resolve));
     port = (tls.address() as AddressInfo).port;
-    close = async () => {
-      const closed = new Promise((resolve) => tls.close(resolve));
-      serving.forceShutdown();
-      for (const socket of sockets) socket.destroy();
-      watchers.clear();
-      await closed;
-    };
+    close = () => closeFront({ tls, serving, sockets, watchers });
   };
   const restart = async (): Promise<void> => {
     await close();
@@ -150,9 +132,7 @@ export const createFakeAgent = async (): Promise<FakeAgent> => {
       return identity.agentId;
     },
     join: (text) => {
-      const bytes = Buffer.from(text.slice(tokenPrefix.length), 'base64url');
-      const id = bytes.subarray(0, 16);
-      token = { id, key: Buffer.from(hkdfSync('sha256', bytes.subarray(16, 48), id, tokenKeyInfo, 32)), rootHash: bytes.subarray(48) };
+      token = tokenOf(text);
     },
     emit,
     expire: () => {
@@ -164,13 +144,158 @@ export const createFakeAgent = async (): Promise<FakeAgent> => {
   };
 };
 
+const closeFront = async (open: {
+  readonly tls: TlsServer;
+  readonly serving: Server;
+  readonly sockets: ReadonlySet<TLSSocket>;
+  readonly watchers: Set<unknown>;
+}): Promise<void> => {
+  const closed = new Promise((resolve) => open.tls.close(resolve));
+  open.serving.forceShutdown();
+  for (const socket of open.sockets) socket.destroy();
+  open.watchers.clear();
+  await closed;
+};
+
+interface FrontParts {
+  readonly identity: FakeIdentity;
+  readonly keyPem: string;
+  readonly sockets: Set<TLSSocket>;
+  readonly peers: Map<string, Buffer>;
+  readonly strangers: Set<string>;
+}
+
+/** TLS in front, as agents have it: the key the console showed is known by its connection. */
+const createFront = (serving: Server, { identity, keyPem, sockets, peers, strangers }: FrontParts): TlsServer => {
+  const injector = serving.createConnectionInjector(ServerCredentials.createInsecure());
+  const { certificate, root } = identity;
+  const trust = root === undefined ? {} : { ca: root };
+  return createServer(
+    { cert: certificate, key: keyPem, ALPNProtocols: ['h2'], requestCert: true, rejectUnauthorized: false, ...trust },
+    (socket) => {
+      const peer = `${socket.remoteAddress ?? ''}:${String(socket.remotePort)}`;
+      sockets.add(socket);
+      socket.on('error', () => undefined).once('close', () => sockets.delete(socket));
+      if (!socket.authorized) strangers.add(peer);
+      peers.set(peer, peerHash(socket));
+      injector.injectConnection(socket);
+    },
+  );
+};
+
+interface FakeToken {
+  readonly id: Buffer;
+  readonly key: Buffer;
+  readonly rootHash: Buffer;
+}
+
+interface FakeIdentity {
+  readonly certificate: string;
+  readonly root: string | undefined;
+  readonly agentId: string;
+  readonly fleetId: string;
+}
+
+const tokenOf = (text: string): FakeToken => {
+  const bytes = Buffer.from(text.slice(tokenPrefix.length), 'base64url');
+  const id = bytes.subarray(0, 16);
+  return { id, key: Buffer.from(hkdfSync('sha256', bytes.subarray(16, 48), id, tokenKeyInfo, 32)), rootHash: bytes.subarray(48) };
+};
+
+interface EnrollmentParts {
+  readonly state: FakeAgentState;
+  readonly spkiHash: Buffer;
+  readonly signingRequest: Buffer;
+  readonly token: () => FakeToken | undefined;
+  readonly peerHashOf: (peer: string) => Buffer | undefined;
+  readonly onEnrolled: (identity: FakeIdentity) => void;
+}
+
+const createEnrollment = ({
+  state,
+  spkiHash,
+  signingRequest,
+  token,
+  peerHashOf,
+  onEnrolled,
+}: EnrollmentParts): UntypedServiceImplementation => {
+  let transcript: Transcript | undefined;
+  const proof = (label: ProofLabel): Buffer =>
+    createHmac('sha256', token()?.key ?? '')
+      .update(proofInput(label, transcript as Transcript))
+      .digest();
+  return {
+    begin: answer<BeginRequest, BeginResponse>(async ({ tokenId, consoleNonce }, call) => {
+      const expected = token();
+      if (expected === undefined) throw new NestError('ENROLLMENT_CLOSED', 'Closed.');
+      if (!expected.id.equals(tokenId)) throw new NestError('TOKEN_INVALID', 'Another token is expected.');
+      transcript = {
+        tokenId,
+        consoleNonce,
+        agentNonce: randomBytes(32),
+        consoleSpkiHash: peerHashOf(call.getPeer()) ?? Buffer.alloc(32),
+        agentSpkiHash: spkiHash,
+        rootSpkiHash: expected.rootHash,
+      };
+      return { agentNonce: Buffer.from(transcript.agentNonce), agentProof: state.isImpostor ? randomBytes(32) : proof('nest agent') };
+    }),
+    prove: answer<ProveRequest, ProveResponse>(async ({ consoleProof }) => {
+      if (!consoleProof.equals(proof('nest console'))) throw new NestError('PROOF_INVALID', 'The proof is wrong.');
+      return { signingRequest, facts: HostFacts.fromPartial({ hostName: 'edge', kernel: '6.1', operatingSystem: 'Debian 12' }) };
+    }),
+    complete: answer<CompleteRequest, CompleteResponse>(async ({ certificateChain, fleetRoot, fleetId }) => {
+      const [leaf] = certificateChain;
+      if (leaf === undefined) throw new NestError('CERTIFICATE_INVALID', 'No leaf.');
+      const certificate = new X509Certificate(leaf);
+      const agentId = /URI:spiffe:\/\/[^/]+\/agent\/(\w+)/.exec(certificate.subjectAltName ?? '')?.[1] ?? '';
+      onEnrolled({ certificate: certificate.toString(), root: new X509Certificate(fleetRoot).toString(), agentId, fleetId });
+      return { agentId };
+    }),
+  };
+};
+
+const makeKeys = async (): Promise<{
+  readonly keyPem: string;
+  readonly selfSigned: x509.X509Certificate;
+  readonly signingRequest: Buffer;
+  readonly spkiHash: Buffer;
+}> => {
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
+  const keyPem = x509.PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey), 'PRIVATE KEY');
+  const selfSigned = await x509.X509CertificateGenerator.createSelfSigned({
+    serialNumber: '01',
+    name: 'CN=agent',
+    notBefore: new Date(0),
+    notAfter: new Date(4e12),
+    signingAlgorithm: algorithm,
+    keys,
+  });
+  const signingRequest = Buffer.from(
+    (await x509.Pkcs10CertificateRequestGenerator.create({ name: 'CN=agent', keys, signingAlgorithm: algorithm })).rawData,
+  );
+  const spkiHash = createHash('sha256').update(new Uint8Array(selfSigned.publicKey.rawData)).digest();
+  return { keyPem, selfSigned, signingRequest, spkiHash };
+};
+
 const initialState = (): FakeAgentState => ({
-  status: HostStatus.fromPartial({ memoryTotalBytes: 8n << 30n, memoryUsedBytes: 1n << 30n, flows: 3n, flowsMax: 1000n, policy: { mode: PolicyStatus_Mode.ENFORCE, revision: 0n, generation: 'g0', desiredGeneration: 'g0' } }),
+  status: HostStatus.fromPartial({
+    memoryTotalBytes: 8n << 30n,
+    memoryUsedBytes: 1n << 30n,
+    flows: 3n,
+    flowsMax: 1000n,
+    policy: { mode: PolicyStatus_Mode.ENFORCE, revision: 0n, generation: 'g0', desiredGeneration: 'g0' },
+  }),
   revisions: [ConfigRevision.fromPartial({ revision: 0n, policyJson: '{}', generation: 'g0', state: ConfigRevision_State.CONFIRMED })],
   flows: [],
   counters: GetCountersResponse.fromPartial({}),
   trace: TracePacketResponse.fromPartial({}),
-  plan: PlanConfigResponse.fromPartial({ planHash: 'a'.repeat(64), generation: 'g1', canApply: true, managementReachable: true, impact: { replayed: 10n, unchanged: 8n, cut: 2n } }),
+  plan: PlanConfigResponse.fromPartial({
+    planHash: 'a'.repeat(64),
+    generation: 'g1',
+    canApply: true,
+    managementReachable: true,
+    impact: { replayed: 10n, unchanged: 8n, cut: 2n },
+  }),
   refusal: null,
   hold: null,
   isImpostor: false,
@@ -195,12 +320,17 @@ const addServices = (server: Server, { state, watchers, strangers, identity, emi
   };
   server.addService(SessionServiceService, {
     hello: answer<HelloRequest, HelloResponse>(async (_request, call) => {
-      if (strangers.has(call.getPeer())) throw new NestError('CERTIFICATE_INVALID', 'Your certificate is not signed by the root of this fleet.');
+      if (strangers.has(call.getPeer()))
+        throw new NestError('CERTIFICATE_INVALID', 'Your certificate is not signed by the root of this fleet.');
       return { ...identity(), agentVersion: '1.2.3', features: [], timeMs: BigInt(Date.now() + state.clockOffsetMs), subject: '' };
     }),
   });
   server.addService(HostServiceService, {
-    getHost: answer<object, GetHostResponse>(async () => ({ facts: HostFacts.fromPartial({ hostName: 'edge', agentVersion: '1.2.3', kernel: '6.1' }), engines: [{ engine: 'xdp', available: true, reason: 'ready' }], status: undefined })),
+    getHost: answer<object, GetHostResponse>(async () => ({
+      facts: HostFacts.fromPartial({ hostName: 'edge', agentVersion: '1.2.3', kernel: '6.1' }),
+      engines: [{ engine: 'xdp', available: true, reason: 'ready' }],
+      status: undefined,
+    })),
     watchStatus: (call: ServerWritableStream<WatchStatusRequest, WatchStatusResponse>) => {
       watchers.add(call);
       call.on('cancelled', () => watchers.delete(call));
@@ -208,7 +338,12 @@ const addServices = (server: Server, { state, watchers, strangers, identity, emi
     },
   });
   server.addService(FlowServiceService, {
-    listFlows: answer<ListFlowsRequest, ListFlowsResponse>(async () => ({ flows: state.flows, matched: BigInt(state.flows.length), truncated: false, recordsLost: 0n })),
+    listFlows: answer<ListFlowsRequest, ListFlowsResponse>(async () => ({
+      flows: state.flows,
+      matched: BigInt(state.flows.length),
+      truncated: false,
+      recordsLost: 0n,
+    })),
     watchFlows: () => undefined,
   });
   server.addService(TrafficServiceService, {
@@ -221,7 +356,9 @@ const addServices = (server: Server, { state, watchers, strangers, identity, emi
       if (found === undefined) throw new NestError('REVISION_UNKNOWN', 'No such revision.');
       return { config: found };
     }),
-    listRevisions: answer<object, { revisions: ConfigRevision[] }>(async () => ({ revisions: state.revisions.map((revision) => ({ ...revision, policyJson: '' })) })),
+    listRevisions: answer<object, { revisions: ConfigRevision[] }>(async () => ({
+      revisions: state.revisions.map((revision) => ({ ...revision, policyJson: '' })),
+    })),
     planConfig: answer<PlanConfigRequest, PlanConfigResponse>(async ({ baseRevision }) => {
       await refuse();
       return { ...state.plan, baseRevision };
@@ -248,11 +385,34 @@ const addServices = (server: Server, { state, watchers, strangers, identity, emi
 const applyTo = (state: FakeAgentState, request: ApplyConfigRequest): ApplyConfigResponse => {
   state.transactions.push(request.transactionId);
   const revision = (state.revisions[0]?.revision ?? 0n) + 1n;
-  const config = ConfigRevision.fromPartial({ revision, policyJson: request.policyJson, generation: state.plan.generation, state: ConfigRevision_State.PENDING, comment: request.comment, author: 'operator' });
+  const config = ConfigRevision.fromPartial({
+    revision,
+    policyJson: request.policyJson,
+    generation: state.plan.generation,
+    state: ConfigRevision_State.PENDING,
+    comment: request.comment,
+    author: 'operator',
+  });
   const remainingMs = request.confirmWithinSeconds * 1000;
-  const pending = { revision, previousRevision: revision - 1n, rollbackAtMs: BigInt(Date.now() + remainingMs), remainingMs, transactionId: request.transactionId };
+  const pending = {
+    revision,
+    previousRevision: revision - 1n,
+    rollbackAtMs: BigInt(Date.now() + remainingMs),
+    remainingMs,
+    transactionId: request.transactionId,
+  };
   state.revisions.unshift(config);
-  state.status = { ...state.status, policy: { mode: PolicyStatus_Mode.ENFORCE, revision, generation: config.generation, desiredGeneration: config.generation, adopted: false, pending } };
+  state.status = {
+    ...state.status,
+    policy: {
+      mode: PolicyStatus_Mode.ENFORCE,
+      revision,
+      generation: config.generation,
+      desiredGeneration: config.generation,
+      adopted: false,
+      pending,
+    },
+  };
   return { config, rollbackAtMs: pending.rollbackAtMs, remainingMs, loadMs: 1.5, flipMs: 0.01 };
 };
 
@@ -276,19 +436,33 @@ const peerHash = (socket: TLSSocket): Buffer => {
 
 /** A unary handler from an async function; what it throws becomes a status as agents send it. */
 const answer =
-  <Request, Response>(work: (request: Request, call: ServerUnaryCall<Request, Response>) => Promise<Response>): handleUnaryCall<Request, Response> =>
+  <Request, Response>(
+    work: (request: Request, call: ServerUnaryCall<Request, Response>) => Promise<Response>,
+  ): handleUnaryCall<Request, Response> =>
   (call, callback) => {
-    work(call.request, call).then(
-      (response) => callback(null, response),
-      (error: unknown) => callback(statusOf(error)),
-    );
+    const respond = async (): Promise<void> => {
+      let response: Response;
+      try {
+        response = await work(call.request, call);
+      } catch (error) {
+        callback(statusOf(error));
+        return;
+      }
+      callback(null, response);
+    };
+    void respond();
   };
 
 const statusOf = (error: unknown): { readonly code: grpcStatus; readonly details: string; readonly metadata: Metadata } => {
   const metadata = new Metadata();
-  const { code, message, details } = error instanceof NestError ? error : new NestError('INTERNAL', error instanceof Error ? (error.stack ?? '') : String(error));
+  const { code, message, details } =
+    error instanceof NestError ? error : new NestError('INTERNAL', error instanceof Error ? (error.stack ?? '') : String(error));
   const info = ErrorInfo.encode({ reason: code, domain: 'nest', metadata: { details: JSON.stringify(details) } }).finish();
-  const rich = Status.encode({ code: grpcStatus.FAILED_PRECONDITION, message, details: [{ typeUrl: 'type.googleapis.com/google.rpc.ErrorInfo', value: Buffer.from(info) }] }).finish();
+  const rich = Status.encode({
+    code: grpcStatus.FAILED_PRECONDITION,
+    message,
+    details: [{ typeUrl: 'type.googleapis.com/google.rpc.ErrorInfo', value: Buffer.from(info) }],
+  }).finish();
   metadata.set('grpc-status-details-bin', Buffer.from(rich));
   return { code: grpcStatus.FAILED_PRECONDITION, details: message, metadata };
 };

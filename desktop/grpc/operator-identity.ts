@@ -38,7 +38,11 @@ const createTlsSessions = (): TlsSessions => {
 };
 
 /** Makes the identity from PEM: the fleet's root, the operator's certificate and its private key. A fresh context costs 3 ms of CPU: make one, share it. */
-export const createOperatorIdentity = (pem: { readonly fleetRoot: string; readonly certificate: string; readonly privateKey: string }): OperatorIdentity => ({
+export const createOperatorIdentity = (pem: {
+  readonly fleetRoot: string;
+  readonly certificate: string;
+  readonly privateKey: string;
+}): OperatorIdentity => ({
   context: createSecureContext({ ca: pem.fleetRoot, cert: pem.certificate, key: pem.privateKey, minVersion: 'TLSv1.2' }),
   spkiSha256: new Uint8Array(spkiSha256Of(new X509Certificate(pem.certificate))),
   sessions: createTlsSessions(),

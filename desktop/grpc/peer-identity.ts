@@ -1,5 +1,6 @@
 /** Who an agent is: exactly one SPIFFE URI in its certificate, and the public key the operator approved. */
-import { X509Certificate, createHash } from 'node:crypto';
+import { createHash } from 'node:crypto';
+import type { X509Certificate } from 'node:crypto';
 import { NestError } from '../../proto/model/error.ts';
 
 export interface AgentIdentity {
@@ -34,10 +35,18 @@ export const agentIdentityProblem = (certificate: X509Certificate, expected: Age
   const uri = `spiffe://${expected.fleetId}/agent/${expected.agentId}`;
   const fingerprint = spkiSha256Of(certificate).toString('hex');
   if (uris.length !== 1 || uris[0] !== uri) {
-    return new NestError('IDENTITY_MISMATCH', 'Another agent answers at this address. Check the address of the host; nothing was sent to it.', { details: { expected: uri, presented: uris.slice(0, 4) } });
+    return new NestError(
+      'IDENTITY_MISMATCH',
+      'Another agent answers at this address. Check the address of the host; nothing was sent to it.',
+      { details: { expected: uri, presented: uris.slice(0, 4) } },
+    );
   }
   if (fingerprint === expected.spkiSha256) return undefined;
-  return new NestError('IDENTITY_MISMATCH', 'The agent shows another key than the one that was approved. If it was installed anew, remove the host and add it again.', {
-    details: { expected: expected.spkiSha256, presented: fingerprint },
-  });
+  return new NestError(
+    'IDENTITY_MISMATCH',
+    'The agent shows another key than the one that was approved. If it was installed anew, remove the host and add it again.',
+    {
+      details: { expected: expected.spkiSha256, presented: fingerprint },
+    },
+  );
 };

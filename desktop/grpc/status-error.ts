@@ -10,10 +10,16 @@ const errorInfoType = 'type.googleapis.com/google.rpc.ErrorInfo';
 
 /** What a status means when the agent sent no details; the message says the next step. */
 const plain: Readonly<Record<number, readonly [NestErrorCode, string]>> = {
-  [grpcStatus.UNAVAILABLE]: ['HOST_UNREACHABLE', 'The host does not answer. Check that it is up, that its agent runs and that nothing blocks the port.'],
+  [grpcStatus.UNAVAILABLE]: [
+    'HOST_UNREACHABLE',
+    'The host does not answer. Check that it is up, that its agent runs and that nothing blocks the port.',
+  ],
   [grpcStatus.DEADLINE_EXCEEDED]: ['TIMED_OUT', 'The host did not answer in time. Check its load and the network, then try again.'],
   [grpcStatus.CANCELLED]: ['CANCELLED', 'The call was cancelled.'],
-  [grpcStatus.UNAUTHENTICATED]: ['CERTIFICATE_INVALID', 'The agent does not accept the certificate of this console. Unlock the fleet again to renew it.'],
+  [grpcStatus.UNAUTHENTICATED]: [
+    'CERTIFICATE_INVALID',
+    'The agent does not accept the certificate of this console. Unlock the fleet again to renew it.',
+  ],
   [grpcStatus.PERMISSION_DENIED]: ['SCOPE_MISSING', 'This operator may not do that on the host. Ask an owner of the fleet.'],
   [grpcStatus.RESOURCE_EXHAUSTED]: ['LIMIT_REACHED', 'A limit of the host is reached. Wait a moment, then try again.'],
   [grpcStatus.INVALID_ARGUMENT]: ['INPUT_INVALID', 'The host refuses the request. Check what was entered.'],
@@ -24,7 +30,8 @@ const plain: Readonly<Record<number, readonly [NestErrorCode, string]>> = {
 /** Translates anything a gRPC call threw. `connectionFailure` is why TLS failed, when that is known: it beats "unavailable". */
 export const nestErrorOf = (error: unknown, connectionFailure?: NestError): NestError => {
   if (error instanceof NestError) return error;
-  if (!isServiceError(error)) return new NestError('INTERNAL', 'The call to the host failed inside the console. Try again.', { cause: error });
+  if (!isServiceError(error))
+    return new NestError('INTERNAL', 'The call to the host failed inside the console. Try again.', { cause: error });
   const detailed = fromDetails(error);
   if (detailed !== undefined) return detailed;
   if (error.code === grpcStatus.UNAVAILABLE && connectionFailure !== undefined) return connectionFailure;
@@ -32,7 +39,8 @@ export const nestErrorOf = (error: unknown, connectionFailure?: NestError): Nest
   return new NestError(code, message, { cause: error });
 };
 
-const isServiceError = (error: unknown): error is ServiceError => error instanceof Error && 'code' in error && typeof error.code === 'number' && 'metadata' in error;
+const isServiceError = (error: unknown): error is ServiceError =>
+  error instanceof Error && 'code' in error && typeof error.code === 'number' && 'metadata' in error;
 
 const fromDetails = (error: ServiceError): NestError | undefined => {
   const [bytes] = error.metadata.get(detailsKey);
@@ -41,7 +49,10 @@ const fromDetails = (error: ServiceError): NestError | undefined => {
     const rich = Status.decode(bytes);
     const info = rich.details.filter((detail) => detail.typeUrl === errorInfoType).map((detail) => ErrorInfo.decode(detail.value))[0];
     if (info === undefined || info.domain !== 'nest' || !isErrorCode(info.reason)) return undefined;
-    return new NestError(info.reason, rich.message === '' ? error.details : rich.message, { details: detailsOf(info.metadata), cause: error });
+    return new NestError(info.reason, rich.message === '' ? error.details : rich.message, {
+      details: detailsOf(info.metadata),
+      cause: error,
+    });
   } catch {
     // Malformed details say nothing; the status itself is still translated.
     return undefined;

@@ -25,7 +25,8 @@ export const systemClock = (): Clock => ({
 });
 
 /** The error of a call its caller gave up on; hosts do not show it. */
-export const cancelled = (cause?: unknown): NestError => new NestError('CANCELLED', 'The call was cancelled.', cause === undefined ? {} : { cause });
+export const cancelled = (cause?: unknown): NestError =>
+  new NestError('CANCELLED', 'The call was cancelled.', cause === undefined ? {} : { cause });
 
 /** True for anything thrown because a signal was aborted. */
 export const isCancelled = (error: unknown): boolean => errorCodeOf(error) === 'CANCELLED';
@@ -55,7 +56,8 @@ export const withTimeout = async <Result>(
   try {
     return await work(AbortSignal.any([options.signal, late.signal]));
   } catch (error) {
-    if (late.signal.aborted && !options.signal.aborted && isCancelled(error)) throw new NestError('TIMED_OUT', options.message, { cause: error });
+    if (late.signal.aborted && !options.signal.aborted && isCancelled(error))
+      throw new NestError('TIMED_OUT', options.message, { cause: error });
     throw error;
   } finally {
     timer.abort();

@@ -19,7 +19,10 @@ export const createGate = (limits: { readonly inFlightMax: number; readonly wait
       inFlight += 1;
       return;
     }
-    if (line.size >= limits.waitingMax) throw new NestError('LIMIT_REACHED', 'Too much is waiting already. Try again when it has become less.', { details: { waiting: line.size } });
+    if (line.size >= limits.waitingMax)
+      throw new NestError('LIMIT_REACHED', 'Too much is waiting already. Try again when it has become less.', {
+        details: { waiting: line.size },
+      });
     await new Promise<void>((resolve, reject) => {
       const leave = (): void => {
         line.delete(turn);
@@ -62,8 +65,12 @@ export const createGate = (limits: { readonly inFlightMax: number; readonly wait
 };
 
 /** Applies `work` to every item, at most `inFlightMax` at once; results in the order of the items. The first failure is raised after all have settled. */
-export const mapConcurrently = async <Item, Result>(items: readonly Item[], inFlightMax: number, work: (item: Item) => Promise<Result>): Promise<Result[]> => {
-  const results = new Array<PromiseSettledResult<Result>>(items.length);
+export const mapConcurrently = async <Item, Result>(
+  items: readonly Item[],
+  inFlightMax: number,
+  work: (item: Item) => Promise<Result>,
+): Promise<Result[]> => {
+  const results: PromiseSettledResult<Result>[] = [];
   let next = 0;
   const lane = async (): Promise<void> => {
     for (let index = next++; index < items.length; index = next++) {

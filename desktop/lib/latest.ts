@@ -41,7 +41,7 @@ export const createLatest = <Value>(initial: Value): Latest<Value> => {
       wakeAll();
     },
     follow: async function* (signal) {
-      for (let seen = -1; !signal.aborted; ) {
+      for (let seen = -1; !signal.aborted;) {
         if (seen !== version) {
           seen = version;
           yield value;

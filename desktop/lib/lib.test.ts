@@ -1,6 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { errorCodeOf } from '../../proto/model/error.ts';
-import { backoffDelayMs, createGate, createLatest, createTaskGroup, isUlid, mapConcurrently, systemRandom, ulidOf, withTimeout } from './api.ts';
+import {
+  backoffDelayMs,
+  createGate,
+  createLatest,
+  createTaskGroup,
+  isUlid,
+  mapConcurrently,
+  systemRandom,
+  ulidOf,
+  withTimeout,
+} from './api.ts';
 import { createManualClock, settle } from './manual-clock.ts';
 
 const never = new AbortController().signal;
@@ -118,7 +128,9 @@ describe('createLatest', () => {
 describe('withTimeout', () => {
   it('raises TIMED_OUT when time ran out and leaves no sleeper behind', async () => {
     const clock = createManualClock();
-    const result = withTimeout({ clock, timeoutMs: 100, message: 'late', signal: never }, (signal) => clock.sleep(1_000, signal)).catch(errorCodeOf);
+    const result = withTimeout({ clock, timeoutMs: 100, message: 'late', signal: never }, (signal) => clock.sleep(1_000, signal)).catch(
+      errorCodeOf,
+    );
     await clock.advance(100);
     expect([await result, clock.sleeping]).toEqual(['TIMED_OUT', 0]);
   });

@@ -80,6 +80,13 @@ const confirmApply = async (): Promise<void> => {
   await page.getByTestId('apply-confirm').click();
 };
 
+/** The choice is drawn once the core has stored it. */
+const chooseScheme = async (scheme: 'dark' | 'light' | 'contrast'): Promise<void> => {
+  const choice = page.getByTestId('scheme').getByRole('radio', { name: new RegExp(scheme, 'i') });
+  await choice.click();
+  await expect(choice).toBeChecked();
+};
+
 /** Types entries into a field that takes several. */
 const fillTokens = async (testId: string, values: readonly string[]): Promise<void> => {
   const input = page.getByTestId(testId);
@@ -242,7 +249,7 @@ test('keeps a change when told to, and lists it in the history', async () => {
 test('looks right in light, large and high contrast', async () => {
   for (const scheme of ['light', 'contrast'] as const) {
     await page.getByTestId('nav-settings').click();
-    await page.getByTestId('scheme').getByRole('radio', { name: scheme === 'light' ? /light/i : /contrast/i }).check();
+    await chooseScheme(scheme);
     await page.getByTestId('nav-hosts').click();
     await expect(page.getByTestId('hosts-table')).toBeVisible();
     await page.setViewportSize({ width: 1920, height: 1080 });
@@ -251,7 +258,7 @@ test('looks right in light, large and high contrast', async () => {
     await page.setViewportSize({ width: 1280, height: 800 });
   }
   await page.getByTestId('nav-settings').click();
-  await page.getByTestId('scheme').getByRole('radio', { name: /dark/i }).check();
+  await chooseScheme('dark');
 });
 
 test('shows the last state and its age when all agents are gone', async () => {

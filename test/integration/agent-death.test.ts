@@ -27,11 +27,20 @@ interface LinkReport {
 }
 /** Number of the program on each interface of the host. */
 const programs = async (): Promise<readonly (number | undefined)[]> =>
-  Promise.all(['lan0', 'wan0', 'mgmt0'].map(async (name) => (JSON.parse(await command(['ip', '-n', host.namespace, '-json', '-details', 'link', 'show', name])) as LinkReport[])[0]?.xdp?.prog?.id));
+  Promise.all(
+    ['lan0', 'wan0', 'mgmt0'].map(
+      async (name) =>
+        (JSON.parse(await command(['ip', '-n', host.namespace, '-json', '-details', 'link', 'show', name])) as LinkReport[])[0]?.xdp?.prog
+          ?.id,
+    ),
+  );
 
-const canFetch = async (port: number): Promise<boolean> => (await lab.exec('client', ['curl', '-s', '-o', '/dev/null', '--max-time', '1', `http://${host.server4}:${port}/`])).code === 0;
-const loadCount = async (console_: LabConsole): Promise<number> => (await console_.counters(host)).mappings.find((row) => row.mapping === 'allow-load')?.packets ?? 0;
-const generationOf = async (console_: LabConsole): Promise<string> => (await console_.handlers['policy.get']({ hostId: console_.hostId(host) }, console_.signal)).generation;
+const canFetch = async (port: number): Promise<boolean> =>
+  (await lab.exec('client', ['curl', '-s', '-o', '/dev/null', '--max-time', '1', `http://${host.server4}:${port}/`])).code === 0;
+const loadCount = async (console_: LabConsole): Promise<number> =>
+  (await console_.counters(host)).mappings.find((row) => row.mapping === 'allow-load')?.packets ?? 0;
+const generationOf = async (console_: LabConsole): Promise<string> =>
+  (await console_.handlers['policy.get']({ hostId: console_.hostId(host) }, console_.signal)).generation;
 
 let console_: LabConsole;
 beforeAll(async () => {
@@ -48,14 +57,22 @@ describe('kill -9 of the agent', () => {
     const before = {
       client: await datagramCounters(lab, 'client'),
       server: await datagramCounters(lab, 'server'),
-      drops: (await queueDrops(lab, 'client', 'c-2')) + (await queueDrops(lab, host.name, 'lan0')) + (await queueDrops(lab, host.name, 'wan0')),
+      drops:
+        (await queueDrops(lab, 'client', 'c-2')) + (await queueDrops(lab, host.name, 'lan0')) + (await queueDrops(lab, host.name, 'wan0')),
       counted: await loadCount(console_),
       programs: await programs(),
       generation: await generationOf(console_),
     };
-    expect(before.programs.every((id) => id !== undefined), 'a program is attached everywhere').toBe(true);
+    expect(
+      before.programs.every((id) => id !== undefined),
+      'a program is attached everywhere',
+    ).toBe(true);
     const bits = packetsPerSecond * payloadBytes * 8;
-    const load = lab.exec('client', ['iperf3', '-c', host.server4, '-u', '-b', String(bits), '-l', String(payloadBytes), '-t', String(loadSeconds), '--json'], { timeoutMs: 40_000 });
+    const load = lab.exec(
+      'client',
+      ['iperf3', '-c', host.server4, '-u', '-b', String(bits), '-l', String(payloadBytes), '-t', String(loadSeconds), '--json'],
+      { timeoutMs: 40_000 },
+    );
 
     await sleep(2000);
     const killed = lab.agentProcess(host);
@@ -72,7 +89,8 @@ describe('kill -9 of the agent', () => {
     const { client, server, drops } = {
       client: await datagramCounters(lab, 'client'),
       server: await datagramCounters(lab, 'server'),
-      drops: (await queueDrops(lab, 'client', 'c-2')) + (await queueDrops(lab, host.name, 'lan0')) + (await queueDrops(lab, host.name, 'wan0')),
+      drops:
+        (await queueDrops(lab, 'client', 'c-2')) + (await queueDrops(lab, host.name, 'lan0')) + (await queueDrops(lab, host.name, 'wan0')),
     };
     const sent = client.sent - before.client.sent;
     console.log(`sent ${sent} datagrams, ${Math.round(sent / loadSeconds)} a second, ${drops - before.drops} dropped by overrun queues`);

@@ -25,9 +25,13 @@ const isManageable = async (): Promise<boolean> => {
   socket.destroy();
   return answer;
 };
-const canFetch = async (): Promise<boolean> => (await lab.exec('client', ['curl', '-s', '-o', '/dev/null', '--max-time', '1', `http://${host.server4}:${serverPorts.http}/`])).code === 0;
+const canFetch = async (): Promise<boolean> =>
+  (await lab.exec('client', ['curl', '-s', '-o', '/dev/null', '--max-time', '1', `http://${host.server4}:${serverPorts.http}/`])).code ===
+  0;
 
-const cutsManagement = labPolicy([labMapping('cut-management', { action: 'deny', sources: ['any'], destinations: ['management'], priority: 900 })]);
+const cutsManagement = labPolicy([
+  labMapping('cut-management', { action: 'deny', sources: ['any'], destinations: ['management'], priority: 900 }),
+]);
 const cutsWeb = labPolicy([labMapping('cut-web', { action: 'deny', protocols: ['tcp'], ports: [String(serverPorts.http)] })]);
 
 const newestState = async (): Promise<{ readonly state: string; readonly reason: string }> => {
@@ -53,7 +57,9 @@ describe('the dead-man timer', () => {
     expect(plan.hosts[0]).toMatchObject({ managementReachable: false, canApply: true });
     let lastGood = performance.now();
     // The answer travels on the connection that is being cut: nobody waits for it.
-    const applying = console_.handlers['policy.apply']({ planId: plan.planId, confirmWithinSeconds }, console_.signal).catch(() => undefined);
+    const applying = console_.handlers['policy.apply']({ planId: plan.planId, confirmWithinSeconds }, console_.signal).catch(
+      () => undefined,
+    );
     await eventually('the cut', 10_000, async () => {
       const now = performance.now();
       if (!(await isManageable())) return true;
@@ -62,7 +68,9 @@ describe('the dead-man timer', () => {
     });
     await console_[Symbol.asyncDispose]();
     await applying;
-    const back = await eventually('the way back', (confirmWithinSeconds + 10) * 1000, async () => ((await isManageable()) ? performance.now() : undefined));
+    const back = await eventually('the way back', (confirmWithinSeconds + 10) * 1000, async () =>
+      (await isManageable()) ? performance.now() : undefined,
+    );
     const seconds = (back - lastGood) / 1000;
     console.log(`cut off for ${seconds.toFixed(2)} s`);
     expect(seconds).toBeGreaterThan(confirmWithinSeconds - graceSeconds);

@@ -71,7 +71,13 @@ describe('policy documents', () => {
     await unmoved(async () => {
       for (const [name, policy] of Object.entries(documents)) {
         const found = await console_.handlers['policy.plan']({ policy, hostIds: [console_.hostId(host)] }, console_.signal).then(
-          ({ hosts: [row] }) => ({ codes: [...(row?.problem === null || row === undefined ? [] : [row.problem.code]), ...(row?.problems.filter(({ severity }) => severity === 'error').map(({ code }) => code) ?? [])], canApply: row?.canApply }),
+          ({ hosts: [row] }) => ({
+            codes: [
+              ...(row?.problem === null || row === undefined ? [] : [row.problem.code]),
+              ...(row?.problems.filter(({ severity }) => severity === 'error').map(({ code }) => code) ?? []),
+            ],
+            canApply: row?.canApply,
+          }),
           (error: unknown) => ({ codes: [errorCodeOf(error)], canApply: false }),
         );
         expect(found.codes, name).not.toEqual([]);
@@ -84,7 +90,9 @@ describe('policy documents', () => {
 
   it('cannot be applied by a plan that was never made, or twice', async () => {
     await unmoved(async () => {
-      await expect(console_.handlers['policy.apply']({ planId: 'no such plan', confirmWithinSeconds: 30 }, console_.signal)).rejects.toMatchObject({ code: expect.stringMatching(/^(PLAN_EXPIRED|NOT_FOUND|PLAN_MISMATCH)$/) });
+      await expect(
+        console_.handlers['policy.apply']({ planId: 'no such plan', confirmWithinSeconds: 30 }, console_.signal),
+      ).rejects.toMatchObject({ code: expect.stringMatching(/^(PLAN_EXPIRED|NOT_FOUND|PLAN_MISMATCH)$/) });
     });
   });
 });
@@ -113,7 +121,10 @@ describe('configuration files', () => {
         writeFileSync(path, text);
         const { code, stderr, stdout } = await tryCommand([nodePath, agentBundle, 'run', '--config', path], { timeoutMs: 10_000 });
         expect(code, `${name}: ${stdout}${stderr}`).toBeGreaterThan(0);
-        expect(errorCodes.some((known) => `${stdout}${stderr}`.includes(known)), `${name} names a code: ${stdout}${stderr}`).toBe(true);
+        expect(
+          errorCodes.some((known) => `${stdout}${stderr}`.includes(known)),
+          `${name} names a code: ${stdout}${stderr}`,
+        ).toBe(true);
         expect(`${stdout}${stderr}`, name).not.toMatch(/\n\s+at /);
         expect(readdirSync(folder), name).toEqual(['config.json']);
       }
@@ -139,11 +150,19 @@ describe('the gRPC port', () => {
   const target = { host: host.managementAddress, port: grpcPort };
   /** True when a request could be made over these credentials. */
   const isServed = async (options: ConnectionOptions): Promise<boolean> => {
-    const session = connectHttp2(`https://${target.host}:${target.port}`, { createConnection: () => connectTls({ ...target, rejectUnauthorized: false, ALPNProtocols: ['h2'], ...options }) });
+    const session = connectHttp2(`https://${target.host}:${target.port}`, {
+      createConnection: () => connectTls({ ...target, rejectUnauthorized: false, ALPNProtocols: ['h2'], ...options }),
+    });
     const { promise, resolve } = Promise.withResolvers<boolean>();
     session.once('error', () => resolve(false)).once('close', () => resolve(false));
     session.setTimeout(waitMs, () => resolve(false));
-    const request = session.request({ ':method': 'POST', ':path': '/nest.v1.ConfigService/GetConfig', 'content-type': 'application/grpc', te: 'trailers', 'grpc-timeout': '2S' });
+    const request = session.request({
+      ':method': 'POST',
+      ':path': '/nest.v1.ConfigService/GetConfig',
+      'content-type': 'application/grpc',
+      te: 'trailers',
+      'grpc-timeout': '2S',
+    });
     request.once('error', () => resolve(false));
     request.once('response', (headers) => resolve(headers[':status'] === 200 && (headers['grpc-status'] ?? '0') === '0'));
     request.end(Buffer.from([0, 0, 0, 0, 0]));
@@ -189,7 +208,15 @@ describe('the gRPC port', () => {
   });
 
   it('takes no second enrolment and no token that is none', async () => {
-    const tokens = ['', 'nest1.', 'nest1.AAAA', `nest1.${'A'.repeat(107)}`, `nest1.${'A'.repeat(5000)}`, '../../etc/passwd', 'nest1.\u0000'.slice(0, 6)];
+    const tokens = [
+      '',
+      'nest1.',
+      'nest1.AAAA',
+      `nest1.${'A'.repeat(107)}`,
+      `nest1.${'A'.repeat(5000)}`,
+      '../../etc/passwd',
+      'nest1.\u0000'.slice(0, 6),
+    ];
     await unmoved(async () => {
       for (const token of tokens) {
         const { code, stdout, stderr } = await tryCommand([...agentArgv(host, ['join']), token], { timeoutMs: 15_000 });
@@ -201,12 +228,23 @@ describe('the gRPC port', () => {
 });
 
 describe('packets', () => {
-  const whole = buildPacket({ source: host.client4, destination: host.server4, transport: { kind: 'tcp', sourcePort: 40_000, destinationPort: 80, flags: 2 } });
-  const whole6 = buildPacket({ source: host.client6, destination: host.server6, transport: { kind: 'udp', sourcePort: 40_000, destinationPort: 53 } });
+  const whole = buildPacket({
+    source: host.client4,
+    destination: host.server4,
+    transport: { kind: 'tcp', sourcePort: 40_000, destinationPort: 80, flags: 2 },
+  });
+  const whole6 = buildPacket({
+    source: host.client6,
+    destination: host.server6,
+    transport: { kind: 'udp', sourcePort: 40_000, destinationPort: 53 },
+  });
 
   it('cut at any length are judged or refused, by the trace of the running program', async () => {
     const trace = (packet: Uint8Array): Promise<string> =>
-      console_.handlers['trace.run']({ hostId: console_.hostId(host), interface: 'lan0', packet: { hex: Buffer.from(packet).toString('hex') } }, console_.signal).then(
+      console_.handlers['trace.run'](
+        { hostId: console_.hostId(host), interface: 'lan0', packet: { hex: Buffer.from(packet).toString('hex') } },
+        console_.signal,
+      ).then(
         ({ reason }) => reason,
         (error: unknown) => errorCodeOf(error),
       );

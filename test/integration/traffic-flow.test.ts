@@ -11,7 +11,8 @@ let console_: LabConsole;
 const [edge1, edge2, edge3] = hosts;
 if (edge1 === undefined || edge2 === undefined || edge3 === undefined) throw new Error('the lab has three hosts');
 
-const curl = async (url: string, ...options: string[]): Promise<boolean> => (await lab.exec('client', ['curl', '-sS', '-g', '-o', '/dev/null', '--max-time', '2', ...options, url])).code === 0;
+const curl = async (url: string, ...options: string[]): Promise<boolean> =>
+  (await lab.exec('client', ['curl', '-sS', '-g', '-o', '/dev/null', '--max-time', '2', ...options, url])).code === 0;
 const http4 = (number: number): string => `http://198.19.${number}.10/`;
 const http6 = (number: number): string => `http://[2001:db8:2:${number}::10]/`;
 
@@ -40,7 +41,9 @@ describe('the lab', () => {
 
   it('puts the VLAN tag on the wire where the packet program sees it', async () => {
     let isCaptured = false;
-    const capture = lab.exec('edge-1', ['timeout', '10', 'tcpdump', '-c', '1', '-nei', 'lan0', 'vlan', '120', 'and', 'tcp'], { timeoutMs: 15_000 }).finally(() => (isCaptured = true));
+    const capture = lab
+      .exec('edge-1', ['timeout', '10', 'tcpdump', '-c', '1', '-nei', 'lan0', 'vlan', '120', 'and', 'tcp'], { timeoutMs: 15_000 })
+      .finally(() => (isCaptured = true));
     await eventually('a tagged packet', 9000, async () => {
       await curl(http4(1), '--interface', vlanClient4);
       return isCaptured ? true : undefined;
@@ -71,18 +74,47 @@ describe('a deny mapping', () => {
   it('is named by the counters and by the flows of the host that enforced it', async () => {
     await console_.enforce(policy, [edge2]);
     expect(await curl(http4(2))).toBe(false);
-    const mapping = await eventually('the counter of block-web', 5000, async () => (await console_.counters(edge2)).mappings.find((row) => row.mapping === 'block-web' && row.packets > 0));
+    const mapping = await eventually('the counter of block-web', 5000, async () =>
+      (await console_.counters(edge2)).mappings.find((row) => row.mapping === 'block-web' && row.packets > 0),
+    );
     expect(mapping.action).toBe('deny');
     const flow = await eventually('the denied flow', 5000, async () =>
-      (await console_.handlers['host.flows']({ hostId: console_.hostId(edge2), verdict: 'denied', mapping: 'block-web' }, console_.signal)).flows.find((row) => row.destination === edge2.server4),
+      (
+        await console_.handlers['host.flows']({ hostId: console_.hostId(edge2), verdict: 'denied', mapping: 'block-web' }, console_.signal)
+      ).flows.find((row) => row.destination === edge2.server4),
     );
-    expect(flow).toMatchObject({ source: edge2.client4, destinationPort: serverPorts.http, allowed: false, mapping: 'block-web', interface: 'lan0' });
+    expect(flow).toMatchObject({
+      source: edge2.client4,
+      destinationPort: serverPorts.http,
+      allowed: false,
+      mapping: 'block-web',
+      interface: 'lan0',
+    });
     await console_.enforce(emptyPolicy, [edge2]);
   });
 
   it('cuts a transfer that is under way at its next packet, and the plan named that flow before', async () => {
     await console_.enforce(watchingPolicy, [edge3]);
-    const transfer = tryCommand(['ip', 'netns', 'exec', 'nest-client', 'iperf3', '-c', edge3.server4, '-t', '8', '-b', '5M', '--connect-timeout', '2000', '--snd-timeout', '2000'], { timeoutMs: 12_000 });
+    const transfer = tryCommand(
+      [
+        'ip',
+        'netns',
+        'exec',
+        'nest-client',
+        'iperf3',
+        '-c',
+        edge3.server4,
+        '-t',
+        '8',
+        '-b',
+        '5M',
+        '--connect-timeout',
+        '2000',
+        '--snd-timeout',
+        '2000',
+      ],
+      { timeoutMs: 12_000 },
+    );
     const cutting = labPolicy([labMapping('block-bulk', { action: 'deny', protocols: ['tcp'], ports: [String(serverPorts.iperf)] })]);
     const hostIds = [console_.hostId(edge3)];
     const change = await eventually('the flow in the plan', 7000, async () => {

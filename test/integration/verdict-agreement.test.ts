@@ -60,7 +60,8 @@ const judgeReally = async (dataPath: DataPath, packets: readonly Uint8Array[]): 
   const deadline = performance.now() + arrivalMs;
   for (;;) {
     const grown = reasonsOf(dataPath.counters()).map((count, reason) => count - (before[reason] ?? 0));
-    if (sum(grown) >= packets.length) return grown.flatMap((count, reason) => Array.from({ length: count }, () => reasonName(reason))).sort();
+    if (sum(grown) >= packets.length)
+      return grown.flatMap((count, reason) => Array.from({ length: count }, () => reasonName(reason))).sort();
     if (performance.now() > deadline) throw new Error(`${packets.length - sum(grown)} of ${packets.length} packets never arrived`);
     await sleep(1);
   }
@@ -113,7 +114,10 @@ const fairPolicy = (firstSeed: number): { readonly seed: number; readonly policy
 
 /** Packets the receiver's program dropped, as the driver counted them. */
 const driverDrops = async (): Promise<number> =>
-  [...(await command(['ethtool', '-S', receiver])).matchAll(/rx_queue_\d+_xdp_drops: (\d+)/g)].reduce((sum, [, count]) => sum + Number(count), 0);
+  [...(await command(['ethtool', '-S', receiver])).matchAll(/rx_queue_\d+_xdp_drops: (\d+)/g)].reduce(
+    (sum, [, count]) => sum + Number(count),
+    0,
+  );
 
 let dataPath: DataPath | undefined;
 const removeWire = async (): Promise<void> => {
@@ -137,36 +141,46 @@ afterAll(async () => {
 });
 
 describe('trace, real packet and reference model', () => {
-  it(`agree on verdict and reason for ${packetCount} random packets against a random policy of ${mappingCount} mappings`, { timeout: 600_000 }, async () => {
-    if (dataPath === undefined) throw new Error('the data path is not open');
-    const { seed, policy } = fairPolicy(Number(process.env['NEST_SEED'] ?? randomInt(2 ** 31)));
-    console.log(`seed ${seed}`);
-    const reference = new ReferenceHost(policy);
-    await dataPath.swap(compilePolicy(parsePolicy(policy)).image, dataPath.state().sequence + 1);
-    const stream = new PacketStream(new Random(seed), policy);
-    const kept: Uint8Array[] = [];
-    const seen = new Map<string, number>();
-    const dropsBefore = await driverDrops();
-    let dropped = 0;
-    for (let done = 0; done < packetCount; ) {
-      const batch = nextBatch(stream, kept, packetCount - done);
-      const expected: string[] = [];
-      for (const packet of batch) {
-        const label = `packet ${done} of seed ${seed}: ${Buffer.from(packet).toString('hex')}`;
-        const traced = await dataPath.trace(packet, receiver);
-        const { verdict, reason } = reference.receive(packet, performance.now());
-        expect({ verdict: traced.verdict, reason: reasonName(traced.trace.readUInt8(traceReasonOffset)) }, label).toEqual({ verdict, reason });
-        expect(isDropped(reason) ? 'drop' : 'pass', label).toBe(verdict);
-        expected.push(reason);
-        seen.set(reason, (seen.get(reason) ?? 0) + 1);
-        if (verdict === 'drop') dropped += 1;
-        done += 1;
+  it(
+    `agree on verdict and reason for ${packetCount} random packets against a random policy of ${mappingCount} mappings`,
+    { timeout: 600_000 },
+    async () => {
+      if (dataPath === undefined) throw new Error('the data path is not open');
+      const { seed, policy } = fairPolicy(Number(process.env['NEST_SEED'] ?? randomInt(2 ** 31)));
+      console.log(`seed ${seed}`);
+      const reference = new ReferenceHost(policy);
+      await dataPath.swap(compilePolicy(parsePolicy(policy)).image, dataPath.state().sequence + 1);
+      const stream = new PacketStream(new Random(seed), policy);
+      const kept: Uint8Array[] = [];
+      const seen = new Map<string, number>();
+      const dropsBefore = await driverDrops();
+      let dropped = 0;
+      for (let done = 0; done < packetCount;) {
+        const batch = nextBatch(stream, kept, packetCount - done);
+        const expected: string[] = [];
+        for (const packet of batch) {
+          const label = `packet ${done} of seed ${seed}: ${Buffer.from(packet).toString('hex')}`;
+          const traced = await dataPath.trace(packet, receiver);
+          const { verdict, reason } = reference.receive(packet, performance.now());
+          expect({ verdict: traced.verdict, reason: reasonName(traced.trace.readUInt8(traceReasonOffset)) }, label).toEqual({
+            verdict,
+            reason,
+          });
+          expect(isDropped(reason) ? 'drop' : 'pass', label).toBe(verdict);
+          expected.push(reason);
+          seen.set(reason, (seen.get(reason) ?? 0) + 1);
+          if (verdict === 'drop') dropped += 1;
+          done += 1;
+        }
+        expect(
+          await judgeReally(dataPath, batch),
+          `packets up to ${done} of seed ${seed}: ${batch.map((packet) => Buffer.from(packet).toString('hex')).join(' ')}`,
+        ).toEqual(expected.sort());
       }
-      expect(await judgeReally(dataPath, batch), `packets up to ${done} of seed ${seed}: ${batch.map((packet) => Buffer.from(packet).toString('hex')).join(' ')}`).toEqual(expected.sort());
-    }
-    console.log([...seen].map(([reason, count]) => `${reason} ${count}`).join(', '));
-    expect((await driverDrops()) - dropsBefore, 'the driver dropped exactly what was to be dropped').toBe(dropped);
-    // A run in which everything has the same fate proves nothing.
-    for (const reason of ['FLOW', 'POLICY_ALLOW', 'POLICY_DENY', 'TRUNCATED']) expect(seen.get(reason) ?? 0, reason).toBeGreaterThan(0);
-  });
+      console.log([...seen].map(([reason, count]) => `${reason} ${count}`).join(', '));
+      expect((await driverDrops()) - dropsBefore, 'the driver dropped exactly what was to be dropped').toBe(dropped);
+      // A run in which everything has the same fate proves nothing.
+      for (const reason of ['FLOW', 'POLICY_ALLOW', 'POLICY_DENY', 'TRUNCATED']) expect(seen.get(reason) ?? 0, reason).toBeGreaterThan(0);
+    },
+  );
 });

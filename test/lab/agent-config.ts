@@ -48,7 +48,17 @@ export const agentConfig = (host: LabHost, mode: TrafficMode): object => ({
 });
 
 /** argv of an agent command on that host, run from the root namespace. */
-export const agentArgv = (host: LabHost, args: readonly string[]): readonly string[] => ['ip', 'netns', 'exec', host.namespace, nodePath, agentBundle, ...args, '--config', host.configPath];
+export const agentArgv = (host: LabHost, args: readonly string[]): readonly string[] => [
+  'ip',
+  'netns',
+  'exec',
+  host.namespace,
+  nodePath,
+  agentBundle,
+  ...args,
+  '--config',
+  host.configPath,
+];
 
 /** What the web host needs to enrol the lab by itself. */
 export const demoManifest = (hosts: readonly LabHost[]): object => ({

@@ -36,7 +36,9 @@ export const tryCommand = async (argv: readonly string[], options: CommandOption
   child.stdin.on('error', () => child.stdin.destroy());
   child.stdin.end(options.input ?? '');
   const { promise, resolve, reject } = Promise.withResolvers<number | null>();
-  child.once('error', (cause) => reject(new Error(`${program} could not be run: ${cause.message}. Is it installed? See build/setup.ts.`, { cause })));
+  child.once('error', (cause) =>
+    reject(new Error(`${program} could not be run: ${cause.message}. Is it installed? See build/setup.ts.`, { cause })),
+  );
   child.once('close', resolve);
   return { code: await promise, ...collected };
 };

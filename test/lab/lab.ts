@@ -50,7 +50,8 @@ export class Lab implements AsyncDisposable {
    * `lab up` made one that is still up; after any other failure nothing is left behind.
    */
   static async up(options: LabOptions = {}): Promise<Lab> {
-    if (process.platform !== 'linux' || process.getuid?.() !== 0) throw new Error('The lab needs Linux and root: network namespaces are made. Run it with sudo.');
+    if (process.platform !== 'linux' || process.getuid?.() !== 0)
+      throw new Error('The lab needs Linux and root: network namespaces are made. Run it with sudo.');
     const lock = await takeLabLock();
     const left = readLabState();
     if (left?.phase === 'up' && left.owner === null) {
@@ -93,7 +94,9 @@ export class Lab implements AsyncDisposable {
     }
     writeFileSync(manifestPath, JSON.stringify(demoManifest(hosts), null, 2));
     await this.#startServers(signal);
-    progress(`servers: http ${serverPorts.http} and ${serverPorts.httpAlternate}, tcp ${serverPorts.tcpSink}, udp ${serverPorts.udpEcho}, iperf3 ${serverPorts.iperf}`);
+    progress(
+      `servers: http ${serverPorts.http} and ${serverPorts.httpAlternate}, tcp ${serverPorts.tcpSink}, udp ${serverPorts.udpEcho}, iperf3 ${serverPorts.iperf}`,
+    );
     if (options.agents !== false) {
       await Promise.all(hosts.map((host) => this.startAgent(host, signal)));
       progress(`agents of ${hosts.map(({ name }) => name).join(', ')}`);
@@ -107,14 +110,21 @@ export class Lab implements AsyncDisposable {
 
   async #startServers(signal: AbortSignal): Promise<void> {
     const http = [serverPorts.http, serverPorts.httpAlternate].flatMap((port) => ['--http', String(port)]);
-    this.spawn(serverNamespace, 'server', [nodePath, join(import.meta.dirname, 'server.ts'), ...http, '--udp', String(serverPorts.udpEcho)]);
+    this.spawn(serverNamespace, 'server', [
+      nodePath,
+      join(import.meta.dirname, 'server.ts'),
+      ...http,
+      '--udp',
+      String(serverPorts.udpEcho),
+    ]);
     this.spawn(serverNamespace, 'iperf3', ['iperf3', '-s', '-p', String(serverPorts.iperf)]);
     this.spawn(serverNamespace, 'nc', ['nc', '-l', '-k', String(serverPorts.tcpSink)]);
     for (const port of [serverPorts.http, serverPorts.iperf, serverPorts.tcpSink]) {
       for (let attempt = 0; ; attempt += 1) {
         const { stdout } = await tryCommand(['ip', 'netns', 'exec', serverNamespace, 'ss', '-Hltn', `sport = :${port}`], { signal });
         if (stdout.trim() !== '') break;
-        if (attempt === 200) throw new Error(`Nothing listens on port ${port} of the server side after ten seconds. See the logs in ${runFolder}.`);
+        if (attempt === 200)
+          throw new Error(`Nothing listens on port ${port} of the server side after ten seconds. See the logs in ${runFolder}.`);
         await sleep(50, undefined, { signal });
       }
     }
@@ -125,16 +135,30 @@ export class Lab implements AsyncDisposable {
     return readLabState() ?? { phase: 'partial', owner: null, processes: [] };
   }
 
-  /**
-   * Starts a long-lived program in a namespace (null: the root one) and records it; its output goes to
-   * `<run folder>/<name>.log` unless a file is given. It is ended with the lab.
-   */
-  spawn(namespace: string | null, name: string, argv: readonly string[], options: { readonly logPath?: string; readonly stdio?: 'log' | 'inherit' } = {}): ChildProcess {
-    const log = options.stdio === 'inherit' ? undefined : openSync(options.logPath ?? `${runFolder}/${name}.log`, 'a');
-    const [program = '', ...args] = namespace === null ? argv : ['ip', 'netns', 'exec', namespace, ...argv];
+  /** Starts a long-lived program in a namespace and records it; it ends with the lab. Its output goes to `<run folder>/<name>.log`. */
+  spawn(namespace: string, name: string, argv: readonly string[]): ChildProcess {
+    return this.#launch({ name, argv: ['ip', 'netns', 'exec', namespace, ...argv], logPath: `${runFolder}/${name}.log` });
+  }
+
+  /** Starts a long-lived program outside the namespaces with our own output, for instance the console; it ends with the lab. */
+  spawnOutside(name: string, argv: readonly string[]): ChildProcess {
+    return this.#launch({ name, argv, logPath: null });
+  }
+
+  #launch({
+    name,
+    argv,
+    logPath,
+  }: {
+    readonly name: string;
+    readonly argv: readonly string[];
+    readonly logPath: string | null;
+  }): ChildProcess {
+    const [program = '', ...args] = argv;
+    const log = logPath === null ? 'inherit' : openSync(logPath, 'a');
     // A session of its own: the terminal's Ctrl-C reaches only the lab's owner, who then ends things in order.
-    const child = spawn(program, args, { detached: true, stdio: ['ignore', log ?? 'inherit', log ?? 'inherit'] });
-    if (log !== undefined) closeSync(log);
+    const child = spawn(program, args, { detached: true, stdio: ['ignore', log, log] });
+    if (log !== 'inherit') closeSync(log);
     if (child.pid === undefined) throw new Error(`${program} could not be started. Is it installed? See build/setup.ts.`);
     child.unref();
     const state = this.state();
@@ -158,14 +182,15 @@ export class Lab implements AsyncDisposable {
   async startAgent(host: LabHost, signal: AbortSignal): Promise<ProcessRecord> {
     if (!existsSync(agentBundle)) throw new Error('The agent is not built. Run npm run build first.');
     const name = `agent-${host.name}`;
-    this.spawn(null, name, agentArgv(host, ['run']), { logPath: host.logPath });
+    this.#launch({ name, argv: agentArgv(host, ['run']), logPath: host.logPath });
     const record = this.state().processes.findLast((candidate) => candidate.name === name);
     if (record === undefined) throw new Error(`The agent of ${host.name} was not recorded.`);
     writeFileSync(`${host.folder}/agent.pid`, `${record.pid}\n`);
     const deadline = performance.now() + agentReadyMs;
     while (!(await isHealthPageUp(host, signal))) {
       if (!isAlive(record)) throw new Error(`The agent of ${host.name} ended at once:\n${agentLogTail(host)}`);
-      if (performance.now() > deadline) throw new Error(`The agent of ${host.name} gave no sign of health in ${agentReadyMs / 1000} s:\n${agentLogTail(host)}`);
+      if (performance.now() > deadline)
+        throw new Error(`The agent of ${host.name} gave no sign of health in ${agentReadyMs / 1000} s:\n${agentLogTail(host)}`);
       await sleep(50, undefined, { signal });
     }
     return record;
@@ -194,7 +219,9 @@ export class Lab implements AsyncDisposable {
 
 const isHealthPageUp = async (host: LabHost, signal: AbortSignal): Promise<boolean> => {
   try {
-    const answer = await fetch(`http://${host.managementAddress}:${metricsPort}/healthz`, { signal: AbortSignal.any([signal, AbortSignal.timeout(1000)]) });
+    const answer = await fetch(`http://${host.managementAddress}:${metricsPort}/healthz`, {
+      signal: AbortSignal.any([signal, AbortSignal.timeout(1000)]),
+    });
     await answer.arrayBuffer();
     return true;
   } catch {
@@ -204,7 +231,8 @@ const isHealthPageUp = async (host: LabHost, signal: AbortSignal): Promise<boole
 };
 
 /** Last lines of the agent's log. */
-export const agentLogTail = (host: LabHost): string => (existsSync(host.logPath) ? readFileSync(host.logPath, 'utf8').trimEnd().split('\n').slice(-logTailLines).join('\n') : '(no log)');
+export const agentLogTail = (host: LabHost): string =>
+  existsSync(host.logPath) ? readFileSync(host.logPath, 'utf8').trimEnd().split('\n').slice(-logTailLines).join('\n') : '(no log)';
 
 /** Takes down whatever lab there is, unless a live process owns it. Answers with what was found. */
 export const takeLabDown = async (): Promise<readonly string[]> => {

@@ -42,7 +42,8 @@ const waitForHealth = async (port: number, child: ChildProcess, logPath: string)
       () => false,
     );
     if (isUp) return;
-    if (hasExited(child) || performance.now() > deadline) throw new Error(`The local agent did not start:\n${readFileSync(logPath, 'utf8').slice(-2000)}`);
+    if (hasExited(child) || performance.now() > deadline)
+      throw new Error(`The local agent did not start:\n${readFileSync(logPath, 'utf8').slice(-2000)}`);
     await sleep(50);
   }
 };
@@ -54,7 +55,10 @@ export const startLocalFleet = async (): Promise<AsyncDisposable & { readonly fo
   const configPath = join(folder, 'config.json');
   const manifestPath = join(folder, 'manifest.json');
   const logPath = join(folder, 'agent.log');
-  const name = hostname().toLowerCase().replaceAll(/[^a-z0-9-]/g, '-').slice(0, 63);
+  const name = hostname()
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9-]/g, '-')
+    .slice(0, 63);
   writeFileSync(
     configPath,
     JSON.stringify({
@@ -68,7 +72,10 @@ export const startLocalFleet = async (): Promise<AsyncDisposable & { readonly fo
   );
   writeFileSync(
     manifestPath,
-    JSON.stringify({ fleetName: 'Local', hosts: [{ name, address: '127.0.0.1', port, labels: ['local'], join: [nodePath, agentBundle, 'join', '--config', configPath] }] }),
+    JSON.stringify({
+      fleetName: 'Local',
+      hosts: [{ name, address: '127.0.0.1', port, labels: ['local'], join: [nodePath, agentBundle, 'join', '--config', configPath] }],
+    }),
   );
   const log = openSync(logPath, 'a');
   const child = spawn(nodePath, [agentBundle, 'run', '--config', configPath], { stdio: ['ignore', log, log] });

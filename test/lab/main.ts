@@ -42,7 +42,8 @@ const status = (asJson: boolean): void => {
 
 const exec = async (place: string, argv: readonly string[]): Promise<number> => {
   const namespace = places[place];
-  if (namespace === undefined || argv.length === 0) throw new Error(`Give a place (${Object.keys(places).join(', ')}) and a command: npm run lab -- exec client -- ping 198.19.1.10`);
+  if (namespace === undefined || argv.length === 0)
+    throw new Error(`Give a place (${Object.keys(places).join(', ')}) and a command: npm run lab -- exec client -- ping 198.19.1.10`);
   const child = spawn('ip', ['netns', 'exec', namespace, ...argv], { stdio: 'inherit' });
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   child.once('error', reject);
@@ -72,14 +73,15 @@ const untilEnd = async (child: ChildProcess, end: AbortSignal): Promise<number> 
   return promise;
 };
 
-const filledIn = (argv: readonly string[], folder: string, manifest: string): readonly string[] => argv.map((word) => word.replaceAll('{folder}', folder).replaceAll('{manifest}', manifest));
+const filledIn = (argv: readonly string[], folder: string, manifest: string): readonly string[] =>
+  argv.map((word) => word.replaceAll('{folder}', folder).replaceAll('{manifest}', manifest));
 
 /** Lives as long as the command and the owner; then the lab is down. */
 const runWithin = async (options: { readonly traffic: boolean; readonly agents: boolean }, argv: readonly string[]): Promise<number> => {
   const end = endOfOwner();
   try {
     await using lab = await Lab.up({ ...options, signal: end, progress: (line) => console.log(`lab: ${line}`) });
-    return await untilEnd(lab.spawn(null, 'command', filledIn(argv, runFolder, manifestPath), { stdio: 'inherit' }), end);
+    return await untilEnd(lab.spawnOutside('command', filledIn(argv, runFolder, manifestPath)), end);
   } catch (error) {
     if (end.aborted) return 0;
     throw error;
@@ -133,7 +135,7 @@ const main = async (): Promise<number> => {
       return 0;
     }
     case 'exec':
-      // npm eats the first "--": both spellings work.
+      // Without a second "--" the command may have no options of its own.
       return exec(place, argv.length > 0 ? argv : positionals.slice(2));
     case 'status':
       status(values.json === true);

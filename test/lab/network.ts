@@ -22,7 +22,10 @@ const setOffloads = async (namespace: string, links: readonly string[], signal: 
 
 const addVlan = async (end: VlanEnd, object: string, signal: AbortSignal): Promise<void> => {
   const { namespace, parent, link, carrier } = end;
-  const [parentLink] = JSON.parse(await command(['ip', '-n', namespace, '-json', 'link', 'show', parent], { signal })) as { ifindex: number; address: string }[];
+  const [parentLink] = JSON.parse(await command(['ip', '-n', namespace, '-json', 'link', 'show', parent], { signal })) as {
+    ifindex: number;
+    address: string;
+  }[];
   if (parentLink === undefined) throw new Error(`${parent} is missing in ${namespace}.`);
   const { ifindex, address } = parentLink;
   await batch(
@@ -43,7 +46,11 @@ const addVlan = async (end: VlanEnd, object: string, signal: AbortSignal): Promi
     [carrier, 'tc/carrier'],
   ] as const) {
     await within(namespace, ['tc', 'qdisc', 'add', 'dev', device, 'clsact'], signal);
-    await within(namespace, ['tc', 'filter', 'add', 'dev', device, 'ingress', 'bpf', 'direct-action', 'object-file', object, 'section', section], signal);
+    await within(
+      namespace,
+      ['tc', 'filter', 'add', 'dev', device, 'ingress', 'bpf', 'direct-action', 'object-file', object, 'section', section],
+      signal,
+    );
   }
 };
 
@@ -59,6 +66,22 @@ export const makeNetwork = async (signal: AbortSignal): Promise<void> => {
     await batch(namespace, namespaceBatch(namespace), signal);
   }
   const object = `${runFolder}/vlan.bpf.o`;
-  await command(['clang-19', '-O2', '-g', '-Wall', '-Werror', '--target=bpf', '-I/usr/include/x86_64-linux-gnu', '-I/usr/include/aarch64-linux-gnu', '-c', vlanSource, '-o', object], { signal });
+  await command(
+    [
+      'clang-19',
+      '-O2',
+      '-g',
+      '-Wall',
+      '-Werror',
+      '--target=bpf',
+      '-I/usr/include/x86_64-linux-gnu',
+      '-I/usr/include/aarch64-linux-gnu',
+      '-c',
+      vlanSource,
+      '-o',
+      object,
+    ],
+    { signal },
+  );
   for (const end of vlanEnds) await addVlan(end, object, signal);
 };

@@ -26,7 +26,10 @@ export const namespaceProcesses = async (): Promise<readonly ProcessRecord[]> =>
   const records: ProcessRecord[] = [];
   for (const namespace of presentNamespaces()) {
     const { stdout } = await tryCommand(['ip', 'netns', 'pids', namespace]);
-    for (const pid of stdout.split(/\s+/).filter((text) => text !== '').map(Number)) {
+    for (const pid of stdout
+      .split(/\s+/)
+      .filter((text) => text !== '')
+      .map(Number)) {
       try {
         records.push(recordOf(namespace, pid));
       } catch {

@@ -67,7 +67,9 @@ export const settingsOf = (namespace: string): readonly string[] => [
   'net.ipv4.conf.all.rp_filter=0',
   'net.ipv4.conf.default.rp_filter=0',
   'net.ipv4.ping_group_range=0 2147483647',
-  ...(namespace.startsWith('nest-edge-') ? ['net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1', 'net.ipv4.conf.all.send_redirects=0'] : []),
+  ...(namespace.startsWith('nest-edge-')
+    ? ['net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1', 'net.ipv4.conf.all.send_redirects=0']
+    : []),
 ];
 
 /** `ip -batch` lines for the root namespace: makes all links and hands their ends out. */

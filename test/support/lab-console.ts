@@ -57,7 +57,10 @@ export class LabConsole implements AsyncDisposable {
   /** Creates the fleet and enrols every host of the lab. Once a lab. */
   static async enrol(): Promise<void> {
     await using lab = LabConsole.#open();
-    await lab.handlers['fleet.create']({ fleetName: 'Lab', operatorName: 'tester', storage: 'passphrase', passphrase: labPassphrase }, lab.signal);
+    await lab.handlers['fleet.create'](
+      { fleetName: 'Lab', operatorName: 'tester', storage: 'passphrase', passphrase: labPassphrase },
+      lab.signal,
+    );
     for (const host of hosts) await lab.#enrolHost(host);
   }
 
@@ -76,15 +79,20 @@ export class LabConsole implements AsyncDisposable {
 
   async #enrolHost(host: LabHost): Promise<void> {
     const { handlers, signal } = this;
-    const begun = await handlers['enrollment.begin']({ name: host.name, address: host.managementAddress, port: grpcPort, labels: ['lab'] }, signal);
+    const begun = await handlers['enrollment.begin'](
+      { name: host.name, address: host.managementAddress, port: grpcPort, labels: ['lab'] },
+      signal,
+    );
     if (begun.token === null) throw new Error(`no token for ${host.name}`);
     const printed = await command([...agentArgv(host, ['join']), begun.token]);
     const reached = (state: string) => async (): Promise<true | undefined> => {
       const enrollment = (await handlers['enrollment.list']({}, signal)).find(({ enrollmentId }) => enrollmentId === begun.enrollmentId);
-      if (enrollment?.state === 'failed') throw new Error(`enrolment of ${host.name} failed: ${enrollment.problem?.message ?? 'no reason'}`);
+      if (enrollment?.state === 'failed')
+        throw new Error(`enrolment of ${host.name} failed: ${enrollment.problem?.message ?? 'no reason'}`);
       if (state === 'fingerprint' && enrollment?.state === state) {
         const shown = (enrollment.fingerprint ?? '').replaceAll(/[^0-9a-f]/g, '');
-        if (shown === '' || !printed.replaceAll(/[\s:-]/g, '').includes(shown)) throw new Error(`the fingerprint of ${host.name} is not the one its agent printed`);
+        if (shown === '' || !printed.replaceAll(/[\s:-]/g, '').includes(shown))
+          throw new Error(`the fingerprint of ${host.name} is not the one its agent printed`);
       }
       return enrollment?.state === state ? true : undefined;
     };
@@ -98,7 +106,9 @@ export class LabConsole implements AsyncDisposable {
     await eventually(`connection to ${wanted.map(({ name }) => name).join(', ')}`, timeoutMs, async () => {
       const rows = await this.handlers['hosts.list']({}, this.signal);
       for (const row of rows) this.#hostIds.set(row.name, row.hostId);
-      return wanted.every((host) => rows.some((row) => row.name === host.name && (row.state === 'healthy' || row.state === 'degraded'))) ? true : undefined;
+      return wanted.every((host) => rows.some((row) => row.name === host.name && (row.state === 'healthy' || row.state === 'degraded')))
+        ? true
+        : undefined;
     });
   }
 
@@ -113,8 +123,14 @@ export class LabConsole implements AsyncDisposable {
     const hostIds = options.hosts.map((host) => this.hostId(host));
     const plan = await this.handlers['policy.plan']({ policy: JSON.stringify(policy), hostIds }, this.signal);
     const refused = plan.hosts.find(({ problem, canApply }) => problem !== null || !canApply);
-    if (refused !== undefined) throw new Error(`${refused.hostName}: ${refused.problem?.message ?? refused.cannotApplyReason ?? 'cannot apply'} ${JSON.stringify(refused.problems)}`);
-    const rollout = await this.handlers['policy.apply']({ planId: plan.planId, confirmWithinSeconds: options.confirmWithinSeconds ?? confirmWithinDefault }, this.signal);
+    if (refused !== undefined)
+      throw new Error(
+        `${refused.hostName}: ${refused.problem?.message ?? refused.cannotApplyReason ?? 'cannot apply'} ${JSON.stringify(refused.problems)}`,
+      );
+    const rollout = await this.handlers['policy.apply'](
+      { planId: plan.planId, confirmWithinSeconds: options.confirmWithinSeconds ?? confirmWithinDefault },
+      this.signal,
+    );
     return this.#settled(rollout.rolloutId, 'pending');
   }
 
@@ -134,9 +150,13 @@ export class LabConsole implements AsyncDisposable {
     const ends: readonly Rollout['state'][] = ['failed', 'mixed', 'confirmed', 'rolled-back'];
     const stop = new AbortController();
     try {
-      for await (const rollout of this.handlers['rollout.watch']({ rolloutId }, AbortSignal.any([this.signal, stop.signal, AbortSignal.timeout(30_000)]))) {
+      for await (const rollout of this.handlers['rollout.watch'](
+        { rolloutId },
+        AbortSignal.any([this.signal, stop.signal, AbortSignal.timeout(30_000)]),
+      )) {
         if (rollout.state === state) return rollout;
-        if (ends.includes(rollout.state)) throw new Error(`the rollout is ${rollout.state}, not ${state}: ${JSON.stringify(rollout.hosts)}`);
+        if (ends.includes(rollout.state))
+          throw new Error(`the rollout is ${rollout.state}, not ${state}: ${JSON.stringify(rollout.hosts)}`);
       }
     } finally {
       stop.abort();

@@ -29,4 +29,6 @@ export const labPolicy = (mappings: readonly PolicyMapping[], defaultAction: 'al
 export const emptyPolicy: PolicyDocument = { apiVersion: 'nest/v1', kind: 'Policy', defaultAction: 'allow', services: [], mappings: [] };
 
 /** Allows everything by a mapping, so that the hosts keep flows: with the empty policy they do not. */
-export const watchingPolicy: PolicyDocument = labPolicy([labMapping('allow-all', { action: 'allow', sources: ['any'], destinations: ['any'], priority: 0 })]);
+export const watchingPolicy: PolicyDocument = labPolicy([
+  labMapping('allow-all', { action: 'allow', sources: ['any'], destinations: ['any'], priority: 0 }),
+]);

@@ -33,7 +33,10 @@ export interface AuthorityContext {
 }
 
 /** A new fleet: root and first operator. `fleetId` is a lower-case ULID. */
-export const createFleetKeys = async (names: { readonly fleetId: string; readonly fleetName: string; readonly operatorName: string }, context: AuthorityContext): Promise<FleetKeys> => {
+export const createFleetKeys = async (
+  names: { readonly fleetId: string; readonly fleetName: string; readonly operatorName: string },
+  context: AuthorityContext,
+): Promise<FleetKeys> => {
   const keys = await generateKeys();
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: serialOf(context.random),
@@ -90,7 +93,10 @@ export const signAgent = async (
 ): Promise<SignedAgent> => {
   const publicKey = await requestedKey(request.signingRequest);
   if (sha256Hex(publicKey.rawData) !== request.spkiSha256) {
-    throw new NestError('PROOF_INVALID', 'The agent asks for a certificate for another key than the one it shows. Make a new token and check the host.');
+    throw new NestError(
+      'PROOF_INVALID',
+      'The agent asks for a certificate for another key than the one it shows. Make a new token and check the host.',
+    );
   }
   const certificate = await issue(fleet, context, {
     subject: subjectOf(request.hostName, fleet.fleetId),
@@ -107,7 +113,8 @@ export const signAgent = async (
 };
 
 /** SHA-256 of the root's public key: what a token pins. */
-export const rootSpkiHash = (fleet: FleetKeys): Uint8Array => new Uint8Array(Buffer.from(sha256Hex(new x509.X509Certificate(fleet.root.certificate).publicKey.rawData), 'hex'));
+export const rootSpkiHash = (fleet: FleetKeys): Uint8Array =>
+  new Uint8Array(Buffer.from(sha256Hex(new x509.X509Certificate(fleet.root.certificate).publicKey.rawData), 'hex'));
 
 /** When the operator's certificate ends, milliseconds since the Unix epoch. */
 export const operatorEndsAt = (fleet: FleetKeys): number => new x509.X509Certificate(fleet.operator.certificate).notAfter.getTime();
@@ -130,7 +137,9 @@ interface Leaf {
 
 const issue = async (fleet: Omit<FleetKeys, 'operator'>, context: AuthorityContext, leaf: Leaf): Promise<x509.X509Certificate> => {
   const root = new x509.X509Certificate(fleet.root.certificate);
-  const signingKey = await webcrypto.subtle.importKey('pkcs8', x509.PemConverter.decodeFirst(fleet.root.privateKey), algorithm, false, ['sign']);
+  const signingKey = await webcrypto.subtle.importKey('pkcs8', x509.PemConverter.decodeFirst(fleet.root.privateKey), algorithm, false, [
+    'sign',
+  ]);
   return x509.X509CertificateGenerator.create({
     serialNumber: serialOf(context.random),
     subject: leaf.subject,
@@ -151,7 +160,8 @@ const issue = async (fleet: Omit<FleetKeys, 'operator'>, context: AuthorityConte
 };
 
 const requestedKey = async (signingRequest: Uint8Array): Promise<x509.PublicKey> => {
-  const refused = (cause?: unknown): NestError => new NestError('PROOF_INVALID', 'The signing request of the agent is not valid. Upgrade the agent, then make a new token.', { cause });
+  const refused = (cause?: unknown): NestError =>
+    new NestError('PROOF_INVALID', 'The signing request of the agent is not valid. Upgrade the agent, then make a new token.', { cause });
   try {
     const request = new x509.Pkcs10CertificateRequest(new Uint8Array(signingRequest));
     const { name, namedCurve } = request.publicKey.algorithm as { readonly name?: string; readonly namedCurve?: string };
@@ -164,11 +174,15 @@ const requestedKey = async (signingRequest: Uint8Array): Promise<x509.PublicKey>
 
 const generateKeys = (): Promise<webcrypto.CryptoKeyPair> => webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
 
-const privatePem = async (key: webcrypto.CryptoKey): Promise<string> => x509.PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', key), 'PRIVATE KEY');
+const privatePem = async (key: webcrypto.CryptoKey): Promise<string> =>
+  x509.PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', key), 'PRIVATE KEY');
 
 const subjectOf = (commonName: string, organization: string): x509.JsonName => [{ CN: [commonName.slice(0, 64)] }, { O: [organization] }];
 
-const validity = (now: number, days: number): { readonly notBefore: Date; readonly notAfter: Date } => ({ notBefore: new Date(now - backdateMs), notAfter: new Date(now + days * dayMs) });
+const validity = (now: number, days: number): { readonly notBefore: Date; readonly notAfter: Date } => ({
+  notBefore: new Date(now - backdateMs),
+  notAfter: new Date(now + days * dayMs),
+});
 
 /** 127 random bits, never negative, never zero. */
 const serialOf = (random: RandomBytes): string => {

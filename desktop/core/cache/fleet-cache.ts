@@ -28,7 +28,9 @@ export interface FleetCache {
   /** Removes the host and every document of it. */
   removeHost(hostId: string): void;
   document<Content>(hostId: string, kind: DocumentKind): CachedDocument<Content> | null;
-  putDocuments(documents: readonly { readonly hostId: string; readonly kind: DocumentKind; readonly at: number; readonly content: unknown }[]): void;
+  putDocuments(
+    documents: readonly { readonly hostId: string; readonly kind: DocumentKind; readonly at: number; readonly content: unknown }[],
+  ): void;
   /** Console-wide values by name, for instance the draft. */
   value<Content>(name: string): Content | null;
   putValue(name: string, content: unknown): void;

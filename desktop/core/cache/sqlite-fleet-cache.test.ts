@@ -15,7 +15,16 @@ const open = (): ReturnType<typeof openFleetCache> => {
   opened.push(result.cache);
   return result;
 };
-const host = (index: number): HostRecord => ({ hostId: `H${String(index).padStart(25, '0')}`, name: `edge-${String(index)}`, address: '198.18.240.6', port: 50051, labels: ['lab'], spkiSha256: 'ab', certificateEndsAt: 2, enrolledAt: 1 });
+const host = (index: number): HostRecord => ({
+  hostId: `H${String(index).padStart(25, '0')}`,
+  name: `edge-${String(index)}`,
+  address: '198.18.240.6',
+  port: 50051,
+  labels: ['lab'],
+  spkiSha256: 'ab',
+  certificateEndsAt: 2,
+  enrolledAt: 1,
+});
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'nest-cache-'));
@@ -33,7 +42,10 @@ describe('the fleet cache', () => {
     expect(problem).toBeNull();
     cache.putHost(host(1));
     cache.putHost({ ...host(1), name: 'north' });
-    cache.putDocuments([{ hostId: host(1).hostId, kind: 'sample', at: 5, content: { flows: 7 } }, { hostId: 'unknown', kind: 'sample', at: 5, content: {} }]);
+    cache.putDocuments([
+      { hostId: host(1).hostId, kind: 'sample', at: 5, content: { flows: 7 } },
+      { hostId: 'unknown', kind: 'sample', at: 5, content: {} },
+    ]);
     cache.putValue('draft', { policy: 'x' });
     cache.putRollout('r1', 1, { id: 'r1' });
     cache.putRollout('r2', 2, { id: 'r2' });
@@ -45,7 +57,13 @@ describe('the fleet cache', () => {
       foreign: again.document('unknown', 'sample'),
       draft: again.value('draft'),
       rollouts: again.rollouts(10),
-    }).toEqual({ hosts: [{ ...host(1), name: 'north' }], sample: { at: 5, content: { flows: 7 } }, foreign: null, draft: { policy: 'x' }, rollouts: [{ id: 'r2' }, { id: 'r1' }] });
+    }).toEqual({
+      hosts: [{ ...host(1), name: 'north' }],
+      sample: { at: 5, content: { flows: 7 } },
+      foreign: null,
+      draft: { policy: 'x' },
+      rollouts: [{ id: 'r2' }, { id: 'r1' }],
+    });
   });
 
   it('forgets the documents of a removed host and a dropped value', () => {
@@ -69,10 +87,13 @@ describe('the fleet cache', () => {
   it('moves a damaged file aside and takes over the hosts it can still read', () => {
     const { cache } = open();
     for (let index = 0; index < 40; index += 1) cache.putHost(host(index));
-    for (let index = 0; index < 40; index += 1) cache.putDocuments([{ hostId: host(index).hostId, kind: 'flows', at: 1, content: 'x'.repeat(20_000) }]);
+    for (let index = 0; index < 40; index += 1)
+      cache.putDocuments([{ hostId: host(index).hostId, kind: 'flows', at: 1, content: 'x'.repeat(20_000) }]);
     cache.close();
     const file = openSync(path, 'r+');
-    const { size } = new DatabaseSync(path).prepare('SELECT page_count * page_size AS size FROM pragma_page_count(), pragma_page_size()').get() as { size: number };
+    const { size } = new DatabaseSync(path)
+      .prepare('SELECT page_count * page_size AS size FROM pragma_page_count(), pragma_page_size()')
+      .get() as { size: number };
     writeSync(file, Buffer.alloc(8_192, 0xa5), 0, 8_192, Math.floor(size / 2 / 4_096) * 4_096);
     const { cache: fresh, problem } = open();
     expect(problem).toContain('40 hosts could be taken over');
@@ -94,6 +115,6 @@ describe('the fleet cache', () => {
     database.exec('PRAGMA user_version = 99');
     database.close();
     expect(() => open()).toThrow(expect.objectContaining({ code: 'STATE_FAILED', details: { version: 99, known: 1 } }));
-    expect(() => openFleetCache('/proc/nest/fleet.sqlite', 1)).toThrow(expect.objectContaining({ code: 'STATE_FAILED' }));
+    expect(() => openFleetCache(join(path, 'below-a-file', 'fleet.sqlite'), 1)).toThrow(expect.objectContaining({ code: 'STATE_FAILED' }));
   });
 });

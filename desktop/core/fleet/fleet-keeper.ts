@@ -10,7 +10,13 @@ import type { CredentialVault, VaultHeader, VaultProbe } from '../vault/credenti
 import type { FleetSession } from './fleet-session.ts';
 
 const pemPair = z.strictObject({ certificate: z.string(), privateKey: z.string() });
-const keysSchema = z.strictObject({ fleetId: z.string(), fleetName: z.string(), operatorName: z.string(), root: pemPair, operator: pemPair });
+const keysSchema = z.strictObject({
+  fleetId: z.string(),
+  fleetName: z.string(),
+  operatorName: z.string(),
+  root: pemPair,
+  operator: pemPair,
+});
 
 export interface FleetKeeperOptions {
   readonly vaults: readonly CredentialVault[];
@@ -63,15 +69,28 @@ export class FleetKeeper {
   }
 
   /** Raises FLEET_EXISTS, PASSPHRASE_WEAK, VAULT_UNAVAILABLE. */
-  create(request: { readonly fleetName: string; readonly operatorName: string; readonly storage: 'keychain' | 'passphrase'; readonly passphrase: string | undefined }, signal: AbortSignal): Promise<ConsoleState> {
+  create(
+    request: {
+      readonly fleetName: string;
+      readonly operatorName: string;
+      readonly storage: 'keychain' | 'passphrase';
+      readonly passphrase: string | undefined;
+    },
+    signal: AbortSignal,
+  ): Promise<ConsoleState> {
     return this.#oneByOne.run(async () => {
       const { clock, random, vaults } = this.#options;
-      if ((await this.#stored()) !== null) throw new NestError('FLEET_EXISTS', 'This data folder holds a fleet already. Unlock it, or choose another folder.');
+      if ((await this.#stored()) !== null)
+        throw new NestError('FLEET_EXISTS', 'This data folder holds a fleet already. Unlock it, or choose another folder.');
       const vault = vaults.find(({ storage }) => storage === request.storage);
       const probe = await vault?.probe(signal);
-      if (vault === undefined || probe?.available !== true) throw new NestError('VAULT_UNAVAILABLE', probe?.reason ?? 'Keys cannot be kept that way here. Choose the other way.');
+      if (vault === undefined || probe?.available !== true)
+        throw new NestError('VAULT_UNAVAILABLE', probe?.reason ?? 'Keys cannot be kept that way here. Choose the other way.');
       const fleetId = ulidOf(clock.now(), random).toLowerCase();
-      const keys = await createFleetKeys({ fleetId, fleetName: request.fleetName, operatorName: request.operatorName }, { now: clock.now(), random });
+      const keys = await createFleetKeys(
+        { fleetId, fleetName: request.fleetName, operatorName: request.operatorName },
+        { now: clock.now(), random },
+      );
       await vault.create({ header: headerOf(keys), secret: encodeKeys(keys), passphrase: request.passphrase });
       this.#open(keys);
       return this.state();
@@ -139,12 +158,20 @@ export class FleetKeeper {
   /** Asked once: the answer of a keychain does not change while the console runs, but asking may open a dialogue. */
   #probe(): Promise<VaultProbe> {
     const vault = this.#options.vaults.find(({ storage }) => storage === 'keychain');
-    this.#keychain ??= vault === undefined ? Promise.resolve({ available: false, reason: 'This console keeps no keys in a keychain.' }) : vault.probe(this.#closing.signal);
+    this.#keychain ??=
+      vault === undefined
+        ? Promise.resolve({ available: false, reason: 'This console keeps no keys in a keychain.' })
+        : vault.probe(this.#closing.signal);
     return this.#keychain;
   }
 }
 
-const headerOf = (keys: FleetKeys): VaultHeader => ({ fleetId: keys.fleetId, fleetName: keys.fleetName, operatorName: keys.operatorName, operatorCertificateEndsAt: operatorEndsAt(keys) });
+const headerOf = (keys: FleetKeys): VaultHeader => ({
+  fleetId: keys.fleetId,
+  fleetName: keys.fleetName,
+  operatorName: keys.operatorName,
+  operatorCertificateEndsAt: operatorEndsAt(keys),
+});
 
 const encodeKeys = (keys: FleetKeys): Uint8Array => new TextEncoder().encode(JSON.stringify(keys));
 
@@ -152,6 +179,8 @@ const decodeKeys = (secret: Uint8Array): FleetKeys => {
   try {
     return keysSchema.parse(JSON.parse(new TextDecoder().decode(secret)));
   } catch (error) {
-    throw new NestError('STATE_CORRUPT', 'What the vault holds is not the keys of a fleet. Restore vault.json from a backup.', { cause: error });
+    throw new NestError('STATE_CORRUPT', 'What the vault holds is not the keys of a fleet. Restore vault.json from a backup.', {
+      cause: error,
+    });
   }
 };

@@ -26,7 +26,11 @@ export interface FleetSessionOptions extends RolloutBookOptions {
 /** Connects everything; the caller closes it. */
 export const openFleetSession = (keys: FleetKeys, options: FleetSessionOptions): FleetSession => {
   const { roster, clock, random, report } = options;
-  const operator = createOperatorIdentity({ fleetRoot: keys.root.certificate, certificate: keys.operator.certificate, privateKey: keys.operator.privateKey });
+  const operator = createOperatorIdentity({
+    fleetRoot: keys.root.certificate,
+    certificate: keys.operator.certificate,
+    privateKey: keys.operator.privateKey,
+  });
   const rollouts = new RolloutBook(options);
   roster.connect({ fleetId: keys.fleetId, operator });
   const desk = createEnrollmentDesk({

@@ -16,8 +16,13 @@ export const refreshDocuments = async (
   const { client, cache, hostId, clock } = context;
   const taken = await Promise.allSettled([
     client.getCounters({ signal }).then((counters) => ({ kind: 'counters' as const, content: countersOf(counters, clock.now()) })),
-    client.listFlows({ filter: undefined, limit: cachedFlowsMax, windowSeconds: 0 }, { signal }).then((flows) => ({ kind: 'flows' as const, content: flowListOf(flows, clock.now()) })),
-    client.listRevisions({ signal }).then((revisions) => ({ kind: 'revisions' as const, content: revisions.map((revision) => revisionOf(hostId, revision, clock.now())) })),
+    client
+      .listFlows({ filter: undefined, limit: cachedFlowsMax, windowSeconds: 0 }, { signal })
+      .then((flows) => ({ kind: 'flows' as const, content: flowListOf(flows, clock.now()) })),
+    client.listRevisions({ signal }).then((revisions) => ({
+      kind: 'revisions' as const,
+      content: revisions.map((revision) => revisionOf(hostId, revision, clock.now())),
+    })),
     client.getConfig(0, { signal }).then((revision) => ({ kind: 'policy' as const, content: revisionOf(hostId, revision, clock.now()) })),
   ]);
   throwIfCancelled(signal);

@@ -37,7 +37,12 @@ export interface EnrollmentDeskOptions {
 
 export interface EnrollmentDesk {
   /** Raises HOST_EXISTS, LIMIT_REACHED. */
-  begin(request: { readonly name: string; readonly address: string; readonly port: number; readonly labels: readonly string[] }): model.Enrollment;
+  begin(request: {
+    readonly name: string;
+    readonly address: string;
+    readonly port: number;
+    readonly labels: readonly string[];
+  }): model.Enrollment;
   list(): readonly model.Enrollment[];
   /** Raises NOT_FOUND. */
   watch(enrollmentId: string, signal: AbortSignal): AsyncIterable<model.Enrollment>;
@@ -55,11 +60,11 @@ interface Session {
   readonly approved: Latest<boolean>;
 }
 
-const isOver = ({ state }: model.Enrollment): boolean => state === 'enrolled' || state === 'failed' || state === 'cancelled' || state === 'expired';
+const isOver = ({ state }: model.Enrollment): boolean =>
+  state === 'enrolled' || state === 'failed' || state === 'cancelled' || state === 'expired';
 
 /** A desk for one unlocked fleet. */
 export const createEnrollmentDesk = (options: EnrollmentDeskOptions): EnrollmentDesk => {
-  const { clock, random } = options;
   const sessions = new Map<string, Session>();
   const tasks = createTaskGroup((task, error) => {
     options.report('background work of an enrolment failed', { task, error });
@@ -73,24 +78,11 @@ export const createEnrollmentDesk = (options: EnrollmentDeskOptions): Enrollment
     begin: (request) => {
       const active = [...sessions.values()].map(({ state }) => state.value).filter((enrollment) => !isOver(enrollment));
       refuseDuplicates(request, [...options.hosts(), ...active]);
-      if (active.length >= activeMax) throw new NestError('LIMIT_REACHED', 'Too many enrolments are waiting. Finish or cancel one of them first.');
-      const token = joinTokenOf(rootSpkiHash(options.keys), random);
-      const enrollmentId = ulidOf(clock.now(), random);
-      const state = createLatest<model.Enrollment>({
-        enrollmentId,
-        ...request,
-        state: 'waiting',
-        token: token.text,
-        joinCommand: `nest-agent join ${token.text}`,
-        expiresAt: clock.now() + tokenLifeMs,
-        fingerprint: null,
-        facts: null,
-        hostId: null,
-        problem: null,
-        attempts: 0,
-      });
-      const session: Session = { state, token, hostId: ulidOf(clock.now(), random), stop: new AbortController(), approved: createLatest(false) };
-      sessions.set(enrollmentId, session);
+      if (active.length >= activeMax)
+        throw new NestError('LIMIT_REACHED', 'Too many enrolments are waiting. Finish or cancel one of them first.');
+      const session = newSession(request, options);
+      const { state } = session;
+      sessions.set(state.value.enrollmentId, session);
       dropOldest(sessions);
       tasks.start('enrolment', (signal) => conduct(session, options, signal));
       return state.value;
@@ -99,7 +91,11 @@ export const createEnrollmentDesk = (options: EnrollmentDeskOptions): Enrollment
     watch: (enrollmentId, signal) => untilOver(find(enrollmentId), signal),
     approve: async (enrollmentId, signal) => {
       const session = find(enrollmentId);
-      if (session.state.value.state !== 'fingerprint') throw new NestError('ENROLLMENT_CLOSED', 'There is no fingerprint to approve. Wait until the agent answers, or begin a new enrolment.');
+      if (session.state.value.state !== 'fingerprint')
+        throw new NestError(
+          'ENROLLMENT_CLOSED',
+          'There is no fingerprint to approve. Wait until the agent answers, or begin a new enrolment.',
+        );
       session.state.set({ ...session.state.value, state: 'signing' });
       session.approved.set(true);
       for await (const _enrollment of untilOver(session, signal));
@@ -108,7 +104,8 @@ export const createEnrollmentDesk = (options: EnrollmentDeskOptions): Enrollment
     cancel: (enrollmentId) => {
       const session = find(enrollmentId);
       if (isOver(session.state.value)) return session.state.value;
-      if (session.state.value.state === 'signing') throw new NestError('ENROLLMENT_CLOSED', 'The certificate is being delivered. Wait for the end, then remove the host.');
+      if (session.state.value.state === 'signing')
+        throw new NestError('ENROLLMENT_CLOSED', 'The certificate is being delivered. Wait for the end, then remove the host.');
       finish(session, { state: 'cancelled' });
       session.stop.abort();
       return session.state.value;
@@ -123,11 +120,35 @@ export const createEnrollmentDesk = (options: EnrollmentDeskOptions): Enrollment
   };
 };
 
-const refuseDuplicates = (request: { readonly name: string; readonly address: string; readonly port: number }, known: readonly { readonly name: string; readonly address: string; readonly port: number }[]): void => {
+const newSession = (request: Parameters<EnrollmentDesk['begin']>[0], { keys, clock, random }: EnrollmentDeskOptions): Session => {
+  const token = joinTokenOf(rootSpkiHash(keys), random);
+  const state = createLatest<model.Enrollment>({
+    enrollmentId: ulidOf(clock.now(), random),
+    ...request,
+    state: 'waiting',
+    token: token.text,
+    joinCommand: `nest-agent join ${token.text}`,
+    expiresAt: clock.now() + tokenLifeMs,
+    fingerprint: null,
+    facts: null,
+    hostId: null,
+    problem: null,
+    attempts: 0,
+  });
+  return { state, token, hostId: ulidOf(clock.now(), random), stop: new AbortController(), approved: createLatest(false) };
+};
+
+const refuseDuplicates = (
+  request: { readonly name: string; readonly address: string; readonly port: number },
+  known: readonly { readonly name: string; readonly address: string; readonly port: number }[],
+): void => {
   const same = known.find(({ name, address, port }) => name === request.name || (address === request.address && port === request.port));
   if (same === undefined) return;
   const what = same.name === request.name ? `named ${request.name}` : `at ${request.address} port ${String(request.port)}`;
-  throw new NestError('HOST_EXISTS', `There is already a host or an open enrolment ${what}. Choose another name, remove the host, or cancel the enrolment.`);
+  throw new NestError(
+    'HOST_EXISTS',
+    `There is already a host or an open enrolment ${what}. Choose another name, remove the host, or cancel the enrolment.`,
+  );
 };
 
 /** The token leaves the state: it is worth nothing any more. Followers end. */
@@ -152,17 +173,22 @@ const dropOldest = (sessions: Map<string, Session>): void => {
 const conduct = async (session: Session, options: EnrollmentDeskOptions, closed: AbortSignal): Promise<void> => {
   const { clock } = options;
   const expiry = new AbortController();
-  const timer = clock.sleep(session.state.value.expiresAt - clock.now(), AbortSignal.any([closed, session.stop.signal, expiry.signal])).then(
-    () => session.stop.abort('expired'),
-    () => undefined,
-  );
+  const timer = clock
+    .sleep(session.state.value.expiresAt - clock.now(), AbortSignal.any([closed, session.stop.signal, expiry.signal]))
+    .then(
+      () => session.stop.abort('expired'),
+      () => undefined,
+    );
   const signal = AbortSignal.any([closed, session.stop.signal]);
   try {
     await enroll(session, options, signal);
   } catch (error) {
     if (isOver(session.state.value)) return;
     if (session.stop.signal.reason === 'expired') {
-      finish(session, { state: 'expired', problem: { code: 'TOKEN_EXPIRED', message: 'The token has expired before the agent joined. Begin again for a new one.' } });
+      finish(session, {
+        state: 'expired',
+        problem: { code: 'TOKEN_EXPIRED', message: 'The token has expired before the agent joined. Begin again for a new one.' },
+      });
     } else if (isCancelled(error)) {
       finish(session, { state: 'cancelled' });
     } else {
@@ -201,7 +227,10 @@ const enroll = async (session: Session, options: EnrollmentDeskOptions, signal: 
       const again = await meet(session, options, signal);
       if (again.proof.spkiSha256 !== met.proof.spkiSha256) {
         again.exchange.close();
-        throw new NestError('IDENTITY_MISMATCH', 'The key of the agent changed after it was approved. Begin again and compare the new fingerprint.');
+        throw new NestError(
+          'IDENTITY_MISMATCH',
+          'The key of the agent changed after it was approved. Begin again and compare the new fingerprint.',
+        );
       }
       met = again;
     }
@@ -216,7 +245,11 @@ interface Meeting {
 }
 
 /** Dials until an agent proves the token. Raises what is not a matter of waiting. */
-const meet = async ({ state, token }: Session, { operator, random, clock }: EnrollmentDeskOptions, signal: AbortSignal): Promise<Meeting> => {
+const meet = async (
+  { state, token }: Session,
+  { operator, random, clock }: EnrollmentDeskOptions,
+  signal: AbortSignal,
+): Promise<Meeting> => {
   for (;;) {
     const exchange = createEnrollmentExchange({ endpoint: state.value, operator, token, random });
     try {
@@ -232,16 +265,36 @@ const meet = async ({ state, token }: Session, { operator, random, clock }: Enro
 };
 
 /** The new host, or undefined when the delivery broke off and should be tried again. */
-const deliver = async (session: Session, options: EnrollmentDeskOptions, attempt: { readonly met: Meeting; readonly signal: AbortSignal; readonly isLast: boolean }): Promise<HostRecord | undefined> => {
+const deliver = async (
+  session: Session,
+  options: EnrollmentDeskOptions,
+  attempt: { readonly met: Meeting; readonly signal: AbortSignal; readonly isLast: boolean },
+): Promise<HostRecord | undefined> => {
   const { keys, clock, random } = options;
   const { name, address, port, labels } = session.state.value;
   const { proof, exchange } = attempt.met;
   const request = { agentId: session.hostId, hostName: name, signingRequest: proof.signingRequest, spkiSha256: proof.spkiSha256 };
   const signed = await signAgent(keys, request, { now: clock.now(), random });
-  const record: HostRecord = { hostId: session.hostId, name, address, port, labels, spkiSha256: proof.spkiSha256, certificateEndsAt: signed.endsAt, enrolledAt: clock.now() };
+  const record: HostRecord = {
+    hostId: session.hostId,
+    name,
+    address,
+    port,
+    labels,
+    spkiSha256: proof.spkiSha256,
+    certificateEndsAt: signed.endsAt,
+    enrolledAt: clock.now(),
+  };
   try {
-    const agentId = await exchange.complete({ certificateChain: signed.chain, fleetRoot: signed.fleetRoot, fleetId: keys.fleetId }, attempt.signal);
-    if (agentId !== session.hostId) throw new NestError('IDENTITY_MISMATCH', 'The agent took another identity than the one it was given. Upgrade the agent, then begin again.');
+    const agentId = await exchange.complete(
+      { certificateChain: signed.chain, fleetRoot: signed.fleetRoot, fleetId: keys.fleetId },
+      attempt.signal,
+    );
+    if (agentId !== session.hostId)
+      throw new NestError(
+        'IDENTITY_MISMATCH',
+        'The agent took another identity than the one it was given. Upgrade the agent, then begin again.',
+      );
     return record;
   } catch (error) {
     if (!waitingCodes.has(toErrorShape(error).code)) throw error;

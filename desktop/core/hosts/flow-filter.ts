@@ -19,7 +19,8 @@ export interface FlowFilter {
 /** The flows that match. Raises INPUT_INVALID for an address that is none. */
 export const filterFlows = (list: FlowList, filter: FlowFilter): FlowList => {
   const outer = filter.address === '' ? undefined : parsePrefix(filter.address);
-  if (filter.address !== '' && outer === undefined) throw new NestError('INPUT_INVALID', 'The address to look for is neither an address nor a CIDR. Write for instance 198.18.4.0/24.');
+  if (filter.address !== '' && outer === undefined)
+    throw new NestError('INPUT_INVALID', 'The address to look for is neither an address nor a CIDR. Write for instance 198.18.4.0/24.');
   const isSide = (address: string): boolean => {
     const inner = parsePrefix(address);
     return outer === undefined || (inner !== undefined && isWithin(inner, outer));
@@ -31,5 +32,10 @@ export const filterFlows = (list: FlowList, filter: FlowFilter): FlowList => {
     (filter.verdict === '' || flow.allowed === (filter.verdict === 'allowed')) &&
     (filter.windowSeconds === 0 || flow.lastSeen >= list.at - filter.windowSeconds * 1000);
   const matched = list.flows.filter(matches);
-  return { ...list, flows: matched.slice(0, filter.limit), matched: matched.length, truncated: list.truncated || matched.length > filter.limit };
+  return {
+    ...list,
+    flows: matched.slice(0, filter.limit),
+    matched: matched.length,
+    truncated: list.truncated || matched.length > filter.limit,
+  };
 };

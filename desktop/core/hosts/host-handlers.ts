@@ -6,7 +6,7 @@ import type { FlowList, HostCounters } from '../../bridge/model.ts';
 import { isCancelled } from '../../lib/api.ts';
 import type { AgentClient } from '../../grpc/api.ts';
 import type { DocumentKind } from '../cache/fleet-cache.ts';
-import type { HandlerContext } from '../console-core.ts';
+import type { HandlerContext } from '../handler-context.ts';
 import { filterFlows } from './flow-filter.ts';
 import { countersOf, flowListOf } from './wire-model.ts';
 
@@ -16,7 +16,11 @@ const flowsDefault = 200;
 
 type Handled = Extract<keyof BridgeHandlers, `host.${string}` | `hosts.${string}` | `enrollment.${string}`>;
 
-export const hostHandlers = (context: HandlerContext): Pick<BridgeHandlers, Handled> => ({ ...fleetHandlers(context), ...enrollmentHandlers(context), ...oneHostHandlers(context) });
+export const hostHandlers = (context: HandlerContext): Pick<BridgeHandlers, Handled> => ({
+  ...fleetHandlers(context),
+  ...enrollmentHandlers(context),
+  ...oneHostHandlers(context),
+});
 
 const fleetHandlers = ({ roster, clock }: HandlerContext): Pick<BridgeHandlers, Extract<Handled, `hosts.${string}`>> => ({
   'hosts.list': () => Promise.resolve(roster.all.map((host) => host.row())),
@@ -34,7 +38,8 @@ const fleetHandlers = ({ roster, clock }: HandlerContext): Pick<BridgeHandlers, 
 });
 
 const enrollmentHandlers = ({ keeper }: HandlerContext): Pick<BridgeHandlers, Extract<Handled, `enrollment.${string}`>> => ({
-  'enrollment.begin': async ({ name, address, port, labels }) => (await keeper.session()).desk.begin({ name, address, port: port ?? agentPortDefault, labels: labels ?? [] }),
+  'enrollment.begin': async ({ name, address, port, labels }) =>
+    (await keeper.session()).desk.begin({ name, address, port: port ?? agentPortDefault, labels: labels ?? [] }),
   'enrollment.list': async () => (await keeper.session()).desk.list(),
   'enrollment.watch': async function* ({ enrollmentId }, signal) {
     yield* (await keeper.session()).desk.watch(enrollmentId, signal);
@@ -58,13 +63,22 @@ const oneHostHandlers = (context: HandlerContext): Pick<BridgeHandlers, Extract<
       }
     },
     'host.counters': ({ hostId }, signal) =>
-      liveOrKept<HostCounters>(context, { hostId, kind: 'counters', read: async (client) => countersOf(await client.getCounters({ signal }), clock.now()) }, signal),
+      liveOrKept<HostCounters>(
+        context,
+        { hostId, kind: 'counters', read: async (client) => countersOf(await client.getCounters({ signal }), clock.now()) },
+        signal,
+      ),
     'host.flows': async ({ hostId, ...query }, signal) => {
       const limit = query.limit ?? flowsDefault;
       const filter = { address: query.address ?? '', port: query.port ?? 0, mapping: query.mapping ?? '', verdict: query.verdict ?? '' };
       const list = await liveOrKept<FlowList>(
         context,
-        { hostId, kind: 'flows', read: async (client) => flowListOf(await client.listFlows({ filter, limit, windowSeconds: query.windowSeconds ?? 0 }, { signal }), clock.now()) },
+        {
+          hostId,
+          kind: 'flows',
+          read: async (client) =>
+            flowListOf(await client.listFlows({ filter, limit, windowSeconds: query.windowSeconds ?? 0 }, { signal }), clock.now()),
+        },
         signal,
       );
       return list.live ? list : filterFlows(list, { ...filter, limit, windowSeconds: query.windowSeconds ?? 0 });
@@ -90,7 +104,10 @@ export const liveOrKept = async <Content extends { readonly live: boolean }>(
 };
 
 /** True when an error says that the host, or the key to it, is not there; not when the host refuses. */
-export const isAbsence = (error: unknown): boolean => ['HOST_UNREACHABLE', 'TIMED_OUT', 'FLEET_LOCKED', 'FLEET_MISSING', 'CERTIFICATE_INVALID', 'IDENTITY_MISMATCH'].includes(toErrorShape(error).code);
+export const isAbsence = (error: unknown): boolean =>
+  ['HOST_UNREACHABLE', 'TIMED_OUT', 'FLEET_LOCKED', 'FLEET_MISSING', 'CERTIFICATE_INVALID', 'IDENTITY_MISMATCH'].includes(
+    toErrorShape(error).code,
+  );
 
 /** A synchronous answer as a promise that also carries what was raised. */
 const attempt = async <Result>(work: () => Result): Promise<Result> => Promise.resolve(work());

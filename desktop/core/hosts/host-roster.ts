@@ -47,7 +47,8 @@ export class HostRoster {
   /** Raises HOST_UNKNOWN. */
   get(hostId: string): ManagedHost {
     const host = this.#hosts.get(hostId);
-    if (host === undefined) throw new NestError('HOST_UNKNOWN', 'This host is not in the fleet. Look at the list of hosts.', { details: { hostId } });
+    if (host === undefined)
+      throw new NestError('HOST_UNKNOWN', 'This host is not in the fleet. Look at the list of hosts.', { details: { hostId } });
     return host;
   }
 
@@ -78,7 +79,8 @@ export class HostRoster {
   /** Raises HOST_UNKNOWN, HOST_EXISTS. */
   rename(hostId: string, changes: { readonly name: string; readonly labels: readonly string[] }): model.HostRow {
     const host = this.get(hostId);
-    if (this.all.some(({ record }) => record.name === changes.name && record.hostId !== hostId)) throw new NestError('HOST_EXISTS', `There is already a host named ${changes.name}. Choose another name.`);
+    if (this.all.some(({ record }) => record.name === changes.name && record.hostId !== hostId))
+      throw new NestError('HOST_EXISTS', `There is already a host named ${changes.name}. Choose another name.`);
     host.record = { ...host.record, ...changes };
     this.#options.cache.putHost(host.record);
     return host.row();
@@ -119,7 +121,13 @@ export class HostRoster {
     const stop = new AbortController();
     const link = this.#linkTo(record, this.#connector);
     const upkeep = link
-      .maintain((_client, connected) => new Promise((_resolve, reject) => connected.addEventListener('abort', () => reject(new NestError('CANCELLED', 'The call was cancelled.')), { once: true })), AbortSignal.any([signal, stop.signal]))
+      .maintain(
+        (_client, connected) =>
+          new Promise((_resolve, reject) =>
+            connected.addEventListener('abort', () => reject(new NestError('CANCELLED', 'The call was cancelled.')), { once: true }),
+          ),
+        AbortSignal.any([signal, stop.signal]),
+      )
       .catch(() => undefined);
     try {
       await link.client(waitMs, signal);

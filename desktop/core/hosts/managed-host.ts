@@ -88,7 +88,11 @@ export class ManagedHost {
     } catch (error) {
       if (isCancelled(error)) throw error;
       const health = this.#health();
-      if (error instanceof NestError) throw new NestError(error.code, `${this.record.name}: ${health.reason ?? error.message}`, { details: { ...error.details, hostId: this.record.hostId }, cause: error });
+      if (error instanceof NestError)
+        throw new NestError(error.code, `${this.record.name}: ${health.reason ?? error.message}`, {
+          details: { ...error.details, hostId: this.record.hostId },
+          cause: error,
+        });
       throw error;
     }
   }
@@ -123,7 +127,13 @@ export class ManagedHost {
   /** Null when nothing was ever received. */
   sample(): model.HostSample | null {
     if (this.#reading === null) return null;
-    const { packetsPerSecond: _packets, packetsHistory: _history, pendingTransactionId: _transaction, pendingRemainingMs: _remaining, ...reading } = this.#reading;
+    const {
+      packetsPerSecond: _packets,
+      packetsHistory: _history,
+      pendingTransactionId: _transaction,
+      pendingRemainingMs: _remaining,
+      ...reading
+    } = this.#reading;
     const { state, reason } = this.#health();
     const link = this.#link?.state;
     return { ...reading, live: this.isLive, state, stateReason: reason, clockSkewMs: link?.kind === 'up' ? link.clockSkewMs : null };
@@ -201,7 +211,11 @@ export class ManagedHost {
 
   #accept(status: HostStatus): void {
     const { clock } = this.#options;
-    const next = readStatus(status, { at: clock.now(), monotonicMs: clock.monotonicMs() }, { reading: this.#reading, baseline: this.#baseline });
+    const next = readStatus(
+      status,
+      { at: clock.now(), monotonicMs: clock.monotonicMs() },
+      { reading: this.#reading, baseline: this.#baseline },
+    );
     this.#reading = next.reading;
     this.#baseline = next.baseline;
     this.#persist(false);

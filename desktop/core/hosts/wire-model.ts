@@ -38,7 +38,12 @@ export const hostDocumentOf = ({ facts, engines }: GetHostResponse): HostDocumen
 });
 
 const protocolNames: Readonly<Record<number, string>> = { 1: 'icmp', 6: 'tcp', 17: 'udp', 58: 'icmpv6' };
-const flowStates: Readonly<Record<number, model.FlowRow['state']>> = { [Flow_State.LIVE]: 'live', [Flow_State.ENDED]: 'ended', [Flow_State.DENIED]: 'denied', [Flow_State.CUT]: 'cut' };
+const flowStates: Readonly<Record<number, model.FlowRow['state']>> = {
+  [Flow_State.LIVE]: 'live',
+  [Flow_State.ENDED]: 'ended',
+  [Flow_State.DENIED]: 'denied',
+  [Flow_State.CUT]: 'cut',
+};
 
 export const flowRowOf = (flow: Flow): model.FlowRow => ({
   source: flow.source,
@@ -72,7 +77,12 @@ export const countersOf = (answer: GetCountersResponse, at: number): model.HostC
   at,
   live: true,
   revision: Number(answer.revision),
-  mappings: answer.mappings.map(({ mapping, allow, count }) => ({ mapping, action: allow ? 'allow' : 'deny', packets: packetsOf(count), bytes: bytesOf(count) })),
+  mappings: answer.mappings.map(({ mapping, allow, count }) => ({
+    mapping,
+    action: allow ? 'allow' : 'deny',
+    packets: packetsOf(count),
+    bytes: bytesOf(count),
+  })),
   reasons: answer.reasons.map((counter) => ({ ...reasonCountOf(counter), sentence: reasonSentence(reasonName(counter.reason)) })),
   interfaces: answer.interfaces.map(({ name, reasons }) => ({ name, reasons: reasons.map(reasonCountOf) })),
   recordsLost: Number(answer.recordsLost),
@@ -80,7 +90,10 @@ export const countersOf = (answer: GetCountersResponse, at: number): model.HostC
   flowsNotInserted: Number(answer.flowsNotInserted),
 });
 
-const reasonCountOf = ({ reason, count }: ReasonCounter): { readonly reason: string; readonly dropped: boolean; readonly packets: number; readonly bytes: number } => ({
+const reasonCountOf = ({
+  reason,
+  count,
+}: ReasonCounter): { readonly reason: string; readonly dropped: boolean; readonly packets: number; readonly bytes: number } => ({
   reason: reasonName(reason),
   dropped: isDropped(reasonName(reason)),
   packets: packetsOf(count),
@@ -113,11 +126,21 @@ export const revisionOf = (hostId: string, revision: ConfigRevision, at: number)
   at,
 });
 
-const diffKinds: Readonly<Record<number, model.DiffLine['kind']>> = { [DiffLine_Kind.SAME]: 'same', [DiffLine_Kind.ADDED]: 'added', [DiffLine_Kind.REMOVED]: 'removed' };
+const diffKinds: Readonly<Record<number, model.DiffLine['kind']>> = {
+  [DiffLine_Kind.SAME]: 'same',
+  [DiffLine_Kind.ADDED]: 'added',
+  [DiffLine_Kind.REMOVED]: 'removed',
+};
 
-export const diffOf = (lines: readonly DiffLine[]): readonly model.DiffLine[] => lines.map(({ kind, text }) => ({ kind: diffKinds[kind] ?? 'same', text }));
+export const diffOf = (lines: readonly DiffLine[]): readonly model.DiffLine[] =>
+  lines.map(({ kind, text }) => ({ kind: diffKinds[kind] ?? 'same', text }));
 
-export const problemOf = ({ code, severity, path, message }: Problem): model.PolicyProblem => ({ code, severity: severity === Problem_Severity.ERROR ? 'error' : 'warning', path, message });
+export const problemOf = ({ code, severity, path, message }: Problem): model.PolicyProblem => ({
+  code,
+  severity: severity === Problem_Severity.ERROR ? 'error' : 'warning',
+  path,
+  message,
+});
 
 export const impactOf = (impact: FlowImpact): model.FlowImpact => ({
   replayed: Number(impact.replayed),
@@ -126,7 +149,9 @@ export const impactOf = (impact: FlowImpact): model.FlowImpact => ({
   cutLive: Number(impact.cutLive),
   newlyAllowed: Number(impact.newlyAllowed),
   windowSeconds: impact.windowSeconds,
-  changes: impact.changes.flatMap(({ flow, allowed, mapping }) => (flow === undefined ? [] : [{ flow: flowRowOf(flow), allowed, mapping: named(mapping) }])),
+  changes: impact.changes.flatMap(({ flow, allowed, mapping }) =>
+    flow === undefined ? [] : [{ flow: flowRowOf(flow), allowed, mapping: named(mapping) }],
+  ),
   changesTruncated: impact.changesTruncated,
   recordsLost: Number(impact.recordsLost),
 });

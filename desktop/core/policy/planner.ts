@@ -46,7 +46,8 @@ export const createPlanner = (context: { readonly roster: HostRoster; readonly c
         generations.set(host.record.hostId, generation);
         return plan;
       });
-      const sum = (figure: 'replayed' | 'unchanged' | 'cut' | 'cutLive' | 'newlyAllowed'): number => planned.reduce((total, { impact }) => total + (impact?.[figure] ?? 0), 0);
+      const sum = (figure: 'replayed' | 'unchanged' | 'cut' | 'cutLive' | 'newlyAllowed'): number =>
+        planned.reduce((total, { impact }) => total + (impact?.[figure] ?? 0), 0);
       const plan: model.FleetPlan = {
         planId: ulidOf(createdAt, random),
         createdAt,
@@ -73,9 +74,26 @@ export const createPlanner = (context: { readonly roster: HostRoster; readonly c
   };
 };
 
-const planHost = async (host: ManagedHost, policy: string, signal: AbortSignal): Promise<{ readonly plan: model.HostPlan; readonly generation: string }> => {
+const planHost = async (
+  host: ManagedHost,
+  policy: string,
+  signal: AbortSignal,
+): Promise<{ readonly plan: model.HostPlan; readonly generation: string }> => {
   const { hostId, name: hostName } = host.record;
-  const none = { hostId, hostName, problem: null, planHash: null, baseRevision: null, diff: [], problems: [], impact: null, managementReachable: null, canApply: false, cannotApplyReason: null, tables: null };
+  const none = {
+    hostId,
+    hostName,
+    problem: null,
+    planHash: null,
+    baseRevision: null,
+    diff: [],
+    problems: [],
+    impact: null,
+    managementReachable: null,
+    canApply: false,
+    cannotApplyReason: null,
+    tables: null,
+  };
   try {
     const client = await host.client(signal);
     const baseRevision = await currentRevision(client, signal);

@@ -20,7 +20,11 @@ export const checkPolicy = (text: string, monotonicMs: () => number): model.Poli
     const { stats } = compilePolicy(parsePolicy(input));
     const compileMs = monotonicMs() - started;
     const { identities4, identities6, pairs, portIntervals, mappings, imageBytes } = stats;
-    return { valid: true, problems, tables: { identities: identities4 + identities6, pairs, portIntervals, mappings, imageBytes, compileMs } };
+    return {
+      valid: true,
+      problems,
+      tables: { identities: identities4 + identities6, pairs, portIntervals, mappings, imageBytes, compileMs },
+    };
   } catch (error) {
     const last = refused(error);
     return { ...last, problems: [...last.problems, ...problems] };
@@ -35,12 +39,21 @@ export const imageOf = (text: string): CompiledPolicy => compilePolicy(policyOf(
 
 const parseText = (text: string): unknown => {
   const bytes = Buffer.byteLength(text);
-  if (bytes > policyBytesMax) throw new NestError('POLICY_TOO_LARGE', `The policy has ${String(bytes)} bytes; ${String(policyBytesMax)} are the most. Use wider services.`, { details: { bytes, max: policyBytesMax } });
+  if (bytes > policyBytesMax)
+    throw new NestError(
+      'POLICY_TOO_LARGE',
+      `The policy has ${String(bytes)} bytes; ${String(policyBytesMax)} are the most. Use wider services.`,
+      { details: { bytes, max: policyBytesMax } },
+    );
   try {
     return JSON.parse(text) as unknown;
   } catch (error) {
     const place = error instanceof Error ? (/\(line \d+ column \d+\)/.exec(error.message)?.[0] ?? '') : '';
-    throw new NestError('POLICY_INVALID', `The policy is not valid JSON${place === '' ? '' : ` ${place}`}. Check commas, quotes and brackets.`, { details: { problem: 'JSON_INVALID' }, cause: error });
+    throw new NestError(
+      'POLICY_INVALID',
+      `The policy is not valid JSON${place === '' ? '' : ` ${place}`}. Check commas, quotes and brackets.`,
+      { details: { problem: 'JSON_INVALID' }, cause: error },
+    );
   }
 };
 

@@ -4,7 +4,7 @@ import { confirmWithinSeconds as confirmBounds } from '../../../proto/model/limi
 import type { BridgeHandlers } from '../../bridge/contract.ts';
 import type { Draft, PolicyImport, PolicyRevision } from '../../bridge/model.ts';
 import { isCancelled } from '../../lib/api.ts';
-import type { HandlerContext } from '../console-core.ts';
+import type { HandlerContext } from '../handler-context.ts';
 import { isAbsence } from '../hosts/host-handlers.ts';
 import { revisionOf } from '../hosts/wire-model.ts';
 import { importMarchProxy } from '../import/api.ts';
@@ -15,11 +15,17 @@ const draftValue = 'draft';
 
 type Handled = Extract<keyof BridgeHandlers, `policy.${string}` | `draft.${string}` | `rollout.${string}` | `trace.${string}`>;
 
-export const policyHandlers = (context: HandlerContext): Pick<BridgeHandlers, Handled> => ({ ...documentHandlers(context), ...changeHandlers(context) });
+export const policyHandlers = (context: HandlerContext): Pick<BridgeHandlers, Handled> => ({
+  ...documentHandlers(context),
+  ...changeHandlers(context),
+});
 
 const documentHandlers = (
   context: HandlerContext,
-): Pick<BridgeHandlers, 'policy.get' | 'policy.revisions' | 'policy.validate' | 'policy.import' | 'draft.get' | 'draft.put' | 'draft.drop' | 'trace.run'> => {
+): Pick<
+  BridgeHandlers,
+  'policy.get' | 'policy.revisions' | 'policy.validate' | 'policy.import' | 'draft.get' | 'draft.put' | 'draft.drop' | 'trace.run'
+> => {
   const { roster, cache, clock } = context;
   return {
     'policy.get': ({ hostId, revision }, signal) => getPolicy(context, { hostId, revision: revision ?? 0 }, signal),
@@ -55,14 +61,18 @@ const changeHandlers = ({
   planner,
   roster,
   clock,
-}: HandlerContext): Pick<BridgeHandlers, 'policy.plan' | 'policy.apply' | 'policy.confirm' | 'policy.undo' | 'policy.rollback' | 'rollout.current' | 'rollout.watch'> => ({
+}: HandlerContext): Pick<
+  BridgeHandlers,
+  'policy.plan' | 'policy.apply' | 'policy.confirm' | 'policy.undo' | 'policy.rollback' | 'rollout.current' | 'rollout.watch'
+> => ({
   'policy.plan': async ({ policy, hostIds }, signal) => {
     await keeper.session();
     return planner.plan(policy, hostIds, signal);
   },
   'policy.apply': async ({ planId, confirmWithinSeconds, comment }, signal) => {
     const { rollouts } = await keeper.session();
-    if (confirmWithinSeconds < confirmBounds.min || confirmWithinSeconds > confirmBounds.max) throw new NestError('INPUT_INVALID', `The time to confirm is ${String(confirmBounds.min)} to ${String(confirmBounds.max)} seconds.`);
+    if (confirmWithinSeconds < confirmBounds.min || confirmWithinSeconds > confirmBounds.max)
+      throw new NestError('INPUT_INVALID', `The time to confirm is ${String(confirmBounds.min)} to ${String(confirmBounds.max)} seconds.`);
     return rollouts.apply(planner.get(planId), { confirmWithinSeconds, comment: comment ?? '' }, signal);
   },
   'policy.confirm': async ({ rolloutId }, signal) => (await keeper.session()).rollouts.confirm(rolloutId, signal),
@@ -73,12 +83,19 @@ const changeHandlers = ({
   },
   'policy.rollback': async ({ hostId, toRevision }, signal) => {
     const client = await roster.get(hostId).client(signal);
-    const revision = await client.rollbackConfig({ toRevision: BigInt(toRevision), comment: `Back to revision ${String(toRevision)}` }, { signal });
+    const revision = await client.rollbackConfig(
+      { toRevision: BigInt(toRevision), comment: `Back to revision ${String(toRevision)}` },
+      { signal },
+    );
     return revisionOf(hostId, revision, clock.now());
   },
 });
 
-const getPolicy = async ({ roster, cache, clock }: HandlerContext, wanted: { readonly hostId: string; readonly revision: number }, signal: AbortSignal): Promise<PolicyRevision> => {
+const getPolicy = async (
+  { roster, cache, clock }: HandlerContext,
+  wanted: { readonly hostId: string; readonly revision: number },
+  signal: AbortSignal,
+): Promise<PolicyRevision> => {
   const host = roster.get(wanted.hostId);
   try {
     return revisionOf(wanted.hostId, await (await host.client(signal)).getConfig(wanted.revision, { signal }), clock.now());

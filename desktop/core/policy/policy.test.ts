@@ -4,27 +4,59 @@ import { checkPolicy, imageOf } from './policy-check.ts';
 import { afterRestart, isActive, isOpen, rolloutOf, withHost } from './rollout.ts';
 import type { RolloutRecord } from './rollout.ts';
 
-const policy = (changes: object): string => JSON.stringify({ apiVersion: 'nest/v1', kind: 'Policy', defaultAction: 'allow', services: [], mappings: [], ...changes });
+const policy = (changes: object): string =>
+  JSON.stringify({ apiVersion: 'nest/v1', kind: 'Policy', defaultAction: 'allow', services: [], mappings: [], ...changes });
 
 describe('a check of a policy text', () => {
   it('measures the tables of a good one', () => {
-    const mapping = { name: 'web', sources: ['any'], destinations: ['any'], protocols: ['tcp'], ports: ['443'], action: 'deny', priority: 1 };
+    const mapping = {
+      name: 'web',
+      sources: ['any'],
+      destinations: ['any'],
+      protocols: ['tcp'],
+      ports: ['443'],
+      action: 'deny',
+      priority: 1,
+    };
     const check = checkPolicy(policy({ mappings: [mapping] }), () => 0);
     expect(check).toMatchObject({ valid: true, tables: { mappings: 1, compileMs: 0 } });
     expect(check.tables?.imageBytes).toBe(imageOf(policy({ mappings: [mapping] })).image.length);
   });
 
   it('tells a text that is not JSON, one that is too long and one with errors', () => {
-    expect(checkPolicy('{"a":', () => 0)).toMatchObject({ valid: false, problems: [{ code: 'JSON_INVALID', severity: 'error', path: '' }], tables: null });
+    expect(checkPolicy('{"a":', () => 0)).toMatchObject({
+      valid: false,
+      problems: [{ code: 'JSON_INVALID', severity: 'error', path: '' }],
+      tables: null,
+    });
     expect(checkPolicy(' '.repeat((3 << 20) + 1), () => 0)).toMatchObject({ valid: false, problems: [{ code: 'POLICY_TOO_LARGE' }] });
-    expect(checkPolicy(policy({ mappings: [{ name: 'web' }] }), () => 0).problems.every(({ path }) => path.startsWith('mappings[0]'))).toBe(true);
+    expect(checkPolicy(policy({ mappings: [{ name: 'web' }] }), () => 0).problems.every(({ path }) => path.startsWith('mappings[0]'))).toBe(
+      true,
+    );
     expect(() => imageOf('{')).toThrow(expect.objectContaining({ code: 'POLICY_INVALID' }));
   });
 });
 
 describe('the state of a rollout', () => {
-  const host = (state: RolloutHost['state'], rollbackAt: number | null = null): RolloutHost => ({ hostId: state, hostName: state, state, revision: 1, previousRevision: 0, rollbackAt, loadMs: null, problem: null });
-  const record = (...hosts: RolloutHost[]): RolloutRecord => ({ rolloutId: 'r', planId: 'p', transactionId: 'r', startedAt: 1, confirmWithinSeconds: 60, hosts, generations: {} });
+  const host = (state: RolloutHost['state'], rollbackAt: number | null = null): RolloutHost => ({
+    hostId: state,
+    hostName: state,
+    state,
+    revision: 1,
+    previousRevision: 0,
+    rollbackAt,
+    loadMs: null,
+    problem: null,
+  });
+  const record = (...hosts: RolloutHost[]): RolloutRecord => ({
+    rolloutId: 'r',
+    planId: 'p',
+    transactionId: 'r',
+    startedAt: 1,
+    confirmWithinSeconds: 60,
+    hosts,
+    generations: {},
+  });
   const stateOf = (...states: RolloutHost['state'][]): string => rolloutOf(record(...states.map((state) => host(state))), null).state;
 
   it('waits as long as one host waits, and is mixed when hosts ended differently', () => {
@@ -46,7 +78,11 @@ describe('the state of a rollout', () => {
   });
 
   it('is open while a host that does not answer may still tell, and active only while somebody must decide', () => {
-    expect([isOpen(record(host('unreachable'))), isActive(record(host('unreachable'))), isOpen(record(host('confirmed')))]).toEqual([true, false, false]);
+    expect([isOpen(record(host('unreachable'))), isActive(record(host('unreachable'))), isOpen(record(host('confirmed')))]).toEqual([
+      true,
+      false,
+      false,
+    ]);
     expect(afterRestart(record(host('applying'), host('pending'))).hosts.map(({ state }) => state)).toEqual(['unreachable', 'pending']);
     expect(withHost(record(host('pending')), 'pending', { state: 'confirmed' }).hosts[0]?.state).toBe('confirmed');
   });

@@ -59,11 +59,24 @@ export class RolloutBook {
   }
 
   /** Raises APPLY_IN_PROGRESS when one of the hosts is in another rollout that is not settled. Answers when all hosts have, or after 3 s. */
-  async apply(kept: KeptPlan, request: { readonly confirmWithinSeconds: number; readonly comment: string }, signal: AbortSignal): Promise<Rollout> {
+  async apply(
+    kept: KeptPlan,
+    request: { readonly confirmWithinSeconds: number; readonly comment: string },
+    signal: AbortSignal,
+  ): Promise<Rollout> {
     const { clock, random } = this.#options;
     const { plan } = kept;
-    const occupied = plan.hosts.find(({ hostId }) => [...this.#entries.values()].some(({ record }) => record.hosts.some((host) => host.hostId === hostId && (host.state === 'applying' || host.state === 'pending'))));
-    if (occupied !== undefined) throw new NestError('APPLY_IN_PROGRESS', `${occupied.hostName} waits for a decision about another change. Keep or undo that one first.`, { details: { hostId: occupied.hostId } });
+    const occupied = plan.hosts.find(({ hostId }) =>
+      [...this.#entries.values()].some(({ record }) =>
+        record.hosts.some((host) => host.hostId === hostId && (host.state === 'applying' || host.state === 'pending')),
+      ),
+    );
+    if (occupied !== undefined)
+      throw new NestError(
+        'APPLY_IN_PROGRESS',
+        `${occupied.hostName} waits for a decision about another change. Keep or undo that one first.`,
+        { details: { hostId: occupied.hostId } },
+      );
     const rolloutId = ulidOf(clock.now(), random);
     const entry = this.#enter(
       {
@@ -80,7 +93,9 @@ export class RolloutBook {
     const planned = plan.hosts.flatMap(({ hostId, planHash, canApply }) => (canApply && planHash !== null ? [{ hostId, planHash }] : []));
     this.#tasks.start('apply', async (closed) => {
       await mapConcurrently(planned, hostsInFlightMax, ({ hostId, planHash }) =>
-        this.#step(entry, hostId, { state: 'applying' }, (host) => applyStep({ host, clock, transactionId: rolloutId, signal: closed }, { planHash, policy: kept.policy, ...request })),
+        this.#step(entry, hostId, (host) =>
+          applyStep({ host, clock, transactionId: rolloutId, signal: closed }, { planHash, policy: kept.policy, ...request }),
+        ),
       );
     });
     return this.#answer(entry, ({ state }) => state !== 'applying', signal);
@@ -98,7 +113,9 @@ export class RolloutBook {
 
   /** The newest rollout somebody has to decide about; null when there is none. */
   current(): Rollout | null {
-    const active = [...this.#entries.values()].filter(({ record }) => isActive(record)).sort((a, b) => b.record.startedAt - a.record.startedAt);
+    const active = [...this.#entries.values()]
+      .filter(({ record }) => isActive(record))
+      .sort((a, b) => b.record.startedAt - a.record.startedAt);
     return active[0]?.state.value ?? null;
   }
 
@@ -137,27 +154,35 @@ export class RolloutBook {
     entry.state.set(rolloutOf(entry.record, entry.phase));
   }
 
-  async #step(entry: Entry, hostId: string, first: HostChange, work: (host: ManagedHost) => Promise<HostChange>): Promise<void> {
+  async #step(entry: Entry, hostId: string, work: (host: ManagedHost) => Promise<HostChange>): Promise<void> {
     entry.busy.add(hostId);
     try {
-      this.#change(entry, hostId, first);
+      if (entry.record.hosts.some((host) => host.hostId === hostId && host.state === 'waiting'))
+        this.#change(entry, hostId, { state: 'applying' });
       this.#change(entry, hostId, await work(this.#options.roster.get(hostId)));
     } finally {
       entry.busy.delete(hostId);
     }
   }
 
-  async #command(rolloutId: string, command: { readonly phase: 'confirming' | 'undoing'; readonly step: typeof confirmStep }, signal: AbortSignal): Promise<Rollout> {
+  async #command(
+    rolloutId: string,
+    command: { readonly phase: 'confirming' | 'undoing'; readonly step: typeof confirmStep },
+    signal: AbortSignal,
+  ): Promise<Rollout> {
     const { clock } = this.#options;
     const entry = this.#find(rolloutId);
     const pending = entry.record.hosts.filter(({ state, hostId }) => state === 'pending' && !entry.busy.has(hostId));
-    if (pending.length === 0) throw new NestError('NOTHING_TO_CONFIRM', 'No host waits for a decision any more. Look at the revisions of the hosts.');
+    if (pending.length === 0)
+      throw new NestError('NOTHING_TO_CONFIRM', 'No host waits for a decision any more. Look at the revisions of the hosts.');
     entry.phase = command.phase;
     this.#publish(entry);
     this.#tasks.start(command.phase, async (closed) => {
       try {
         await mapConcurrently(pending, hostsInFlightMax, (host) =>
-          this.#step(entry, host.hostId, {}, (managed) => command.step({ host: managed, clock, transactionId: entry.record.transactionId, signal: closed }, host)),
+          this.#step(entry, host.hostId, (managed) =>
+            command.step({ host: managed, clock, transactionId: entry.record.transactionId, signal: closed }, host),
+          ),
         );
       } finally {
         entry.phase = null;
@@ -174,7 +199,8 @@ export class RolloutBook {
       () => giveUp.abort(),
       () => undefined,
     );
-    for await (const rollout of entry.state.follow(AbortSignal.any([signal, giveUp.signal, this.#tasks.signal]))) if (isReached(rollout)) break;
+    for await (const rollout of entry.state.follow(AbortSignal.any([signal, giveUp.signal, this.#tasks.signal])))
+      if (isReached(rollout)) break;
     giveUp.abort();
     await timer;
     return entry.state.value;
@@ -191,7 +217,8 @@ export class RolloutBook {
       if (known === undefined || (known.state !== 'pending' && known.state !== 'unreachable') || entry.busy.has(record.hostId)) continue;
       if (pendingId === entry.record.rolloutId && reading.policy.pending !== null) {
         const { revision, rollbackAt } = reading.policy.pending;
-        if (known.state !== 'pending' || known.revision !== revision || Math.abs((known.rollbackAt ?? 0) - rollbackAt) > statusLagMs) this.#change(entry, record.hostId, { state: 'pending', revision, rollbackAt, problem: null });
+        if (known.state !== 'pending' || known.revision !== revision || Math.abs((known.rollbackAt ?? 0) - rollbackAt) > statusLagMs)
+          this.#change(entry, record.hostId, { state: 'pending', revision, rollbackAt, problem: null });
       } else if (reading.at > (entry.changedAt.get(record.hostId) ?? 0) + statusLagMs) {
         this.#tasks.start('inquire', (signal) => this.#settle(entry, host, signal));
       }
@@ -216,9 +243,23 @@ export class RolloutBook {
   #adopt(host: ManagedHost, rolloutId: string): void {
     const { reading, record } = host;
     const known = this.#entries.get(rolloutId);
-    if (reading?.policy.pending === null || reading?.policy.pending === undefined || known?.record.hosts.some(({ hostId }) => hostId === record.hostId) === true) return;
+    if (
+      reading?.policy.pending === null ||
+      reading?.policy.pending === undefined ||
+      known?.record.hosts.some(({ hostId }) => hostId === record.hostId) === true
+    )
+      return;
     const { revision, rollbackAt } = reading.policy.pending;
-    const found: RolloutHost = { hostId: record.hostId, hostName: record.name, state: 'pending', revision, previousRevision: null, rollbackAt, loadMs: null, problem: null };
+    const found: RolloutHost = {
+      hostId: record.hostId,
+      hostName: record.name,
+      state: 'pending',
+      revision,
+      previousRevision: null,
+      rollbackAt,
+      loadMs: null,
+      problem: null,
+    };
     if (known !== undefined) {
       known.record = { ...known.record, hosts: [...known.record.hosts, found] };
       this.#change(known, record.hostId, {});
@@ -227,7 +268,18 @@ export class RolloutBook {
     // Another process of this console may have written it down in full.
     const written = this.#options.cache.rollouts<RolloutRecord>(rememberedMax).find((candidate) => candidate.rolloutId === rolloutId);
     const confirmWithinSeconds = Math.ceil(reading.pendingRemainingMs / 1000);
-    this.#enter(written ?? { rolloutId, planId: '', transactionId: reading.pendingTransactionId, startedAt: reading.at, confirmWithinSeconds, hosts: [found], generations: {} }, null);
+    this.#enter(
+      written ?? {
+        rolloutId,
+        planId: '',
+        transactionId: reading.pendingTransactionId,
+        startedAt: reading.at,
+        confirmWithinSeconds,
+        hosts: [found],
+        generations: {},
+      },
+      null,
+    );
   }
 
   async #watchOverdue(signal: AbortSignal): Promise<void> {
@@ -252,8 +304,23 @@ const rolloutIdOf = ({ reading, record }: ManagedHost): string | null => {
   return reading.pendingTransactionId === '' ? `${record.hostId}-${String(reading.policy.pending.revision)}` : reading.pendingTransactionId;
 };
 
-const firstState = ({ hostId, hostName, baseRevision, canApply, planHash, problem, cannotApplyReason }: KeptPlan['plan']['hosts'][number]): RolloutHost => {
+const firstState = ({
+  hostId,
+  hostName,
+  baseRevision,
+  canApply,
+  planHash,
+  problem,
+  cannotApplyReason,
+}: KeptPlan['plan']['hosts'][number]): RolloutHost => {
   const host = { hostId, hostName, revision: null, previousRevision: baseRevision, rollbackAt: null, loadMs: null };
   if (canApply && planHash !== null) return { ...host, state: 'waiting', problem: null };
-  return { ...host, state: 'failed', problem: problem ?? { code: 'APPLY_FAILED', message: cannotApplyReason ?? 'The host refuses this policy. Look at the problems in its plan.' } };
+  return {
+    ...host,
+    state: 'failed',
+    problem: problem ?? {
+      code: 'APPLY_FAILED',
+      message: cannotApplyReason ?? 'The host refuses this policy. Look at the problems in its plan.',
+    },
+  };
 };

@@ -28,14 +28,23 @@ export interface StepContext {
 }
 
 /** Applies a planned policy. Never raises but CANCELLED. */
-export const applyStep = async (context: StepContext, request: { readonly planHash: string; readonly policy: string; readonly confirmWithinSeconds: number; readonly comment: string }): Promise<HostChange> => {
+export const applyStep = async (
+  context: StepContext,
+  request: { readonly planHash: string; readonly policy: string; readonly confirmWithinSeconds: number; readonly comment: string },
+): Promise<HostChange> => {
   const { host, clock, signal, transactionId } = context;
   for (let attempt = 1; ; attempt += 1) {
     try {
       const client = await host.client(signal);
       const startedMs = clock.monotonicMs();
       const answer = await client.applyConfig(
-        { planHash: request.planHash, transactionId, confirmWithinSeconds: request.confirmWithinSeconds, comment: request.comment, policyJson: request.policy },
+        {
+          planHash: request.planHash,
+          transactionId,
+          confirmWithinSeconds: request.confirmWithinSeconds,
+          comment: request.comment,
+          policyJson: request.policy,
+        },
         { signal, deadlineMs: applyDeadlineMs },
       );
       const halfTripMs = Math.min(answer.remainingMs, (clock.monotonicMs() - startedMs - answer.loadMs) / 2);
@@ -58,7 +67,10 @@ export const applyStep = async (context: StepContext, request: { readonly planHa
 /** Keeps the pending revision; tries until the host's time is over. Never raises but CANCELLED. */
 export const confirmStep = (context: StepContext, pending: RolloutHost): Promise<HostChange> =>
   untilAnswered(context, pending, async (client) => {
-    const config = await client.confirmConfig({ revision: BigInt(pending.revision ?? 0), transactionId: context.transactionId }, { signal: context.signal });
+    const config = await client.confirmConfig(
+      { revision: BigInt(pending.revision ?? 0), transactionId: context.transactionId },
+      { signal: context.signal },
+    );
     return changeOf(config);
   });
 
@@ -69,7 +81,11 @@ export const undoStep = (context: StepContext, pending: RolloutHost): Promise<Ho
     return { state: 'rolled-back', rollbackAt: null, problem: null };
   });
 
-const untilAnswered = async (context: StepContext, pending: RolloutHost, work: (client: AgentClient) => Promise<HostChange>): Promise<HostChange> => {
+const untilAnswered = async (
+  context: StepContext,
+  pending: RolloutHost,
+  work: (client: AgentClient) => Promise<HostChange>,
+): Promise<HostChange> => {
   const { host, clock, signal } = context;
   for (;;) {
     try {
@@ -79,7 +95,12 @@ const untilAnswered = async (context: StepContext, pending: RolloutHost, work: (
       const { code, message } = toErrorShape(error);
       const isTimeLeft = pending.rollbackAt !== null && clock.now() + retryPauseMs < pending.rollbackAt;
       if (!unansweredCodes.has(code)) return { ...(await inquire(context, pending, '')), problem: { code, message } };
-      if (!isTimeLeft) return { state: 'unreachable', rollbackAt: null, problem: { code, message: `${message} Its time is over: it has taken the policy back by itself, unless it got the message.` } };
+      if (!isTimeLeft)
+        return {
+          state: 'unreachable',
+          rollbackAt: null,
+          problem: { code, message: `${message} Its time is over: it has taken the policy back by itself, unless it got the message.` },
+        };
       await clock.sleep(retryPauseMs, signal);
     }
   }
@@ -90,10 +111,16 @@ export const inquire = async ({ host, signal }: StepContext, known: RolloutHost,
   try {
     const revisions = await (await host.client(signal, retryPauseMs)).listRevisions({ signal });
     const found = revisions.find((revision) =>
-      known.revision === null ? revision.generation === generation && Number(revision.revision) > (known.previousRevision ?? 0) : Number(revision.revision) === known.revision,
+      known.revision === null
+        ? revision.generation === generation && Number(revision.revision) > (known.previousRevision ?? 0)
+        : Number(revision.revision) === known.revision,
     );
     if (found !== undefined) return changeOf(found);
-    return { state: 'failed', rollbackAt: null, problem: { code: 'APPLY_FAILED', message: 'The policy did not reach the host. Review and apply it again.' } };
+    return {
+      state: 'failed',
+      rollbackAt: null,
+      problem: { code: 'APPLY_FAILED', message: 'The policy did not reach the host. Review and apply it again.' },
+    };
   } catch (error) {
     if (isCancelled(error)) throw error;
     return {};
@@ -110,8 +137,21 @@ const changeOf = (config: ConfigRevision | undefined): HostChange => {
     case ConfigRevision_State.SUPERSEDED:
       return { state: 'confirmed', revision, rollbackAt: null, problem: null };
     case ConfigRevision_State.ROLLED_BACK:
-      return { state: 'rolled-back', revision, rollbackAt: null, problem: config.settledReason === '' ? null : { code: 'TIMED_OUT', message: config.settledReason } };
+      return {
+        state: 'rolled-back',
+        revision,
+        rollbackAt: null,
+        problem: config.settledReason === '' ? null : { code: 'TIMED_OUT', message: config.settledReason },
+      };
     default:
-      return { state: 'failed', revision, rollbackAt: null, problem: { code: 'APPLY_FAILED', message: config?.settledReason || 'The host could not apply the policy. Look into the log of its agent.' } };
+      return {
+        state: 'failed',
+        revision,
+        rollbackAt: null,
+        problem: {
+          code: 'APPLY_FAILED',
+          message: config?.settledReason || 'The host could not apply the policy. Look into the log of its agent.',
+        },
+      };
   }
 };

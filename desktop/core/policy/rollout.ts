@@ -44,10 +44,12 @@ const stateOf = (hosts: readonly RolloutHost[], phase: RolloutPhase): Rollout['s
 };
 
 /** True while a host may still change by what happens to this rollout. */
-export const isOpen = ({ hosts }: RolloutRecord): boolean => hosts.some(({ state }) => state === 'waiting' || state === 'applying' || state === 'pending' || state === 'unreachable');
+export const isOpen = ({ hosts }: RolloutRecord): boolean =>
+  hosts.some(({ state }) => state === 'waiting' || state === 'applying' || state === 'pending' || state === 'unreachable');
 
 /** True while somebody has to say keep or undo, or a host is being asked. */
-export const isActive = ({ hosts }: RolloutRecord): boolean => hosts.some(({ state }) => state === 'waiting' || state === 'applying' || state === 'pending');
+export const isActive = ({ hosts }: RolloutRecord): boolean =>
+  hosts.some(({ state }) => state === 'waiting' || state === 'applying' || state === 'pending');
 
 /** The record with one host changed. */
 export const withHost = (record: RolloutRecord, hostId: string, changes: Partial<RolloutHost>): RolloutRecord => ({
@@ -60,7 +62,14 @@ export const afterRestart = (record: RolloutRecord): RolloutRecord => ({
   ...record,
   hosts: record.hosts.map((host) =>
     host.state === 'waiting' || host.state === 'applying'
-      ? { ...host, state: 'unreachable', problem: { code: 'HOST_UNREACHABLE', message: 'The console was restarted while this host was asked. Its state is read when it answers.' } }
+      ? {
+          ...host,
+          state: 'unreachable',
+          problem: {
+            code: 'HOST_UNREACHABLE',
+            message: 'The console was restarted while this host was asked. Its state is read when it answers.',
+          },
+        }
       : host,
   ),
 });

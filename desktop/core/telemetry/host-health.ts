@@ -30,11 +30,16 @@ export const healthOf = (input: HealthInput): Health => {
   if (link.kind === 'connecting') return { state: 'connecting', reason: null };
   if (link.kind === 'down') return { state: 'offline', reason: downReason(record, link) };
   if (reading === null || reading.at < link.since) {
-    return now - link.since < statusStaleMs ? { state: 'connecting', reason: null } : { state: 'degraded', reason: 'The agent answers but sends no status. Look into its log.' };
+    return now - link.since < statusStaleMs
+      ? { state: 'connecting', reason: null }
+      : { state: 'degraded', reason: 'The agent answers but sends no status. Look into its log.' };
   }
   const silentMs = now - reading.at;
   if (silentMs > statusStaleMs) {
-    return { state: 'offline', reason: `No status for ${String(Math.round(silentMs / 1000))} s. Check the network to ${record.address}, or wait for the host to take an unconfirmed policy back.` };
+    return {
+      state: 'offline',
+      reason: `No status for ${String(Math.round(silentMs / 1000))} s. Check the network to ${record.address}, or wait for the host to take an unconfirmed policy back.`,
+    };
   }
   const trouble = troubleOf(input, reading, link);
   return trouble === null ? { state: 'healthy', reason: null } : { state: 'degraded', reason: trouble };
@@ -54,12 +59,15 @@ const troubleOf = ({ record, now }: HealthInput, reading: Reading, link: LinkSta
   if (unprotected !== undefined && reading.policy.mode === 'observe') return `It only observes. ${unprotected.xdpProblem ?? ''}`;
   if (unprotected !== undefined) return `${unprotected.name} is not protected: ${unprotected.xdpProblem ?? ''}`;
   const { generation, desiredGeneration, mode } = reading.policy;
-  if (mode === 'enforce' && desiredGeneration !== '' && generation !== desiredGeneration) return 'The kernel runs another policy than the agent wants. Look into the log of the agent, then apply the policy again.';
-  if (Math.abs(link.clockSkewMs) > clockSkewMaxMs) return `Its clock is ${String(Math.round(Math.abs(link.clockSkewMs) / 1000))} s ${link.clockSkewMs > 0 ? 'ahead of' : 'behind'} this machine. Set up time synchronisation on both.`;
+  if (mode === 'enforce' && desiredGeneration !== '' && generation !== desiredGeneration)
+    return 'The kernel runs another policy than the agent wants. Look into the log of the agent, then apply the policy again.';
+  if (Math.abs(link.clockSkewMs) > clockSkewMaxMs)
+    return `Its clock is ${String(Math.round(Math.abs(link.clockSkewMs) / 1000))} s ${link.clockSkewMs > 0 ? 'ahead of' : 'behind'} this machine. Set up time synchronisation on both.`;
   const full = reading.disks.find(({ totalBytes, usedBytes }) => totalBytes > 0 && usedBytes / totalBytes > diskFullShare);
   if (full !== undefined) return `The disk at ${full.mountPoint} is nearly full. Free some space on the host.`;
   const leftMs = record.certificateEndsAt - now;
-  if (leftMs < certificateWarningMs) return `Its certificate ends in ${String(Math.max(0, Math.floor(leftMs / 86_400_000)))} days. Remove the host and add it again.`;
+  if (leftMs < certificateWarningMs)
+    return `Its certificate ends in ${String(Math.max(0, Math.floor(leftMs / 86_400_000)))} days. Remove the host and add it again.`;
   return null;
 };
 

@@ -41,7 +41,11 @@ interface Count {
 }
 
 /** Derives the next reading. `before` is the last one of this connection's life or an earlier one; its baseline may be absent. */
-export const readStatus = (status: HostStatus, arrival: Arrival, before: { readonly reading: Reading | null; readonly baseline: Baseline | null }): { readonly reading: Reading; readonly baseline: Baseline } => {
+export const readStatus = (
+  status: HostStatus,
+  arrival: Arrival,
+  before: { readonly reading: Reading | null; readonly baseline: Baseline | null },
+): { readonly reading: Reading; readonly baseline: Baseline } => {
   const baseline: Baseline = {
     hostTimeMs: Number(status.timeMs),
     monotonicMs: arrival.monotonicMs,
@@ -49,8 +53,14 @@ export const readStatus = (status: HostStatus, arrival: Arrival, before: { reado
     received: sumReceived(status.interfaces),
   };
   const rates = ratesOf(before.baseline, baseline);
-  const history = rates === null || rates.allowed === null ? (before.reading?.history ?? []) : append(before.reading?.history ?? [], { at: arrival.at, allowed: rates.allowed, denied: rates.denied ?? 0 });
-  const packetsHistory = rates === null || rates.packets === null ? (before.reading?.packetsHistory ?? []) : append(before.reading?.packetsHistory ?? [], rates.packets);
+  const history =
+    rates === null || rates.allowed === null
+      ? (before.reading?.history ?? [])
+      : append(before.reading?.history ?? [], { at: arrival.at, allowed: rates.allowed, denied: rates.denied ?? 0 });
+  const packetsHistory =
+    rates === null || rates.packets === null
+      ? (before.reading?.packetsHistory ?? [])
+      : append(before.reading?.packetsHistory ?? [], rates.packets);
   const reading: Reading = {
     at: arrival.at,
     ...machineOf(status),
@@ -64,13 +74,25 @@ export const readStatus = (status: HostStatus, arrival: Arrival, before: { reado
     packetsPerSecond: rates?.packets ?? null,
     reasons: [...baseline.reasons]
       .filter(([, count]) => count.packets > 0)
-      .map(([name, count]) => ({ reason: name, dropped: isDropped(name as ReturnType<typeof reasonName>), packets: count.packets, perSecond: rates?.reasons.get(name) ?? null })),
+      .map(([name, count]) => ({
+        reason: name,
+        dropped: isDropped(name as ReturnType<typeof reasonName>),
+        packets: count.packets,
+        perSecond: rates?.reasons.get(name) ?? null,
+      })),
     history,
     packetsHistory,
   };
   // A reading too close to the last keeps the older baseline, so that the next rate covers both.
-  const isTooClose = before.baseline !== null && rates === null && intervalMs(before.baseline, baseline) < intervalMinMs && intervalMs(before.baseline, baseline) >= 0;
-  return { reading: isTooClose && before.reading !== null ? keepRates(reading, before.reading) : reading, baseline: isTooClose && before.baseline !== null ? before.baseline : baseline };
+  const isTooClose =
+    before.baseline !== null &&
+    rates === null &&
+    intervalMs(before.baseline, baseline) < intervalMinMs &&
+    intervalMs(before.baseline, baseline) >= 0;
+  return {
+    reading: isTooClose && before.reading !== null ? keepRates(reading, before.reading) : reading,
+    baseline: isTooClose && before.baseline !== null ? before.baseline : baseline,
+  };
 };
 
 const keepRates = (reading: Reading, before: Reading): Reading => ({
@@ -99,7 +121,13 @@ const ratesOf = (before: Baseline | null, now: Baseline): Rates | null => {
     const packets = now.received.packets - before.received.packets;
     const bytes = now.received.bytes - before.received.bytes;
     const isNew = packets < 0 || bytes < 0;
-    return { allowed: null, denied: null, packets: isNew ? null : perSecond(packets), bytes: isNew ? null : perSecond(bytes), reasons: new Map() };
+    return {
+      allowed: null,
+      denied: null,
+      packets: isNew ? null : perSecond(packets),
+      bytes: isNew ? null : perSecond(bytes),
+      reasons: new Map(),
+    };
   }
   const sums = { allowed: 0, denied: 0, bytes: 0 };
   const reasons = new Map<string, number>();
@@ -113,7 +141,13 @@ const ratesOf = (before: Baseline | null, now: Baseline): Rates | null => {
   }
   // The first counters of a data path that was not there before span more than this interval.
   if (before.reasons.size === 0) return null;
-  return { allowed: perSecond(sums.allowed), denied: perSecond(sums.denied), packets: perSecond(sums.allowed + sums.denied), bytes: perSecond(sums.bytes), reasons };
+  return {
+    allowed: perSecond(sums.allowed),
+    denied: perSecond(sums.denied),
+    packets: perSecond(sums.allowed + sums.denied),
+    bytes: perSecond(sums.bytes),
+    reasons,
+  };
 };
 
 /** Counters are read on the host, so its clock measures best; ours stands in when the host's was set meanwhile. */
@@ -136,15 +170,32 @@ const sumReasons = (interfaces: readonly InterfaceStatus[]): Map<string, Count> 
 };
 
 const sumReceived = (interfaces: readonly InterfaceStatus[]): Count =>
-  interfaces.filter(({ name }) => name !== 'lo').reduce((sum, { receivedPackets, receivedBytes }) => ({ packets: sum.packets + Number(receivedPackets), bytes: sum.bytes + Number(receivedBytes) }), { packets: 0, bytes: 0 });
+  interfaces
+    .filter(({ name }) => name !== 'lo')
+    .reduce(
+      (sum, { receivedPackets, receivedBytes }) => ({
+        packets: sum.packets + Number(receivedPackets),
+        bytes: sum.bytes + Number(receivedBytes),
+      }),
+      { packets: 0, bytes: 0 },
+    );
 
-const append = <Point>(points: readonly Point[], point: Point): readonly Point[] => [...points.slice(Math.max(0, points.length + 1 - historyMax)), point];
+const append = <Point>(points: readonly Point[], point: Point): readonly Point[] => [
+  ...points.slice(Math.max(0, points.length + 1 - historyMax)),
+  point,
+];
 
-const machineOf = (status: HostStatus): Pick<Reading, 'cpuBusy' | 'memoryUsedBytes' | 'memoryTotalBytes' | 'disks' | 'uptimeSeconds' | 'warnings'> => ({
+const machineOf = (
+  status: HostStatus,
+): Pick<Reading, 'cpuBusy' | 'memoryUsedBytes' | 'memoryTotalBytes' | 'disks' | 'uptimeSeconds' | 'warnings'> => ({
   cpuBusy: status.cpuBusy ?? null,
   memoryUsedBytes: Number(status.memoryUsedBytes),
   memoryTotalBytes: Number(status.memoryTotalBytes),
-  disks: status.disks.map(({ mountPoint, totalBytes, usedBytes }) => ({ mountPoint, totalBytes: Number(totalBytes), usedBytes: Number(usedBytes) })),
+  disks: status.disks.map(({ mountPoint, totalBytes, usedBytes }) => ({
+    mountPoint,
+    totalBytes: Number(totalBytes),
+    usedBytes: Number(usedBytes),
+  })),
   uptimeSeconds: Number(status.uptimeSeconds),
   warnings: status.warnings.map(({ code, title, message, severity, sinceMs }) => ({
     code,
@@ -162,7 +213,8 @@ const policyOf = ({ policy }: HostStatus, at: number): Pick<Reading, 'policy' | 
     generation: policy?.generation ?? '',
     desiredGeneration: policy?.desiredGeneration ?? '',
     // The host's remaining time counts, put on our clock: clocks may differ, durations do not.
-    pending: policy?.pending === undefined ? null : { revision: Number(policy.pending.revision), rollbackAt: at + policy.pending.remainingMs },
+    pending:
+      policy?.pending === undefined ? null : { revision: Number(policy.pending.revision), rollbackAt: at + policy.pending.remainingMs },
   },
   pendingTransactionId: policy?.pending?.transactionId ?? '',
   pendingRemainingMs: policy?.pending?.remainingMs ?? 0,
@@ -178,6 +230,16 @@ const interfaceRowOf = (status: InterfaceStatus): model.InterfaceRow => ({
   addresses: status.addresses,
   xdpMode: status.xdpMode === 'native' || status.xdpMode === 'generic' ? status.xdpMode : null,
   xdpProblem: status.xdpProblem === '' ? null : status.xdpProblem,
-  received: { packets: Number(status.receivedPackets), bytes: Number(status.receivedBytes), drops: Number(status.receivedDrops), errors: Number(status.receivedErrors) },
-  sent: { packets: Number(status.sentPackets), bytes: Number(status.sentBytes), drops: Number(status.sentDrops), errors: Number(status.sentErrors) },
+  received: {
+    packets: Number(status.receivedPackets),
+    bytes: Number(status.receivedBytes),
+    drops: Number(status.receivedDrops),
+    errors: Number(status.receivedErrors),
+  },
+  sent: {
+    packets: Number(status.sentPackets),
+    bytes: Number(status.sentBytes),
+    drops: Number(status.sentDrops),
+    errors: Number(status.sentErrors),
+  },
 });

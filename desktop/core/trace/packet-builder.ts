@@ -24,7 +24,8 @@ const sourceMac = [0x02, 0, 0, 0, 0, 0x02];
 export const buildPacket = (form: PacketForm): Uint8Array => {
   const source = addressBytes(form.source, 'source');
   const destination = addressBytes(form.destination, 'destination');
-  if (source.length !== destination.length) throw invalid('Source and destination are of different families. Enter two IPv4 or two IPv6 addresses.');
+  if (source.length !== destination.length)
+    throw invalid('Source and destination are of different families. Enter two IPv4 or two IPv6 addresses.');
   const isIpv6 = source.length === 16;
   const protocol = { tcp: 6, udp: 17, icmp: isIpv6 ? 58 : 1 }[form.protocol];
   const segment = segmentOf(form, isIpv6);
@@ -33,7 +34,9 @@ export const buildPacket = (form: PacketForm): Uint8Array => {
   // In UDP a sum of zero is written as all ones: zero means that there is none.
   const sum = checksum([...pseudo, ...segment]);
   segment.set(bytesOf16(form.protocol === 'udp' && sum === 0 ? 0xffff : sum), checksumAt);
-  const header = isIpv6 ? ipv6Header({ source, destination, protocol, length: segment.length }) : ipv4Header({ source, destination, protocol, length: segment.length });
+  const header = isIpv6
+    ? ipv6Header({ source, destination, protocol, length: segment.length })
+    : ipv4Header({ source, destination, protocol, length: segment.length });
   const tag = form.vlan === undefined ? [] : [0x81, 0x00, ...bytesOf16(form.vlan)];
   return Uint8Array.from([...destinationMac, ...sourceMac, ...tag, ...(isIpv6 ? [0x86, 0xdd] : [0x08, 0x00]), ...header, ...segment]);
 };
@@ -69,10 +72,13 @@ const ipv4Header = ({ source, destination, protocol, length }: Carried): Uint8Ar
   return header;
 };
 
-const ipv6Header = ({ source, destination, protocol, length }: Carried): Uint8Array => Uint8Array.from([0x60, 0, 0, 0, ...bytesOf16(length), protocol, hopLimit, ...source, ...destination]);
+const ipv6Header = ({ source, destination, protocol, length }: Carried): Uint8Array =>
+  Uint8Array.from([0x60, 0, 0, 0, ...bytesOf16(length), protocol, hopLimit, ...source, ...destination]);
 
 const pseudoHeader = ({ source, destination, protocol, length }: Carried): readonly number[] =>
-  source.length === 16 ? [...source, ...destination, 0, 0, ...bytesOf16(length), 0, 0, 0, protocol] : [...source, ...destination, 0, protocol, ...bytesOf16(length)];
+  source.length === 16
+    ? [...source, ...destination, 0, 0, ...bytesOf16(length), 0, 0, 0, protocol]
+    : [...source, ...destination, 0, protocol, ...bytesOf16(length)];
 
 const bytesOf16 = (value: number): [number, number] => [(value >>> 8) & 0xff, value & 0xff];
 
@@ -89,7 +95,8 @@ const invalid = (message: string): NestError => new NestError('PACKET_INVALID', 
 /** Bytes of hex text; blanks and colons between bytes are fine. Raises PACKET_INVALID. */
 export const parseHex = (text: string): Uint8Array => {
   const digits = text.replaceAll(/[\s:]/g, '');
-  if (digits.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(digits)) throw invalid('The packet is not written in hex. Use two digits 0 to f for each byte.');
+  if (digits.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(digits))
+    throw invalid('The packet is not written in hex. Use two digits 0 to f for each byte.');
   const bytes = new Uint8Array(Buffer.from(digits, 'hex'));
   if (bytes.length < 14 || bytes.length > 1514) throw invalid('A packet has 14 to 1514 bytes, from the Ethernet header on.');
   return bytes;

@@ -35,7 +35,12 @@ const ipv4Tuple = (packet: Uint8Array, view: DataView, at: number): TrafficTuple
   if (view.getUint8(at) >>> 4 !== 4 || headerBytes < 20 || (view.getUint16(at + 6) & 0x1fff) !== 0) return undefined;
   view.getUint8(at + headerBytes - 1);
   const protocol = view.getUint8(at + 9);
-  return { source: packet.slice(at + 12, at + 16), destination: packet.slice(at + 16, at + 20), protocol, ...portsOf(view, at + headerBytes, protocol) };
+  return {
+    source: packet.slice(at + 12, at + 16),
+    destination: packet.slice(at + 16, at + 20),
+    protocol,
+    ...portsOf(view, at + headerBytes, protocol),
+  };
 };
 
 const ipv6Tuple = (packet: Uint8Array, view: DataView, at: number): TrafficTuple | undefined => {
@@ -45,7 +50,12 @@ const ipv6Tuple = (packet: Uint8Array, view: DataView, at: number): TrafficTuple
   for (let headers = 0; extensionTypes.has(protocol) || protocol === fragmentHeader || protocol === authenticationHeader; headers += 1) {
     if (headers === extensionsMax) return undefined;
     if (protocol === fragmentHeader && (view.getUint16(next + 2) & 0xfff8) !== 0) return undefined;
-    const bytes = protocol === fragmentHeader ? 8 : protocol === authenticationHeader ? (view.getUint8(next + 1) + 2) * 4 : (view.getUint8(next + 1) + 1) * 8;
+    const bytes =
+      protocol === fragmentHeader
+        ? 8
+        : protocol === authenticationHeader
+          ? (view.getUint8(next + 1) + 2) * 4
+          : (view.getUint8(next + 1) + 1) * 8;
     protocol = view.getUint8(next);
     next += bytes;
   }

@@ -21,7 +21,20 @@ const verify = (packet: Uint8Array, isTagged: boolean): number[] => {
     return [checksum(packet.subarray(at, at + 20)), checksum([...pseudo, ...segment])];
   }
   const segment = packet.subarray(at + 40);
-  return [checksum([...packet.subarray(at + 8, at + 40), 0, 0, segment.length >> 8, segment.length & 255, 0, 0, 0, packet[at + 6] ?? 0, ...segment])];
+  return [
+    checksum([
+      ...packet.subarray(at + 8, at + 40),
+      0,
+      0,
+      segment.length >> 8,
+      segment.length & 255,
+      0,
+      0,
+      0,
+      packet[at + 6] ?? 0,
+      ...segment,
+    ]),
+  ];
 };
 
 describe('a packet from the form', () => {
@@ -29,13 +42,16 @@ describe('a packet from the form', () => {
     const packet = buildPacket(form);
     expect(verify(packet, form.vlan !== undefined).every((sum) => sum === 0)).toBe(true);
     const isIpv6 = form.source.includes(':');
-    expect(tupleOf(packet)).toMatchObject({ protocol: { tcp: 6, udp: 17, icmp: isIpv6 ? 58 : 1 }[form.protocol], ...(form.destinationPort === undefined ? {} : { destinationPort: form.destinationPort }) });
+    expect(tupleOf(packet)).toMatchObject({
+      protocol: { tcp: 6, udp: 17, icmp: isIpv6 ? 58 : 1 }[form.protocol],
+      ...(form.destinationPort === undefined ? {} : { destinationPort: form.destinationPort }),
+    });
   });
 
   it('has the very bytes another implementation computes', () => {
-    expect(Buffer.from(buildPacket({ protocol: 'tcp', source: '198.18.99.1', destination: '198.18.99.2', destinationPort: 80 })).toString('hex')).toBe(
-      '020000000001020000000002080045000028000140004006e8a6c6126301c6126302c000005000000001000000005002ffff9d680000',
-    );
+    expect(
+      Buffer.from(buildPacket({ protocol: 'tcp', source: '198.18.99.1', destination: '198.18.99.2', destinationPort: 80 })).toString('hex'),
+    ).toBe('020000000001020000000002080045000028000140004006e8a6c6126301c6126302c000005000000001000000005002ffff9d680000');
   });
 
   it('is refused when addresses and ports do not fit together', () => {
@@ -58,7 +74,8 @@ describe('a packet from the form', () => {
 describe('a packet in hex', () => {
   it('takes blanks and colons, and refuses odd, foreign, short and long input', () => {
     expect([...parseHex(`02:00 ${'00'.repeat(12)}`)]).toHaveLength(14);
-    for (const text of ['0', 'zz'.repeat(14), '00'.repeat(13), '00'.repeat(1515)]) expect(() => parseHex(text)).toThrow(expect.objectContaining({ code: 'PACKET_INVALID' }));
+    for (const text of ['0', 'zz'.repeat(14), '00'.repeat(13), '00'.repeat(1515)])
+      expect(() => parseHex(text)).toThrow(expect.objectContaining({ code: 'PACKET_INVALID' }));
   });
 
   it('is not judged by policy when it is no first packet of a flow', () => {
@@ -74,11 +91,41 @@ describe('a packet in hex', () => {
   });
 
   it('is read behind options, extension headers and a first fragment', () => {
-    const options = Uint8Array.from([...buildPacket({ protocol: 'udp', ...v4, destinationPort: 53 })]);
-    const withOptions = Uint8Array.from([...options.subarray(0, 14), 0x46, ...options.subarray(15, 34), 1, 1, 1, 1, ...options.subarray(34)]);
+    const options = buildPacket({ protocol: 'udp', ...v4, destinationPort: 53 });
+    const withOptions = Uint8Array.from([
+      ...options.subarray(0, 14),
+      0x46,
+      ...options.subarray(15, 34),
+      1,
+      1,
+      1,
+      1,
+      ...options.subarray(34),
+    ]);
     expect(tupleOf(withOptions)).toMatchObject({ protocol: 17, destinationPort: 53 });
     const plain = buildPacket({ protocol: 'tcp', ...v6, destinationPort: 443 });
-    const extended = Uint8Array.from([...plain.subarray(0, 20), 60, ...plain.subarray(21, 54), 44, 0, 1, 4, 0, 0, 0, 0, 6, 0, 0, 1, 0, 0, 0, 9, ...plain.subarray(54)]);
+    const extended = Uint8Array.from([
+      ...plain.subarray(0, 20),
+      60,
+      ...plain.subarray(21, 54),
+      44,
+      0,
+      1,
+      4,
+      0,
+      0,
+      0,
+      0,
+      6,
+      0,
+      0,
+      1,
+      0,
+      0,
+      0,
+      9,
+      ...plain.subarray(54),
+    ]);
     expect(tupleOf(extended)).toMatchObject({ protocol: 6, destinationPort: 443 });
   });
 });

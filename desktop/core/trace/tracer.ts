@@ -59,12 +59,28 @@ export const tracePacket = async (host: ManagedHost, request: TraceRequest, sign
 const initiatorTuple = async (client: AgentClient, tuple: TrafficTuple, signal: AbortSignal): Promise<TrafficTuple> => {
   const source = textOf(tuple.source);
   const destination = textOf(tuple.destination);
-  const { flows } = await client.listFlows({ filter: { address: source, port: tuple.destinationPort ?? 0, mapping: '', verdict: 'allowed' }, limit: flowsMax, windowSeconds: 0 }, { signal });
+  const { flows } = await client.listFlows(
+    { filter: { address: source, port: tuple.destinationPort ?? 0, mapping: '', verdict: 'allowed' }, limit: flowsMax, windowSeconds: 0 },
+    { signal },
+  );
   const isAnswer = flows
     .map(flowRowOf)
-    .some((flow) => flow.state === 'live' && flow.source === destination && flow.destination === source && flow.sourcePort === (tuple.destinationPort ?? 0) && flow.destinationPort === (tuple.sourcePort ?? 0));
+    .some(
+      (flow) =>
+        flow.state === 'live' &&
+        flow.source === destination &&
+        flow.destination === source &&
+        flow.sourcePort === (tuple.destinationPort ?? 0) &&
+        flow.destinationPort === (tuple.sourcePort ?? 0),
+    );
   if (!isAnswer) return tuple;
-  return { ...tuple, source: tuple.destination, destination: tuple.source, sourcePort: tuple.destinationPort, destinationPort: tuple.sourcePort };
+  return {
+    ...tuple,
+    source: tuple.destination,
+    destination: tuple.source,
+    sourcePort: tuple.destinationPort,
+    destinationPort: tuple.sourcePort,
+  };
 };
 
 const textOf = (address: string | Uint8Array): string => {

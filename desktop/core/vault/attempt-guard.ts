@@ -34,7 +34,11 @@ export const createAttemptGuard = (path: string, clock: Clock): AttemptGuard => 
       const leftMs = Math.min(before.pausedUntil - now, pauseMs);
       if (leftMs > 0) {
         const minutes = Math.ceil(leftMs / 60_000);
-        throw new NestError('LIMIT_REACHED', `Too many wrong passphrases. Try again in ${String(minutes)} ${minutes === 1 ? 'minute' : 'minutes'}.`, { details: { retryAt: now + leftMs } });
+        throw new NestError(
+          'LIMIT_REACHED',
+          `Too many wrong passphrases. Try again in ${String(minutes)} ${minutes === 1 ? 'minute' : 'minutes'}.`,
+          { details: { retryAt: now + leftMs } },
+        );
       }
       const failures = (before.pausedUntil > 0 ? 0 : before.failures) + 1;
       await writePrivateFile(path, JSON.stringify({ failures, pausedUntil: failures >= wrongPassphrasesMax ? now + pauseMs : 0 }));

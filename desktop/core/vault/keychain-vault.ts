@@ -25,13 +25,21 @@ export const createKeychainVault = (options: KeychainVaultOptions): CredentialVa
     return file?.storage === 'keychain' ? file : undefined;
   };
   const write = (key: Uint8Array, header: VaultFile['fleet'], secret: Uint8Array): Promise<void> =>
-    writePrivateFile(path, JSON.stringify(sealVault({ format: 'nest-vault', version: 1, storage: 'keychain', fleet: header }, secret, { key, random }), undefined, 2));
+    writePrivateFile(
+      path,
+      JSON.stringify(
+        sealVault({ format: 'nest-vault', version: 1, storage: 'keychain', fleet: header }, secret, { key, random }),
+        undefined,
+        2,
+      ),
+    );
   return {
     storage: 'keychain',
     probe: (signal) => probeKeychain(keychain, { clock: options.clock, random, signal }),
     header: async () => (await read())?.fleet ?? null,
     create: async ({ header, secret }) => {
-      if ((await readVaultFile(path)) !== undefined) throw new NestError('FLEET_EXISTS', 'This data folder holds a fleet already. Unlock it, or choose another folder.');
+      if ((await readVaultFile(path)) !== undefined)
+        throw new NestError('FLEET_EXISTS', 'This data folder holds a fleet already. Unlock it, or choose another folder.');
       const key = random(keyBytes);
       await reach(() => keychain.set(accountOf(header.fleetId), Buffer.from(key).toString('base64')));
       await write(key, header, secret);
@@ -41,10 +49,18 @@ export const createKeychainVault = (options: KeychainVaultOptions): CredentialVa
       const file = await read();
       if (file === undefined) throw new NestError('FLEET_MISSING', 'There is no fleet yet. Create one first.');
       const stored = await reach(() => keychain.get(accountOf(file.fleet.fleetId)));
-      if (stored === null) throw new NestError('VAULT_UNAVAILABLE', 'The key of this fleet is not in the keychain of this system. Log in as the user who created the fleet.');
+      if (stored === null)
+        throw new NestError(
+          'VAULT_UNAVAILABLE',
+          'The key of this fleet is not in the keychain of this system. Log in as the user who created the fleet.',
+        );
       const key = new Uint8Array(Buffer.from(stored, 'base64'));
       const secret = key.length === keyBytes ? unsealVault(file, key) : undefined;
-      if (secret === undefined) throw new NestError('STATE_CORRUPT', 'The key in the keychain does not open the file with the keys of the fleet. Restore vault.json from a backup.');
+      if (secret === undefined)
+        throw new NestError(
+          'STATE_CORRUPT',
+          'The key in the keychain does not open the file with the keys of the fleet. Restore vault.json from a backup.',
+        );
       opened = key;
       return secret;
     },
@@ -65,6 +81,8 @@ const reach = async <Result>(work: () => Promise<Result>): Promise<Result> => {
   try {
     return await work();
   } catch (error) {
-    throw new NestError('VAULT_UNAVAILABLE', 'The keychain of this system does not work now. Unlock it, or use a passphrase instead.', { cause: error });
+    throw new NestError('VAULT_UNAVAILABLE', 'The keychain of this system does not work now. Unlock it, or use a passphrase instead.', {
+      cause: error,
+    });
   }
 };

@@ -11,13 +11,20 @@ export interface Keychain {
   remove(account: string): Promise<void>;
 }
 
+/** The part of keytar that is used. */
+interface Keytar {
+  getPassword(service: string, account: string): Promise<string | null>;
+  setPassword(service: string, account: string, secret: string): Promise<void>;
+  deletePassword(service: string, account: string): Promise<boolean>;
+}
+
 const service = 'Nest';
 const probeTimeoutMs = 5_000;
 
 /** The keychain of this system. The native module is loaded at the first call, because loading it can fail. */
 export const systemKeychain = (): Keychain => {
-  const load = async (): Promise<typeof import('keytar')> => {
-    const module: { readonly default?: typeof import('keytar') } & typeof import('keytar') = await import('keytar');
+  const load = async (): Promise<Keytar> => {
+    const module: Keytar & { readonly default?: Keytar } = await import('keytar');
     return module.default ?? module;
   };
   return {
@@ -32,7 +39,10 @@ export const systemKeychain = (): Keychain => {
 };
 
 /** Whether a secret can really be written, read back and removed; if not, why. Never raises. */
-export const probeKeychain = async (keychain: Keychain, context: { readonly clock: Clock; readonly random: RandomBytes; readonly signal: AbortSignal }): Promise<VaultProbe> => {
+export const probeKeychain = async (
+  keychain: Keychain,
+  context: { readonly clock: Clock; readonly random: RandomBytes; readonly signal: AbortSignal },
+): Promise<VaultProbe> => {
   const account = `probe ${Buffer.from(context.random(6)).toString('hex')}`;
   const probe = async (): Promise<VaultProbe> => {
     await keychain.set(account, 'probe');
@@ -42,13 +52,15 @@ export const probeKeychain = async (keychain: Keychain, context: { readonly cloc
     return { available: false, reason: 'The keychain did not return what was stored. Use a passphrase instead.' };
   };
   try {
-    return await withTimeout({ clock: context.clock, timeoutMs: probeTimeoutMs, message: 'The keychain does not answer.', signal: context.signal }, (signal) =>
-      Promise.race([
-        probe(),
-        new Promise<never>((_resolve, reject) => {
-          signal.addEventListener('abort', () => reject(new NestError('CANCELLED', 'The call was cancelled.')), { once: true });
-        }),
-      ]),
+    return await withTimeout(
+      { clock: context.clock, timeoutMs: probeTimeoutMs, message: 'The keychain does not answer.', signal: context.signal },
+      (signal) =>
+        Promise.race([
+          probe(),
+          new Promise<never>((_resolve, reject) => {
+            signal.addEventListener('abort', () => reject(new NestError('CANCELLED', 'The call was cancelled.')), { once: true });
+          }),
+        ]),
     );
   } catch (error) {
     return { available: false, reason: reasonOf(error) };

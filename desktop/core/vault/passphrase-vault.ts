@@ -15,7 +15,6 @@ export type KdfCost = Pick<Kdf, 'memoryKiB' | 'passes' | 'lanes'>;
 
 /** About a quarter of a second and 64 MiB a guess. */
 const kdfCostDefault: KdfCost = { memoryKiB: 65_536, passes: 3, lanes: 1 };
-const argon2id = 2;
 
 export interface PassphraseVaultOptions {
   /** vault.json; the count of wrong passphrases lies beside it. */
@@ -45,10 +44,7 @@ export const createPassphraseVault = (options: PassphraseVaultOptions): Credenti
     const left = await guard.begin();
     const key = await deriveKey(passphrase, file.kdf);
     const secret = unsealVault(file, key);
-    if (secret === undefined) {
-      const next = left > 0 ? `${String(left)} ${left === 1 ? 'try' : 'tries'} left before a pause.` : 'Wait 15 minutes before the next try.';
-      throw new NestError('PASSPHRASE_WRONG', `The passphrase is wrong. ${next}`, { details: { attemptsLeft: left } });
-    }
+    if (secret === undefined) throw wrongPassphrase(left);
     await guard.succeed();
     opened = { key, kdf: file.kdf };
     return secret;
@@ -58,20 +54,38 @@ export const createPassphraseVault = (options: PassphraseVaultOptions): Credenti
     probe: () => Promise.resolve({ available: true, reason: 'Keys are kept in a file that a passphrase encrypts.' }),
     header: async () => (await read())?.fleet ?? null,
     create: async ({ header, secret, passphrase }) => {
-      if (passphrase === undefined || [...passphrase].length < passphraseCharactersMin) {
-        throw new NestError('PASSPHRASE_WEAK', `The passphrase needs at least ${String(passphraseCharactersMin)} characters. A few unrelated words make a good one.`);
+      if (passphrase === undefined || passphrase.length < passphraseCharactersMin) {
+        throw new NestError(
+          'PASSPHRASE_WEAK',
+          `The passphrase needs at least ${String(passphraseCharactersMin)} characters. A few unrelated words make a good one.`,
+        );
       }
-      if ((await readVaultFile(path)) !== undefined) throw new NestError('FLEET_EXISTS', 'This data folder holds a fleet already. Unlock it, or choose another folder.');
+      if ((await readVaultFile(path)) !== undefined)
+        throw new NestError('FLEET_EXISTS', 'This data folder holds a fleet already. Unlock it, or choose another folder.');
       const kdf: Kdf = { name: 'argon2id', salt: Buffer.from(random(16)).toString('base64'), ...(options.cost ?? kdfCostDefault) };
       const key = await deriveKey(passphrase, kdf);
-      await writePrivateFile(path, JSON.stringify(sealVault({ format: 'nest-vault', version: 1, storage: 'passphrase', fleet: header, kdf }, secret, { key, random }), undefined, 2));
+      await writePrivateFile(
+        path,
+        JSON.stringify(
+          sealVault({ format: 'nest-vault', version: 1, storage: 'passphrase', fleet: header, kdf }, secret, { key, random }),
+          undefined,
+          2,
+        ),
+      );
       opened = { key, kdf };
     },
     open: (passphrase) => oneByOne.run(() => openNow(passphrase), always),
     replace: async (header, secret) => {
       if (opened === undefined) throw new NestError('FLEET_LOCKED', 'The fleet is locked. Unlock it first.');
       const { key, kdf } = opened;
-      await writePrivateFile(path, JSON.stringify(sealVault({ format: 'nest-vault', version: 1, storage: 'passphrase', fleet: header, kdf }, secret, { key, random }), undefined, 2));
+      await writePrivateFile(
+        path,
+        JSON.stringify(
+          sealVault({ format: 'nest-vault', version: 1, storage: 'passphrase', fleet: header, kdf }, secret, { key, random }),
+          undefined,
+          2,
+        ),
+      );
     },
     close: () => {
       opened?.key.fill(0);
@@ -80,11 +94,10 @@ export const createPassphraseVault = (options: PassphraseVaultOptions): Credenti
   };
 };
 
-/** Unicode is normalised: the same words typed on another system give the same key. */
+/** Argon2id is what the package does unless told otherwise. Unicode is normalised: the same words typed on another system give the same key. */
 const deriveKey = async (passphrase: string, kdf: Kdf): Promise<Uint8Array> =>
   new Uint8Array(
     await hashRaw(passphrase.normalize('NFKC'), {
-      algorithm: argon2id,
       memoryCost: kdf.memoryKiB,
       timeCost: kdf.passes,
       parallelism: kdf.lanes,
@@ -92,3 +105,8 @@ const deriveKey = async (passphrase: string, kdf: Kdf): Promise<Uint8Array> =>
       salt: Buffer.from(kdf.salt, 'base64'),
     }),
   );
+
+const wrongPassphrase = (left: number): NestError => {
+  const next = left > 0 ? `${String(left)} ${left === 1 ? 'try' : 'tries'} left before a pause.` : 'Wait 15 minutes before the next try.';
+  return new NestError('PASSPHRASE_WRONG', `The passphrase is wrong. ${next}`, { details: { attemptsLeft: left } });
+};

@@ -33,7 +33,11 @@ export type VaultFile = z.output<typeof fileSchema>;
 export type VaultPlan = Omit<VaultFile, 'nonce' | 'box'>;
 
 /** Encrypts a secret under a 32-byte key; the plan is bound to it. */
-export const sealVault = (plan: VaultPlan, secret: Uint8Array, context: { readonly key: Uint8Array; readonly random: RandomBytes }): VaultFile => {
+export const sealVault = (
+  plan: VaultPlan,
+  secret: Uint8Array,
+  context: { readonly key: Uint8Array; readonly random: RandomBytes },
+): VaultFile => {
   const nonce = context.random(nonceBytes);
   const cipher = createCipheriv('aes-256-gcm', context.key, nonce);
   cipher.setAAD(associatedData(plan));
@@ -78,12 +82,16 @@ export const readVaultFile = async (path: string): Promise<VaultFile | undefined
     text = await readFile(path, 'utf8');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw new NestError('STATE_FAILED', 'The file with the keys of the fleet cannot be read. Check the rights on the data folder.', { cause: error });
+    throw new NestError('STATE_FAILED', 'The file with the keys of the fleet cannot be read. Check the rights on the data folder.', {
+      cause: error,
+    });
   }
   try {
     return fileSchema.parse(JSON.parse(text));
   } catch (error) {
-    throw new NestError('STATE_CORRUPT', 'The file with the keys of the fleet is damaged. Restore vault.json from a backup.', { cause: error });
+    throw new NestError('STATE_CORRUPT', 'The file with the keys of the fleet is damaged. Restore vault.json from a backup.', {
+      cause: error,
+    });
   }
 };
 

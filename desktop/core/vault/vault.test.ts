@@ -66,7 +66,11 @@ describe('a passphrase vault', () => {
   it('writes nothing readable, for the owner alone', async () => {
     await passphraseVault().create({ header, secret, passphrase });
     const text = await readFile(path, 'utf8');
-    expect([text.includes('private keys'), text.includes(passphrase), text.includes(Buffer.from(secret).toString('base64'))]).toEqual([false, false, false]);
+    expect([text.includes('private keys'), text.includes(passphrase), text.includes(Buffer.from(secret).toString('base64'))]).toEqual([
+      false,
+      false,
+      false,
+    ]);
     expect((await stat(path)).mode & 0o077).toBe(0);
   });
 
@@ -77,8 +81,15 @@ describe('a passphrase vault', () => {
 
   it('pauses fifteen minutes after five wrong passphrases, across restarts, and for the right one too', async () => {
     await passphraseVault().create({ header, secret, passphrase });
-    for (let left = 4; left >= 0; left -= 1) await expect(passphraseVault().open('wrong horse')).rejects.toMatchObject({ code: 'PASSPHRASE_WRONG', details: { attemptsLeft: left } });
-    await expect(passphraseVault().open(passphrase)).rejects.toMatchObject({ code: 'LIMIT_REACHED', message: 'Too many wrong passphrases. Try again in 15 minutes.' });
+    for (let left = 4; left >= 0; left -= 1)
+      await expect(passphraseVault().open('wrong horse')).rejects.toMatchObject({
+        code: 'PASSPHRASE_WRONG',
+        details: { attemptsLeft: left },
+      });
+    await expect(passphraseVault().open(passphrase)).rejects.toMatchObject({
+      code: 'LIMIT_REACHED',
+      message: 'Too many wrong passphrases. Try again in 15 minutes.',
+    });
     await clock.advance(15 * 60_000 - 1);
     await expect(passphraseVault().open(passphrase)).rejects.toMatchObject({ code: 'LIMIT_REACHED' });
     await clock.advance(1);
@@ -121,12 +132,16 @@ describe('a keychain vault', () => {
 
   it('says why there is no keychain, and leaves nothing behind when there is one', async () => {
     const working = createKeychain();
-    const vaultOver = (keychain: Keychain): CredentialVault => createKeychainVault({ path, keychain, clock: systemClock(), random: systemRandom });
+    const vaultOver = (keychain: Keychain): CredentialVault =>
+      createKeychainVault({ path, keychain, clock: systemClock(), random: systemRandom });
     const { signal } = new AbortController();
     expect(await vaultOver(working).probe(signal)).toMatchObject({ available: true });
     expect(working.entries.size).toBe(0);
     const broken = { ...working, set: () => Promise.reject(new Error('Cannot autolaunch D-Bus')) };
-    expect(await vaultOver(broken).probe(signal)).toEqual({ available: false, reason: 'This system has no usable keychain (Cannot autolaunch D-Bus). Use a passphrase, or start a secret service and try again.' });
+    expect(await vaultOver(broken).probe(signal)).toEqual({
+      available: false,
+      reason: 'This system has no usable keychain (Cannot autolaunch D-Bus). Use a passphrase, or start a secret service and try again.',
+    });
     await expect(vaultOver(broken).create({ header, secret, passphrase: undefined })).rejects.toMatchObject({ code: 'VAULT_UNAVAILABLE' });
   });
 });

@@ -20,6 +20,11 @@ export class ErrorBoundary extends Component<ErrorBoundaryProps, ErrorBoundarySt
 
   override render(): ReactNode {
     if (!this.state.isBroken) return this.props.children;
-    return <FailureView failure={{ code: 'INTERNAL', message: 'This view broke. Nothing on the hosts has changed. Try again, or choose another page.' }} onRetry={() => this.setState({ isBroken: false })} />;
+    return (
+      <FailureView
+        failure={{ code: 'INTERNAL', message: 'This view broke. Nothing on the hosts has changed. Try again, or choose another page.' }}
+        onRetry={() => this.setState({ isBroken: false })}
+      />
+    );
   }
 }

@@ -28,7 +28,9 @@ const NoticeView = ({ notice }: { readonly notice: Notice }) => {
   }, [dispatch, notice]);
   return (
     <div className="notice" data-testid="notice">
-      <span className={notice.kind === 'ok' ? 'ok' : 'crit'}>{notice.kind === 'ok' ? <CircleCheck size={18} aria-hidden="true" /> : <CircleAlert size={18} aria-hidden="true" />}</span>
+      <span className={notice.kind === 'ok' ? 'ok' : 'crit'}>
+        {notice.kind === 'ok' ? <CircleCheck size={18} aria-hidden="true" /> : <CircleAlert size={18} aria-hidden="true" />}
+      </span>
       <span>{notice.text}</span>
       <button type="button" className="icon-button" aria-label="Close this notice" onClick={() => dispatch(noticeClosed(notice.id))}>
         <X size={14} aria-hidden="true" />

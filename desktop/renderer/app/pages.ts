@@ -19,6 +19,8 @@ export const trafficPages: readonly ConsolePage[] = [
   { id: 'trace', title: 'Packet tracer', path: '/trace', icon: Crosshair, key: 't' },
 ];
 
-export const administrationPages: readonly ConsolePage[] = [{ id: 'settings', title: 'Settings', path: '/settings', icon: Settings2, key: 's' }];
+export const administrationPages: readonly ConsolePage[] = [
+  { id: 'settings', title: 'Settings', path: '/settings', icon: Settings2, key: 's' },
+];
 
 export const allPages: readonly ConsolePage[] = [...primaryPages, ...trafficPages, ...administrationPages];

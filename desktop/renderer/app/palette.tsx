@@ -5,6 +5,7 @@ import type { LucideIcon } from 'lucide-react';
 import { useState } from 'react';
 import type { KeyboardEvent } from 'react';
 import { useNavigate } from 'react-router';
+import type { HostRow } from '../../bridge/model.ts';
 import { hostLink } from '../client/links.ts';
 import { useFleet } from '../client/shell.tsx';
 import { allPages } from './pages.ts';
@@ -28,18 +29,30 @@ const actions: readonly PaletteEntry[] = [
 
 const pages: readonly PaletteEntry[] = allPages.map(({ id, title, path, icon }) => ({ id, group: 'Pages', title, about: '', icon, path }));
 
+/** What the letters fit, hosts first once there are letters. */
+const entriesOf = (rows: readonly HostRow[], wanted: string): readonly PaletteEntry[] => {
+  const isWanted = (...texts: readonly string[]): boolean => texts.some((candidate) => candidate.toLowerCase().includes(wanted));
+  const hosts = rows
+    .filter((host) => isWanted(host.name, host.address, ...host.labels))
+    .slice(0, hostsMax)
+    .map((host): PaletteEntry => ({
+      id: host.hostId,
+      group: 'Hosts',
+      title: host.name,
+      about: [host.address, ...host.labels].join(' · '),
+      icon: Server,
+      path: hostLink(host.hostId),
+    }));
+  const others = [...actions, ...pages].filter((entry) => isWanted(entry.title));
+  return wanted === '' ? [...others, ...hosts] : [...hosts, ...others];
+};
+
 export const Palette = ({ onClose }: { readonly onClose: () => void }) => {
   const fleet = useFleet();
   const navigate = useNavigate();
   const [text, setText] = useState('');
   const [active, setActive] = useState(0);
-  const wanted = text.trim().toLowerCase();
-  const isWanted = (...texts: readonly string[]): boolean => texts.some((candidate) => candidate.toLowerCase().includes(wanted));
-  const hosts = fleet.rows
-    .filter((host) => isWanted(host.name, host.address, ...host.labels))
-    .slice(0, hostsMax)
-    .map((host): PaletteEntry => ({ id: host.hostId, group: 'Hosts', title: host.name, about: [host.address, ...host.labels].join(' · '), icon: Server, path: hostLink(host.hostId) }));
-  const entries = [...(wanted === '' ? [] : hosts), ...[...actions, ...pages].filter((entry) => isWanted(entry.title)), ...(wanted === '' ? hosts : [])];
+  const entries = entriesOf(fleet.rows, text.trim().toLowerCase());
 
   const choose = (entry: PaletteEntry | undefined): void => {
     if (entry === undefined) return;
@@ -54,7 +67,14 @@ export const Palette = ({ onClose }: { readonly onClose: () => void }) => {
     } else if (event.key === 'Enter') choose(entries[active]);
   };
   return (
-    <Dialog open onClose={onClose} aria-labelledby="palette-title" maxWidth={false} slotProps={{ paper: { sx: { width: 600, alignSelf: 'flex-start', mt: '12vh' } }, transition: { timeout: 0 } }} data-testid="palette">
+    <Dialog
+      open
+      onClose={onClose}
+      aria-labelledby="palette-title"
+      maxWidth={false}
+      slotProps={{ paper: { sx: { width: 600, alignSelf: 'flex-start', mt: '12vh' } }, transition: { timeout: 0 } }}
+      data-testid="palette"
+    >
       <h2 id="palette-title" className="unseen">
         Search
       </h2>
@@ -101,7 +121,14 @@ const PaletteList = ({ entries, active, onChoose }: PaletteListProps) => (
               {entry.group}
             </div>
           )}
-          <div id={`palette-${entry.id}`} role="option" tabIndex={-1} aria-selected={index === active} className="palette-entry" onClick={() => onChoose(entry)}>
+          <div
+            id={`palette-${entry.id}`}
+            role="option"
+            tabIndex={-1}
+            aria-selected={index === active}
+            className="palette-entry"
+            onPointerDown={() => onChoose(entry)}
+          >
             <Icon size={16} aria-hidden="true" />
             <span>{entry.title}</span>
             <span className="dim cut">{entry.about}</span>

@@ -6,7 +6,8 @@ import { allPages } from './pages.ts';
 /** The letter must follow the G within this time, milliseconds. */
 const chordMs = 1_200;
 
-export const isTyping = (target: EventTarget | null): boolean => target instanceof HTMLElement && (target.isContentEditable || ['INPUT', 'TEXTAREA', 'SELECT'].includes(target.tagName));
+export const isTyping = (target: EventTarget | null): boolean =>
+  target instanceof HTMLElement && (target.isContentEditable || ['INPUT', 'TEXTAREA', 'SELECT'].includes(target.tagName));
 
 const focusFilter = (event: KeyboardEvent): void => {
   const filter = document.querySelector<HTMLInputElement>('[data-filter]');
@@ -26,7 +27,8 @@ export const useShortcuts = (onSearch: (isOpen: boolean) => void): { readonly is
         onSearch(true);
         return;
       }
-      if (isTyping(event.target) || event.ctrlKey || event.metaKey || event.altKey || document.querySelector('[role="dialog"]') !== null) return;
+      if (isTyping(event.target) || event.ctrlKey || event.metaKey || event.altKey || document.querySelector('[role="dialog"]') !== null)
+        return;
       const page = event.timeStamp - chordAt < chordMs ? allPages.find(({ key }) => key === event.key) : undefined;
       chordAt = Number.NEGATIVE_INFINITY;
       if (page !== undefined) void navigate(page.path);

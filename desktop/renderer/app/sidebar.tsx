@@ -63,10 +63,16 @@ interface PageLinkProps {
 
 const PageLink = ({ page, count, isAdministration = false }: PageLinkProps) => {
   const { pathname } = useLocation();
-  const isHere = pathname === page.path || pathname.startsWith(`${page.path}/`) || (page.id === 'policy' && pathname.startsWith('/rollout'));
+  const isHere =
+    pathname === page.path || pathname.startsWith(`${page.path}/`) || (page.id === 'policy' && pathname.startsWith('/rollout'));
   const Icon = page.icon;
   return (
-    <Link className={isAdministration ? 'nav-link admin' : 'nav-link'} to={page.path} aria-current={isHere ? 'page' : undefined} data-testid={`nav-${page.id}`}>
+    <Link
+      className={isAdministration ? 'nav-link admin' : 'nav-link'}
+      to={page.path}
+      aria-current={isHere ? 'page' : undefined}
+      data-testid={`nav-${page.id}`}
+    >
       <Icon size={18} strokeWidth={1.8} aria-hidden="true" />
       {page.title}
       {count === undefined ? null : <span className="count">{count}</span>}
@@ -98,7 +104,14 @@ const Operator = ({ state }: { readonly state: ConsoleState }) => {
         <div className="cut">{state.fleetName}</div>
         <div className="dim cut">{state.operatorName}</div>
       </div>
-      <button type="button" className="icon-button" aria-label="Lock the console" title="Lock the console" onClick={press} data-testid="lock">
+      <button
+        type="button"
+        className="icon-button"
+        aria-label="Lock the console"
+        title="Lock the console"
+        onClick={press}
+        data-testid="lock"
+      >
         <Lock size={16} aria-hidden="true" />
       </button>
     </div>

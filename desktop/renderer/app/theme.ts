@@ -8,7 +8,19 @@ export const fontSans = '"Inter Variable", "Segoe UI", system-ui, "DejaVu Sans",
 export const fontMono = '"JetBrains Mono", "DejaVu Sans Mono", monospace';
 
 const buttonStyles = {
-  root: { fontWeight: 600, fontSize: 13, lineHeight: '18px', borderRadius: 8, padding: '7px 14px', transition: 'none', textTransform: 'none', whiteSpace: 'nowrap', '& .MuiButton-startIcon': { marginRight: 6 }, '&.MuiButton-sizeSmall': { padding: '3px 10px', fontSize: 12.5 }, '&.MuiButton-sizeLarge': { padding: '11px 22px', fontSize: 15 } },
+  root: {
+    fontWeight: 600,
+    fontSize: 13,
+    lineHeight: '18px',
+    borderRadius: 8,
+    padding: '7px 14px',
+    transition: 'none',
+    textTransform: 'none',
+    whiteSpace: 'nowrap',
+    '& .MuiButton-startIcon': { marginRight: 6 },
+    '&.MuiButton-sizeSmall': { padding: '3px 10px', fontSize: 12.5 },
+    '&.MuiButton-sizeLarge': { padding: '11px 22px', fontSize: 15 },
+  },
   contained: { '&.Mui-disabled': { background: 'var(--hover)', color: 'var(--off)', opacity: 0.75 } },
   outlined: {
     borderColor: 'var(--outline)',
@@ -16,7 +28,12 @@ const buttonStyles = {
     '&:hover': { background: 'var(--hover)', borderColor: 'var(--outline)' },
     '&.Mui-disabled': { borderColor: 'var(--line)', color: 'var(--off)', opacity: 0.75 },
   },
-  text: { color: 'var(--gold)', background: 'var(--hover)', '&:hover': { background: 'var(--line)', filter: 'brightness(1.08)' }, '&.Mui-disabled': { color: 'var(--off)', opacity: 0.75 } },
+  text: {
+    color: 'var(--gold)',
+    background: 'var(--hover)',
+    '&:hover': { background: 'var(--line)', filter: 'brightness(1.08)' },
+    '&.Mui-disabled': { color: 'var(--off)', opacity: 0.75 },
+  },
 } as const;
 
 /** Four kinds of button: contained = primary, contained error = danger, text = secondary, outlined = ghost. */
@@ -46,7 +63,11 @@ export const createConsoleTheme = (name: SchemeName): Theme => {
         },
       },
       MuiDialog: { styleOverrides: { paper: { backgroundImage: 'none', border: '1px solid var(--line)', borderRadius: 12 } } },
-      MuiTooltip: { styleOverrides: { tooltip: { background: 'var(--sunken)', color: 'var(--text)', border: '1px solid var(--outline)', fontSize: 12 } } },
+      MuiTooltip: {
+        styleOverrides: {
+          tooltip: { background: 'var(--sunken)', color: 'var(--text)', border: '1px solid var(--outline)', fontSize: 12 },
+        },
+      },
     },
   });
 };

@@ -15,7 +15,18 @@ const ratio = (first: string, second: string): number => {
   return (light + 0.05) / (dark + 0.05);
 };
 
-const texts = ['gold', 'goldSecond', 'text', 'dim', 'sky', 'ok', 'warn', 'crit', 'off', 'admin'] as const satisfies readonly (keyof Tokens)[];
+const texts = [
+  'gold',
+  'goldSecond',
+  'text',
+  'dim',
+  'sky',
+  'ok',
+  'warn',
+  'crit',
+  'off',
+  'admin',
+] as const satisfies readonly (keyof Tokens)[];
 const grounds = ['bg', 'panel', 'sunken', 'selected', 'foot'] as const satisfies readonly (keyof Tokens)[];
 const fills = [
   ['onSkyFill', 'skyFill'],
@@ -30,7 +41,11 @@ const fills = [
 describe.each(schemeNames)('the %s scheme', (name) => {
   const { tokens, onHover } = schemes[name];
   const hovered: Tokens = { ...tokens, ...onHover };
-  const pairs = [...texts.flatMap((text) => grounds.map((ground) => [text, ground, tokens] as const)), ...texts.map((text) => [text, 'hover', hovered] as const), ...fills.map(([text, fill]) => [text, fill, tokens] as const)];
+  const pairs = [
+    ...texts.flatMap((text) => grounds.map((ground) => [text, ground, tokens] as const)),
+    ...texts.map((text) => [text, 'hover', hovered] as const),
+    ...fills.map(([text, fill]) => [text, fill, tokens] as const),
+  ];
 
   it.each(pairs)('writes %s on %s at 4.5:1 or better', (text, ground, scheme) => {
     expect(ratio(scheme[text], scheme[ground])).toBeGreaterThanOrEqual(4.5);

@@ -164,7 +164,10 @@ const contrast: Scheme = {
 export const schemes: Readonly<Record<SchemeName, Scheme>> = { dark, light, contrast };
 
 const variable = (name: string): string => `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-const declarations = (tokens: Partial<Tokens>): string => Object.entries(tokens).map(([name, colour]) => `${variable(name)}:${colour};`).join('');
+const declarations = (tokens: Partial<Tokens>): string =>
+  Object.entries(tokens)
+    .map(([name, colour]) => `${variable(name)}:${colour};`)
+    .join('');
 
 /** The style sheet of all schemes: `html[data-scheme]` chooses one, `.on-hover` and hovered rows take the lighter tokens. */
 export const tokenCss = (): string =>

@@ -46,7 +46,11 @@ interface StreamLife {
 }
 
 /** Keeps a stream open exactly as long as its cache entry lives. */
-const followWhileCached = async <Name extends StreamName>(life: StreamLife, stream: { readonly method: Name; readonly input: InputOf<Name> }, listener: StreamListener<OutputOf<Name>>): Promise<void> => {
+const followWhileCached = async <Name extends StreamName>(
+  life: StreamLife,
+  stream: { readonly method: Name; readonly input: InputOf<Name> },
+  listener: StreamListener<OutputOf<Name>>,
+): Promise<void> => {
   const abort = new AbortController();
   const removed = life.cacheEntryRemoved.then(() => abort.abort());
   // The entry may go before its first data: then there is nothing to follow.
@@ -68,24 +72,34 @@ const intoCache = <Value>(update: Update<Value>): StreamListener<Value> => ({
   onFailure: (failure) => update((previous) => ({ value: previous.value, failure })),
 });
 
+const tags = ['settings', 'draft', 'enrollments', 'host', 'revisions', 'rollout'] as const;
+type Tag = (typeof tags)[number];
+
 export const bridgeApi = createApi({
   reducerPath: 'bridge',
   baseQuery: bridgeQuery,
-  tagTypes: ['settings', 'draft', 'enrollments', 'host', 'revisions', 'rollout'],
+  tagTypes: tags,
   keepUnusedDataFor: 5,
   endpoints: (build) => {
     const stream = <Name extends StreamName>(method: Name) =>
       build.query<Followed<OutputOf<Name>>, InputOf<Name>>({
         queryFn: () => waiting,
         keepUnusedDataFor: 1,
-        onCacheEntryAdded: (input, api) => followWhileCached(api, { method, input }, intoCache<OutputOf<Name>>(api.updateCachedData as Update<OutputOf<Name>>)),
+        onCacheEntryAdded: (input, api) =>
+          followWhileCached(
+            api,
+            { method, input },
+            intoCache<OutputOf<Name>>((recipe) => api.updateCachedData(recipe as Parameters<typeof api.updateCachedData>[0])),
+          ),
       });
-    const query = <Name extends CallName>(method: Name) => build.query<OutputOf<Name>, InputOf<Name>>({ query: ask(method) });
-    const command = <Name extends CallName>(method: Name) => build.mutation<OutputOf<Name>, InputOf<Name>>({ query: ask(method) });
+    const query = <Name extends CallName>(method: Name, providesTags: readonly Tag[] = []) =>
+      build.query<OutputOf<Name>, InputOf<Name>>({ query: ask(method), providesTags });
+    const command = <Name extends CallName>(method: Name, invalidatesTags: readonly Tag[] = []) =>
+      build.mutation<OutputOf<Name>, InputOf<Name>>({ query: ask(method), invalidatesTags });
     return {
       watchConsole: stream('console.watch'),
-      settings: build.query<OutputOf<'settings.get'>, InputOf<'settings.get'>>({ query: ask('settings.get'), providesTags: ['settings'] }),
-      putSettings: build.mutation<OutputOf<'settings.put'>, InputOf<'settings.put'>>({ query: ask('settings.put'), invalidatesTags: ['settings'] }),
+      settings: query('settings.get', ['settings']),
+      putSettings: command('settings.put', ['settings']),
       createFleet: command('fleet.create'),
       unlockFleet: command('fleet.unlock'),
       lockFleet: command('fleet.lock'),
@@ -95,36 +109,40 @@ export const bridgeApi = createApi({
         queryFn: () => ({ data: null }),
         onCacheEntryAdded: (input, api) => {
           const { telemetry } = portsOf(api.extra);
-          return followWhileCached(api, { method: 'hosts.watch', input }, { onValue: (frame) => telemetry.put(frame), onFailure: (failure) => telemetry.fail(failure) });
+          return followWhileCached(
+            api,
+            { method: 'hosts.watch', input },
+            { onValue: (frame) => telemetry.put(frame), onFailure: (failure) => telemetry.fail(failure) },
+          );
         },
       }),
-      enrollments: build.query<OutputOf<'enrollment.list'>, InputOf<'enrollment.list'>>({ query: ask('enrollment.list'), providesTags: ['enrollments'] }),
-      beginEnrollment: build.mutation<OutputOf<'enrollment.begin'>, InputOf<'enrollment.begin'>>({ query: ask('enrollment.begin'), invalidatesTags: ['enrollments'] }),
+      enrollments: query('enrollment.list', ['enrollments']),
+      beginEnrollment: command('enrollment.begin', ['enrollments']),
       watchEnrollment: stream('enrollment.watch'),
-      approveEnrollment: build.mutation<OutputOf<'enrollment.approve'>, InputOf<'enrollment.approve'>>({ query: ask('enrollment.approve'), invalidatesTags: ['enrollments'] }),
-      cancelEnrollment: build.mutation<OutputOf<'enrollment.cancel'>, InputOf<'enrollment.cancel'>>({ query: ask('enrollment.cancel'), invalidatesTags: ['enrollments'] }),
-      renameHost: build.mutation<OutputOf<'hosts.rename'>, InputOf<'hosts.rename'>>({ query: ask('hosts.rename'), invalidatesTags: ['host'] }),
+      approveEnrollment: command('enrollment.approve', ['enrollments']),
+      cancelEnrollment: command('enrollment.cancel', ['enrollments']),
+      renameHost: command('hosts.rename', ['host']),
       removeHost: command('hosts.remove'),
 
-      host: build.query<OutputOf<'host.get'>, InputOf<'host.get'>>({ query: ask('host.get'), providesTags: ['host'] }),
+      host: query('host.get', ['host']),
       watchHost: stream('host.watch'),
       hostCounters: query('host.counters'),
       hostFlows: query('host.flows'),
 
-      policy: build.query<OutputOf<'policy.get'>, InputOf<'policy.get'>>({ query: ask('policy.get'), providesTags: ['revisions'] }),
-      revisions: build.query<OutputOf<'policy.revisions'>, InputOf<'policy.revisions'>>({ query: ask('policy.revisions'), providesTags: ['revisions'] }),
+      policy: query('policy.get', ['revisions']),
+      revisions: query('policy.revisions', ['revisions']),
       // Mutations, because their arguments are whole documents and would become cache keys.
       validatePolicy: command('policy.validate'),
       importPolicy: command('policy.import'),
-      draft: build.query<OutputOf<'draft.get'>, InputOf<'draft.get'>>({ query: ask('draft.get'), providesTags: ['draft'] }),
-      putDraft: build.mutation<OutputOf<'draft.put'>, InputOf<'draft.put'>>({ query: ask('draft.put'), invalidatesTags: ['draft'] }),
-      dropDraft: build.mutation<OutputOf<'draft.drop'>, InputOf<'draft.drop'>>({ query: ask('draft.drop'), invalidatesTags: ['draft'] }),
+      draft: query('draft.get', ['draft']),
+      putDraft: command('draft.put', ['draft']),
+      dropDraft: command('draft.drop', ['draft']),
       planPolicy: command('policy.plan'),
-      applyPolicy: build.mutation<OutputOf<'policy.apply'>, InputOf<'policy.apply'>>({ query: ask('policy.apply'), invalidatesTags: ['revisions', 'rollout'] }),
-      confirmPolicy: build.mutation<OutputOf<'policy.confirm'>, InputOf<'policy.confirm'>>({ query: ask('policy.confirm'), invalidatesTags: ['revisions', 'rollout'] }),
-      undoPolicy: build.mutation<OutputOf<'policy.undo'>, InputOf<'policy.undo'>>({ query: ask('policy.undo'), invalidatesTags: ['revisions', 'rollout'] }),
-      rollbackPolicy: build.mutation<OutputOf<'policy.rollback'>, InputOf<'policy.rollback'>>({ query: ask('policy.rollback'), invalidatesTags: ['revisions'] }),
-      currentRollout: build.query<OutputOf<'rollout.current'>, InputOf<'rollout.current'>>({ query: ask('rollout.current'), providesTags: ['rollout'] }),
+      applyPolicy: command('policy.apply', ['revisions', 'rollout']),
+      confirmPolicy: command('policy.confirm', ['revisions', 'rollout']),
+      undoPolicy: command('policy.undo', ['revisions', 'rollout']),
+      rollbackPolicy: command('policy.rollback', ['revisions']),
+      currentRollout: query('rollout.current', ['rollout']),
       watchRollout: stream('rollout.watch'),
 
       trace: command('trace.run'),

@@ -22,7 +22,13 @@ describe('fleet telemetry', () => {
     const fleet = new FleetTelemetry();
     const [template] = testHosts(now, 1);
     if (template === undefined) throw new Error('the test fleet is empty');
-    fleet.put({ at: now, hosts: [{ ...template, packetsPerSecond: 100, dropsPerSecond: 0 }, { ...template, hostId: 'other', state: 'offline', packetsPerSecond: 900, dropsPerSecond: 50 }] });
+    fleet.put({
+      at: now,
+      hosts: [
+        { ...template, packetsPerSecond: 100, dropsPerSecond: 0 },
+        { ...template, hostId: 'other', state: 'offline', packetsPerSecond: 900, dropsPerSecond: 50 },
+      ],
+    });
     expect(fleet.totals).toMatchObject({ hosts: 2, healthy: 1, offline: 1, packetsPerSecond: 100, dropsPerSecond: 0, worst: null });
   });
 

@@ -39,4 +39,5 @@ export const traceFlowLink = (hostId: string, flow: FlowRow): string =>
   });
 
 /** "198.18.9.12 tcp/5432" is the end of a flow as the console writes it; IPv6 gets brackets before a port. */
-export const endpointText = (address: string, port: number): string => (port === 0 ? address : address.includes(':') ? `[${address}]:${String(port)}` : `${address}:${String(port)}`);
+export const endpointText = (address: string, port: number): string =>
+  port === 0 ? address : address.includes(':') ? `[${address}]:${String(port)}` : `${address}:${String(port)}`;

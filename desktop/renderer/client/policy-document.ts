@@ -28,7 +28,8 @@ export interface PolicyDraft {
 
 export const emptyPolicy: PolicyDraft = { apiVersion: 'nest/v1', kind: 'Policy', defaultAction: 'allow', services: [], mappings: [] };
 
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 const isTexts = (value: unknown): boolean => Array.isArray(value) && value.every((entry) => typeof entry === 'string');
 const isService = (value: unknown): boolean => isObject(value) && typeof value['name'] === 'string' && isTexts(value['addresses']);
 const isMapping = (value: unknown): boolean =>
@@ -68,7 +69,12 @@ export const readPolicyPath = (path: string): PolicyPlace | null => {
   const parts = /^(services|mappings)\[(\d+)\](?:\.([A-Za-z]+)(?:\[(\d+)\])?)?/.exec(path);
   if (parts === null) return null;
   const [, list, index, field, entry] = parts;
-  return { list: list === 'services' ? 'services' : 'mappings', index: Number(index), field: field ?? null, entry: entry === undefined ? null : Number(entry) };
+  return {
+    list: list === 'services' ? 'services' : 'mappings',
+    index: Number(index),
+    field: field ?? null,
+    entry: entry === undefined ? null : Number(entry),
+  };
 };
 
 /** A name that no entry has yet: "web", "web-2", "web-3". */

@@ -9,7 +9,8 @@ import { windowSlice } from './window-slice.ts';
 export const createConsoleStore = (ports: ClientPorts) =>
   configureStore({
     reducer: { [bridgeApi.reducerPath]: bridgeApi.reducer, window: windowSlice.reducer },
-    middleware: (defaults) => defaults({ thunk: { extraArgument: ports }, serializableCheck: false, immutableCheck: false }).concat(bridgeApi.middleware),
+    middleware: (defaults) =>
+      defaults({ thunk: { extraArgument: ports }, serializableCheck: false, immutableCheck: false }).concat(bridgeApi.middleware),
     devTools: false,
   });
 

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import type { BridgeClient } from '../../bridge/contract.ts';
-import type { ConsoleState } from '../../bridge/model.ts';
 import { followStream } from './stream.ts';
 
 /** A bridge whose streams give the states of one list after another; a code ends a list with that failure. */
@@ -11,13 +10,16 @@ const scripted = (...lists: readonly (readonly (string | { readonly code: string
     subscribe: async function* () {
       for (const entry of lists[turn++] ?? []) {
         if (typeof entry !== 'string') throw Object.assign(new Error('broken'), entry);
-        yield { fleetName: entry } as ConsoleState as never;
+        yield { fleetName: entry } as never;
       }
     },
   };
 };
 
-const follow = async (client: BridgeClient, rounds: number): Promise<{ readonly seen: readonly string[]; readonly pauses: readonly number[] }> => {
+const follow = async (
+  client: BridgeClient,
+  rounds: number,
+): Promise<{ readonly seen: readonly string[]; readonly pauses: readonly number[] }> => {
   const abort = new AbortController();
   const seen: string[] = [];
   const pauses: number[] = [];
@@ -26,7 +28,11 @@ const follow = async (client: BridgeClient, rounds: number): Promise<{ readonly 
     if (pauses.length >= rounds) abort.abort();
     return Promise.resolve();
   };
-  await followStream({ client, method: 'console.watch', input: {}, pause }, { onValue: ({ fleetName }) => seen.push(fleetName ?? ''), onFailure: ({ code }) => seen.push(code) }, abort.signal);
+  await followStream(
+    { client, method: 'console.watch', input: {}, pause },
+    { onValue: ({ fleetName }) => seen.push(fleetName ?? ''), onFailure: ({ code }) => seen.push(code) },
+    abort.signal,
+  );
   return { seen, pauses };
 };
 
@@ -43,7 +49,11 @@ describe('following a stream', () => {
 
   it('does not open a stream whose signal is already aborted', async () => {
     const seen: string[] = [];
-    await followStream({ client: scripted(['a']), method: 'console.watch', input: {} }, { onValue: () => seen.push('value'), onFailure: () => seen.push('failure') }, AbortSignal.abort());
+    await followStream(
+      { client: scripted(['a']), method: 'console.watch', input: {} },
+      { onValue: () => seen.push('value'), onFailure: () => seen.push('failure') },
+      AbortSignal.abort(),
+    );
     expect(seen).toEqual([]);
   });
 });

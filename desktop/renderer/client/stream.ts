@@ -41,7 +41,11 @@ export interface StreamSource<Name extends StreamName> {
 }
 
 /** Follows a stream until `signal` aborts; resolves then. Never raises: every failure goes to the listener. */
-export const followStream = async <Name extends StreamName>(source: StreamSource<Name>, listener: StreamListener<OutputOf<Name>>, signal: AbortSignal): Promise<void> => {
+export const followStream = async <Name extends StreamName>(
+  source: StreamSource<Name>,
+  listener: StreamListener<OutputOf<Name>>,
+  signal: AbortSignal,
+): Promise<void> => {
   let delayMs = retryFirstMs;
   while (!signal.aborted) {
     try {

@@ -4,7 +4,17 @@
  */
 import type { BridgeClient, CallName, InputOf, OutputOf, StreamName } from '../../bridge/contract.ts';
 import type { ConsoleState, Draft, Enrollment, FleetPlan, HostRow, PolicyRevision, Rollout, Settings } from '../../bridge/model.ts';
-import { testCounters, testDetail, testFlows, testHosts, testPlan, testPolicy, testRevisions, testSample, testTrace } from './test-fleet.ts';
+import {
+  testCounters,
+  testDetail,
+  testFlows,
+  testHosts,
+  testPlan,
+  testPolicy,
+  testRevisions,
+  testSample,
+  testTrace,
+} from './test-fleet.ts';
 
 type Answers = { [Name in CallName]?: (input: InputOf<Name>) => OutputOf<Name> | Promise<OutputOf<Name>> };
 
@@ -31,7 +41,14 @@ export class TestBridge implements BridgeClient {
   readonly now: () => number;
   readonly #wakers = new Set<() => void>();
 
-  constructor({ state = {}, hosts, draft = null, settings = { scheme: 'dark', density: 'comfortable' }, now = () => 1_700_000_000_000, answers = {} }: TestBridgeOptions = {}) {
+  constructor({
+    state = {},
+    hosts,
+    draft = null,
+    settings = { scheme: 'dark', density: 'comfortable' },
+    now = () => 1_700_000_000_000,
+    answers = {},
+  }: TestBridgeOptions = {}) {
     this.now = now;
     this.hosts = hosts ?? testHosts(now());
     this.draft = draft;
@@ -53,10 +70,14 @@ export class TestBridge implements BridgeClient {
 
   /** Makes every stream emit again. */
   emit(): void {
-    for (const wake of [...this.#wakers]) wake();
+    for (const wake of this.#wakers) wake();
   }
 
-  async call<Name extends CallName>(method: Name, input: InputOf<Name>, { signal }: { readonly signal?: AbortSignal } = {}): Promise<OutputOf<Name>> {
+  async call<Name extends CallName>(
+    method: Name,
+    input: InputOf<Name>,
+    { signal }: { readonly signal?: AbortSignal } = {},
+  ): Promise<OutputOf<Name>> {
     this.calls.push({ method, input });
     await Promise.resolve();
     signal?.throwIfAborted();
@@ -67,7 +88,12 @@ export class TestBridge implements BridgeClient {
     return output;
   }
 
-  async *subscribe<Name extends StreamName>(method: Name, input: InputOf<Name>, { signal }: { readonly signal?: AbortSignal } = {}): AsyncGenerator<OutputOf<Name>> {
+  async *subscribe<Name extends StreamName>(
+    method: Name,
+    input: InputOf<Name>,
+    { signal }: { readonly signal?: AbortSignal } = {},
+  ): AsyncGenerator<OutputOf<Name>> {
+    const isAborted = (): boolean => signal?.aborted === true;
     let isWoken = true;
     const wake = (): void => {
       isWoken = true;
@@ -77,7 +103,7 @@ export class TestBridge implements BridgeClient {
     this.#wakers.add(wake);
     signal?.addEventListener('abort', wake);
     try {
-      while (signal?.aborted !== true) {
+      while (!isAborted()) {
         if (!isWoken) await new Promise<void>((resolve) => (resume = resolve));
         isWoken = false;
         const value = this.#streamed(method, input);
@@ -88,7 +114,7 @@ export class TestBridge implements BridgeClient {
     }
   }
 
-  #streamed(method: StreamName, input: unknown): unknown {
+  #streamed(method: StreamName, input: unknown): object | null {
     switch (method) {
       case 'console.watch':
         return this.state;
@@ -98,7 +124,7 @@ export class TestBridge implements BridgeClient {
         return this.enrollment;
       case 'host.watch':
         return testSample(this.#host((input as { hostId: string }).hostId), this.now());
-      case 'rollout.watch':
+      default:
         return this.rollout;
     }
   }
@@ -117,22 +143,31 @@ export class TestBridge implements BridgeClient {
 
   /** What the core would do, as far as a view can see it. */
   #usual(): Answers {
-    const enroll = (part: Partial<Enrollment>): Enrollment => (this.enrollment = { ...(this.enrollment ?? blankEnrollment(this.now())), ...part });
+    const enroll = (part: Partial<Enrollment>): Enrollment =>
+      (this.enrollment = { ...(this.enrollment ?? blankEnrollment(this.now())), ...part });
     const roll = (state: Rollout['state'], host: Rollout['hosts'][number]['state']): Rollout => {
       if (this.rollout === null) throw Object.assign(new Error('There is no rollout.'), { code: 'NOT_FOUND' });
-      this.rollout = { ...this.rollout, state, rollbackAt: null, hosts: this.rollout.hosts.map((entry) => ({ ...entry, state: host, rollbackAt: null })) };
+      this.rollout = {
+        ...this.rollout,
+        state,
+        rollbackAt: null,
+        hosts: this.rollout.hosts.map((entry) => ({ ...entry, state: host, rollbackAt: null })),
+      };
       return this.rollout;
     };
     return {
       'console.state': () => this.state,
       'settings.get': () => this.settings,
-      'settings.put': (input) => (this.settings = { scheme: input.scheme ?? this.settings.scheme, density: input.density ?? this.settings.density }),
-      'fleet.create': ({ fleetName, operatorName, storage }) => (this.state = { ...this.state, phase: 'open', fleetName, operatorName, storage }),
+      'settings.put': (input) =>
+        (this.settings = { scheme: input.scheme ?? this.settings.scheme, density: input.density ?? this.settings.density }),
+      'fleet.create': ({ fleetName, operatorName, storage }) =>
+        (this.state = { ...this.state, phase: 'open', fleetName, operatorName, storage }),
       'fleet.unlock': () => (this.state = { ...this.state, phase: 'open' }),
       'fleet.lock': () => (this.state = { ...this.state, phase: 'locked' }),
       'hosts.list': () => this.hosts,
       'enrollment.list': () => (this.enrollment === null ? [] : [this.enrollment]),
-      'enrollment.begin': ({ name, address, port = 50_051, labels = [] }) => enroll({ ...blankEnrollment(this.now()), name, address, port, labels }),
+      'enrollment.begin': ({ name, address, port = 50_051, labels = [] }) =>
+        enroll({ ...blankEnrollment(this.now()), name, address, port, labels }),
       'enrollment.approve': () => enroll({ state: 'enrolled', token: null, joinCommand: null, hostId: this.hosts[0]?.hostId ?? null }),
       'enrollment.cancel': () => enroll({ state: 'cancelled', token: null, joinCommand: null }),
       'host.get': ({ hostId }) => testDetail(this.#host(hostId), this.now()),
@@ -141,12 +176,27 @@ export class TestBridge implements BridgeClient {
       'policy.get': ({ hostId, revision }) => ({ ...this.#revision(hostId, revision), policy: testPolicy }),
       'policy.revisions': ({ hostId }) => testRevisions(this.#host(hostId), this.now()),
       'policy.validate': ({ policy }) => validated(policy),
-      'policy.import': () => ({ format: 'MarchProxy', policy: testPolicy, notes: [{ subject: 'api-v1', code: 'PATH_PREFIX', message: 'path_prefix "/v1" cannot be expressed yet: the mapping matches by port alone.' }] }),
+      'policy.import': () => ({
+        format: 'MarchProxy',
+        policy: testPolicy,
+        notes: [
+          {
+            subject: 'api-v1',
+            code: 'PATH_PREFIX',
+            message: 'path_prefix "/v1" cannot be expressed yet: the mapping matches by port alone.',
+          },
+        ],
+      }),
       'draft.get': () => this.draft,
       'draft.put': ({ policy, hostIds }) => (this.draft = { policy, hostIds, savedAt: this.now() }),
       'draft.drop': () => (this.draft = null),
-      'policy.plan': ({ hostIds }) => (this.plan = testPlan(hostIds.map((hostId) => this.#host(hostId)), this.now())),
-      'policy.apply': ({ planId, confirmWithinSeconds }) => (this.rollout = startedRollout({ planId, confirmWithinSeconds, plan: this.plan, now: this.now() })),
+      'policy.plan': ({ hostIds }) =>
+        (this.plan = testPlan(
+          hostIds.map((hostId) => this.#host(hostId)),
+          this.now(),
+        )),
+      'policy.apply': ({ planId, confirmWithinSeconds }) =>
+        (this.rollout = startedRollout({ planId, confirmWithinSeconds, plan: this.plan, now: this.now() })),
       'policy.confirm': () => roll('confirmed', 'confirmed'),
       'policy.undo': () => roll('rolled-back', 'rolled-back'),
       'rollout.current': () => this.rollout,
@@ -177,12 +227,20 @@ const validated = (policy: string): OutputOf<'policy.validate'> => {
   try {
     JSON.parse(policy);
   } catch {
-    return { valid: false, problems: [{ code: 'JSON_INVALID', severity: 'error', path: '', message: 'The text is not JSON: look for a missing comma or quote.' }], tables: null };
+    return {
+      valid: false,
+      problems: [
+        { code: 'JSON_INVALID', severity: 'error', path: '', message: 'The text is not JSON: look for a missing comma or quote.' },
+      ],
+      tables: null,
+    };
   }
   const isBad = policy.includes('"70000"');
   return {
     valid: !isBad,
-    problems: isBad ? [{ code: 'PORT_INVALID', severity: 'error', path: 'mappings[0].ports[0]', message: '70000 is no port: write 1 to 65535.' }] : [],
+    problems: isBad
+      ? [{ code: 'PORT_INVALID', severity: 'error', path: 'mappings[0].ports[0]', message: '70000 is no port: write 1 to 65535.' }]
+      : [],
     tables: isBad ? null : { identities: 14, pairs: 31, portIntervals: 40, mappings: 5, imageBytes: 18_432, compileMs: 1.8 },
   };
 };
@@ -201,5 +259,14 @@ const startedRollout = ({ planId, confirmWithinSeconds, plan, now }: RolloutSeed
   confirmWithinSeconds,
   state: 'pending',
   rollbackAt: now + confirmWithinSeconds * 1_000,
-  hosts: (plan?.hosts ?? []).map((host) => ({ hostId: host.hostId, hostName: host.hostName, state: 'pending', revision: 119, previousRevision: 118, rollbackAt: now + confirmWithinSeconds * 1_000, loadMs: 2.4, problem: null })),
+  hosts: (plan?.hosts ?? []).map((host) => ({
+    hostId: host.hostId,
+    hostName: host.hostName,
+    state: 'pending',
+    revision: 119,
+    previousRevision: 118,
+    rollbackAt: now + confirmWithinSeconds * 1_000,
+    loadMs: 2.4,
+    problem: null,
+  })),
 });

@@ -1,5 +1,16 @@
 /** Invented hosts, flows, counters and policies for tests. Nothing here was measured; nothing here ships. */
-import type { FleetPlan, FlowList, FlowRow, HostCounters, HostDetail, HostPlan, HostRow, HostSample, PolicyRevision, Trace } from '../../bridge/model.ts';
+import type {
+  FleetPlan,
+  FlowList,
+  FlowRow,
+  HostCounters,
+  HostDetail,
+  HostPlan,
+  HostRow,
+  HostSample,
+  PolicyRevision,
+  Trace,
+} from '../../bridge/model.ts';
 
 const generation = '9a41c02e7710b3d45f86aa1093be5c7d21f4e09b8c6d3a5f7e1029384756abcd';
 
@@ -34,7 +45,12 @@ export const testHosts = (now: number, count = 24): readonly HostRow[] => {
       address: `198.18.0.${String(index + 11)}`,
       labels: [site, roles[index % 3] ?? 'edge'],
       state,
-      stateReason: index === 2 ? 'The flow table is nearly full: 72 % of 262,144. Raise it, or look which flows fill it.' : index === 6 ? 'The agent does not answer since 12 min: look whether it runs.' : null,
+      stateReason:
+        index === 2
+          ? 'The flow table is nearly full: 72 % of 262,144. Raise it, or look which flows fill it.'
+          : index === 6
+            ? 'The agent does not answer since 12 min: look whether it runs.'
+            : null,
       seenAt: index === 11 ? null : index === 6 ? now - 720_000 : now - 400,
       engine: index === 11 ? null : index % 4 === 1 ? 'XDP generic' : 'XDP native',
       packetsPerSecond: index === 11 ? null : (history.at(-1) ?? null),
@@ -59,10 +75,53 @@ const reasons = [
   { reason: 'FRAGMENT_UNKNOWN', dropped: true, packets: 83, perSecond: 0 },
 ] as const;
 
+const count = (packets: number) => ({ packets, bytes: packets * 740, drops: 0, errors: 0 });
+
+const testInterfaces: HostSample['interfaces'] = [
+  {
+    name: 'eth0',
+    index: 2,
+    up: true,
+    driver: 'ixgbe',
+    macAddress: '02:00:00:00:00:01',
+    mtu: 1500,
+    addresses: ['198.18.0.13/24', '2001:db8::13/64'],
+    xdpMode: 'native',
+    xdpProblem: null,
+    received: count(918_224_112),
+    sent: count(88_221_000),
+  },
+  {
+    name: 'eth1',
+    index: 3,
+    up: true,
+    driver: 'veth',
+    macAddress: '02:00:00:00:00:02',
+    mtu: 1500,
+    addresses: ['198.18.4.1/24'],
+    xdpMode: 'generic',
+    xdpProblem: 'The driver has no native mode: packets take the slower way.',
+    received: count(88_000_000),
+    sent: count(910_000_000),
+  },
+  {
+    name: 'lo',
+    index: 1,
+    up: true,
+    driver: '',
+    macAddress: '00:00:00:00:00:00',
+    mtu: 65_536,
+    addresses: ['127.0.0.1/8', '::1/128'],
+    xdpMode: null,
+    xdpProblem: null,
+    received: count(1_200),
+    sent: count(1_200),
+  },
+];
+
 export const testSample = (host: HostRow, now: number): HostSample => {
   const isLive = host.state !== 'offline';
   const at = isLive ? now : (host.seenAt ?? now);
-  const count = (packets: number) => ({ packets, bytes: packets * 740, drops: 0, errors: 0 });
   return {
     at,
     live: isLive,
@@ -74,12 +133,19 @@ export const testSample = (host: HostRow, now: number): HostSample => {
     disks: [{ mountPoint: '/', totalBytes: 40e9, usedBytes: 7.2e9 }],
     uptimeSeconds: 3_600 * 24 * 41 + 7_200,
     clockSkewMs: 3,
-    warnings: host.state === 'degraded' ? [{ code: 'FLOW_TABLE_NEARLY_FULL', title: 'The flow table is nearly full', message: host.stateReason ?? '', severity: 'critical', since: now - 240_000 }] : [],
-    interfaces: [
-      { name: 'eth0', index: 2, up: true, driver: 'ixgbe', macAddress: '02:00:00:00:00:01', mtu: 1500, addresses: ['198.18.0.13/24', '2001:db8::13/64'], xdpMode: 'native', xdpProblem: null, received: count(918_224_112), sent: count(88_221_000) },
-      { name: 'eth1', index: 3, up: true, driver: 'veth', macAddress: '02:00:00:00:00:02', mtu: 1500, addresses: ['198.18.4.1/24'], xdpMode: 'generic', xdpProblem: 'The driver has no native mode: packets take the slower way.', received: count(88_000_000), sent: count(910_000_000) },
-      { name: 'lo', index: 1, up: true, driver: '', macAddress: '00:00:00:00:00:00', mtu: 65_536, addresses: ['127.0.0.1/8', '::1/128'], xdpMode: null, xdpProblem: null, received: count(1_200), sent: count(1_200) },
-    ],
+    warnings:
+      host.state === 'degraded'
+        ? [
+            {
+              code: 'FLOW_TABLE_NEARLY_FULL',
+              title: 'The flow table is nearly full',
+              message: host.stateReason ?? '',
+              severity: 'critical',
+              since: now - 240_000,
+            },
+          ]
+        : [],
+    interfaces: testInterfaces,
     policy: { mode: 'enforce', revision: 118, generation, desiredGeneration: generation, pending: null },
     flows: 188_700,
     flowsMax: 262_144,
@@ -87,13 +153,28 @@ export const testSample = (host: HostRow, now: number): HostSample => {
     deniedPerSecond: host.state === 'degraded' ? 41_207 : 12,
     bytesPerSecond: host.bytesPerSecond,
     reasons,
-    history: wave(21, 6_000_000).map((allowed, index) => ({ at: at - (300 - index) * 1_000, allowed, denied: wave(5, 900_000)[index] ?? 0 })),
+    history: wave(21, 6_000_000).map((allowed, index) => ({
+      at: at - (300 - index) * 1_000,
+      allowed,
+      denied: wave(5, 900_000)[index] ?? 0,
+    })),
   };
 };
 
 export const testDetail = (row: HostRow, now: number): HostDetail => ({
   row,
-  facts: { hostName: row.name, operatingSystem: 'Debian GNU/Linux 12', kernel: '6.18.44', architecture: 'x86_64', cpuCount: 8, cpuModel: 'Example CPU', memoryBytes: 4.1e9, bootedAt: now - 3_549_600_000, agentStartedAt: now - 3_500_000_000, addresses: [row.address] },
+  facts: {
+    hostName: row.name,
+    operatingSystem: 'Debian GNU/Linux 12',
+    kernel: '6.18.44',
+    architecture: 'x86_64',
+    cpuCount: 8,
+    cpuModel: 'Example CPU',
+    memoryBytes: 4.1e9,
+    bootedAt: now - 3_549_600_000,
+    agentStartedAt: now - 3_500_000_000,
+    addresses: [row.address],
+  },
   engines: [
     { engine: 'XDP native', available: true, reason: '' },
     { engine: 'DPDK', available: false, reason: 'no hugepages are reserved' },
@@ -124,9 +205,48 @@ const flow = (part: Partial<FlowRow>, now: number): FlowRow => ({
 
 const allFlows = (now: number): readonly FlowRow[] => [
   flow({}, now),
-  flow({ source: '198.18.31.18', destination: '198.18.7.40', destinationPort: 443, mapping: 'registry-in', sourceServices: ['ci-runners'], destinationServices: ['registry'], bytes: 310e6 }, now),
-  flow({ source: '2001:db8:4::17', destination: '2001:db8:9::12', destinationPort: 9100, mapping: null, reason: 'DEFAULT_ALLOW', sourceServices: ['monitoring'], destinationServices: [], bytes: 4e6 }, now),
-  flow({ source: '198.18.66.6', destination: '198.18.9.25', destinationPort: 25, state: 'denied', allowed: false, reason: 'POLICY_DENY', mapping: 'block-legacy-smtp', sourceServices: [], destinationServices: ['mail'], packets: 83, bytes: 5_120, lastSeen: now - 40_000 }, now),
+  flow(
+    {
+      source: '198.18.31.18',
+      destination: '198.18.7.40',
+      destinationPort: 443,
+      mapping: 'registry-in',
+      sourceServices: ['ci-runners'],
+      destinationServices: ['registry'],
+      bytes: 310e6,
+    },
+    now,
+  ),
+  flow(
+    {
+      source: '2001:db8:4::17',
+      destination: '2001:db8:9::12',
+      destinationPort: 9100,
+      mapping: null,
+      reason: 'DEFAULT_ALLOW',
+      sourceServices: ['monitoring'],
+      destinationServices: [],
+      bytes: 4e6,
+    },
+    now,
+  ),
+  flow(
+    {
+      source: '198.18.66.6',
+      destination: '198.18.9.25',
+      destinationPort: 25,
+      state: 'denied',
+      allowed: false,
+      reason: 'POLICY_DENY',
+      mapping: 'block-legacy-smtp',
+      sourceServices: [],
+      destinationServices: ['mail'],
+      packets: 83,
+      bytes: 5_120,
+      lastSeen: now - 40_000,
+    },
+    now,
+  ),
 ];
 
 export const testFlows = (_host: HostRow, now: number, verdict: 'allowed' | 'denied' | undefined): FlowList => {
@@ -143,7 +263,18 @@ export const testCounters = (host: HostRow, now: number): HostCounters => ({
     { mapping: 'registry-in', action: 'allow', packets: 8_120_004, bytes: 7.7e9 },
     { mapping: 'block-legacy-smtp', action: 'deny', packets: 2_204_118, bytes: 1.5e8 },
   ],
-  reasons: reasons.map(({ reason, dropped, packets }) => ({ reason, dropped, packets, bytes: packets * 740, sentence: reason === 'POLICY_DENY' ? 'A mapping denies it' : reason === 'FRAGMENT_UNKNOWN' ? 'Later fragment whose first one was not allowed or not seen' : 'A mapping allows it' })),
+  reasons: reasons.map(({ reason, dropped, packets }) => ({
+    reason,
+    dropped,
+    packets,
+    bytes: packets * 740,
+    sentence:
+      reason === 'POLICY_DENY'
+        ? 'A mapping denies it'
+        : reason === 'FRAGMENT_UNKNOWN'
+          ? 'Later fragment whose first one was not allowed or not seen'
+          : 'A mapping allows it',
+  })),
   interfaces: [],
   recordsLost: 0,
   recordsSuppressed: 0,
@@ -163,9 +294,33 @@ export const testPolicy = JSON.stringify(
       { name: 'mail', addresses: ['198.18.9.25'] },
     ],
     mappings: [
-      { name: 'payments-db', sources: ['payments'], destinations: ['ledger-db'], protocols: ['tcp'], ports: ['5432'], action: 'allow', priority: 200 },
-      { name: 'registry-in', sources: ['ci-runners', 'payments'], destinations: ['registry'], protocols: ['tcp'], ports: ['443', '8000-8100'], action: 'allow', priority: 200 },
-      { name: 'block-legacy-smtp', sources: ['any'], destinations: ['mail'], protocols: ['tcp'], ports: ['25'], action: 'deny', priority: 500 },
+      {
+        name: 'payments-db',
+        sources: ['payments'],
+        destinations: ['ledger-db'],
+        protocols: ['tcp'],
+        ports: ['5432'],
+        action: 'allow',
+        priority: 200,
+      },
+      {
+        name: 'registry-in',
+        sources: ['ci-runners', 'payments'],
+        destinations: ['registry'],
+        protocols: ['tcp'],
+        ports: ['443', '8000-8100'],
+        action: 'allow',
+        priority: 200,
+      },
+      {
+        name: 'block-legacy-smtp',
+        sources: ['any'],
+        destinations: ['mail'],
+        protocols: ['tcp'],
+        ports: ['25'],
+        action: 'deny',
+        priority: 500,
+      },
       { name: 'ping', sources: ['any'], destinations: ['any'], protocols: ['icmp'], ports: [], action: 'allow', priority: 10 },
     ],
   },
@@ -209,11 +364,51 @@ const plannedHost = (host: HostRow, now: number): HostPlan => ({
     { kind: 'added', text: '    ports: [443, 8000-8100]' },
     ...Array.from({ length: 12 }, (_, index) => ({ kind: 'same' as const, text: `  # line ${String(index)}` })),
   ],
-  problems: [{ code: 'MAPPING_SHADOWED', severity: 'warning', path: 'mappings[3]', message: 'allow-metrics can never match: deny-db-from-edge has a higher priority and covers it.' }],
+  problems: [
+    {
+      code: 'MAPPING_SHADOWED',
+      severity: 'warning',
+      path: 'mappings[3]',
+      message: 'allow-metrics can never match: deny-db-from-edge has a higher priority and covers it.',
+    },
+  ],
   impact:
     host.state === 'offline'
       ? null
-      : { replayed: 40_144, unchanged: 39_279, cut: 425, cutLive: 212, newlyAllowed: 440, windowSeconds: 900, changes: [{ flow: flow({}, now), allowed: false, mapping: 'deny-db-from-edge' }, { flow: flow({ source: '198.18.2.5', destinationPort: 9100, bytes: 4e6, mapping: null, sourceServices: ['monitoring'] }, now), allowed: false, mapping: 'deny-db-from-edge' }, { flow: flow({ source: '198.18.66.6', destinationPort: 8080, allowed: false, state: 'denied', mapping: null, sourceServices: ['ci-runners'], destinationServices: ['registry'] }, now), allowed: true, mapping: 'registry-in' }], changesTruncated: true, recordsLost: 0 },
+      : {
+          replayed: 40_144,
+          unchanged: 39_279,
+          cut: 425,
+          cutLive: 212,
+          newlyAllowed: 440,
+          windowSeconds: 900,
+          changes: [
+            { flow: flow({}, now), allowed: false, mapping: 'deny-db-from-edge' },
+            {
+              flow: flow({ source: '198.18.2.5', destinationPort: 9100, bytes: 4e6, mapping: null, sourceServices: ['monitoring'] }, now),
+              allowed: false,
+              mapping: 'deny-db-from-edge',
+            },
+            {
+              flow: flow(
+                {
+                  source: '198.18.66.6',
+                  destinationPort: 8080,
+                  allowed: false,
+                  state: 'denied',
+                  mapping: null,
+                  sourceServices: ['ci-runners'],
+                  destinationServices: ['registry'],
+                },
+                now,
+              ),
+              allowed: true,
+              mapping: 'registry-in',
+            },
+          ],
+          changesTruncated: true,
+          recordsLost: 0,
+        },
   managementReachable: host.state === 'offline' ? null : true,
   canApply: host.state !== 'offline',
   cannotApplyReason: host.state === 'offline' ? 'The host does not answer.' : null,
@@ -222,8 +417,19 @@ const plannedHost = (host: HostRow, now: number): HostPlan => ({
 
 export const testPlan = (hosts: readonly HostRow[], now: number): FleetPlan => {
   const planned = hosts.map((host) => plannedHost(host, now));
-  const sum = (name: 'replayed' | 'unchanged' | 'cut' | 'cutLive' | 'newlyAllowed'): number => planned.reduce((total, { impact }) => total + (impact?.[name] ?? 0), 0);
-  return { planId: 'plan-5c1e', createdAt: now, expiresAt: now + 600_000, hosts: planned, replayed: sum('replayed'), unchanged: sum('unchanged'), cut: sum('cut'), cutLive: sum('cutLive'), newlyAllowed: sum('newlyAllowed') };
+  const sum = (name: 'replayed' | 'unchanged' | 'cut' | 'cutLive' | 'newlyAllowed'): number =>
+    planned.reduce((total, { impact }) => total + (impact?.[name] ?? 0), 0);
+  return {
+    planId: 'plan-5c1e',
+    createdAt: now,
+    expiresAt: now + 600_000,
+    hosts: planned,
+    replayed: sum('replayed'),
+    unchanged: sum('unchanged'),
+    cut: sum('cut'),
+    cutLive: sum('cutLive'),
+    newlyAllowed: sum('newlyAllowed'),
+  };
 };
 
 export const testTrace = (hasDraft: boolean): Trace => ({
@@ -235,7 +441,12 @@ export const testTrace = (hasDraft: boolean): Trace => ({
   steps: [
     { stage: 'parse', title: 'Parse', detail: 'Ethernet, 802.1Q 120, IPv4 (no options), TCP SYN, 66 bytes', subject: null },
     { stage: 'flow', title: 'Flow table', detail: 'miss: no entry for this flow, then policy', subject: null },
-    { stage: 'identity', title: 'Identity', detail: 'source ci-runners (198.18.31.0/26), destination registry (198.18.7.40/32)', subject: null },
+    {
+      stage: 'identity',
+      title: 'Identity',
+      detail: 'source ci-runners (198.18.31.0/26), destination registry (198.18.7.40/32)',
+      subject: null,
+    },
     { stage: 'policy', title: 'Policy', detail: 'priority 200, allow; beat the default action. Mapping', subject: 'registry-in' },
     { stage: 'verdict', title: 'Out', detail: 'XDP_PASS: the host routes it on', subject: null },
   ],

@@ -19,8 +19,8 @@ export interface TestView {
 
 /** jsdom lays nothing out: virtual lists get a height here, so that they draw rows. */
 const layOut = (): void => {
-  Object.defineProperty(HTMLElement.prototype, 'offsetHeight', { configurable: true, value: 640 });
-  Object.defineProperty(HTMLElement.prototype, 'offsetWidth', { configurable: true, value: 1_024 });
+  Object.defineProperty(HTMLElement.prototype, 'clientHeight', { configurable: true, value: 1_024 });
+  Object.defineProperty(HTMLElement.prototype, 'clientWidth', { configurable: true, value: 1_024 });
   HTMLElement.prototype.scrollTo = () => undefined;
 };
 

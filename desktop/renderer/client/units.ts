@@ -104,7 +104,8 @@ export const formatDateTime = (at: number): string => {
 };
 
 /** First eight digits of a hash, as names of generations are shown. */
-export const formatGeneration = (generation: string | null | undefined): string => (generation === null || generation === undefined || generation === '' ? dash : generation.slice(0, 8));
+export const formatGeneration = (generation: string | null | undefined): string =>
+  generation === null || generation === undefined || generation === '' ? dash : generation.slice(0, 8);
 
 /** "a1b2 c3d4 ..." for comparing by eye. */
 export const groupsOfFour = (text: string): readonly string[] => text.replaceAll(/[^0-9a-zA-Z]/g, '').match(/.{1,4}/g) ?? [];

@@ -35,12 +35,18 @@ export const windowSlice = createSlice({
   reducers: {
     hostsSelected: (state, action: PayloadAction<readonly string[]>) => ({ ...state, selectedHosts: action.payload }),
     // Plain spreads: a plan may list thousands of lines, which Immer would draft one by one.
-    planMade: (state, action: PayloadAction<PlannedChange>) => ({ ...(state as WindowState), plans: [...(state as WindowState).plans.slice(1 - plansMax), action.payload] }),
+    planMade: (state, action: PayloadAction<PlannedChange>) => ({
+      ...(state as WindowState),
+      plans: [...(state as WindowState).plans.slice(1 - plansMax), action.payload],
+    }),
     noticeRaised: (state, action: PayloadAction<Omit<Notice, 'id'>>) => {
       const id = state.noticeCount + 1;
       return { ...state, noticeCount: id, notices: [...state.notices.slice(1 - noticesMax), { id, ...action.payload }] };
     },
-    noticeClosed: (state, action: PayloadAction<number>) => ({ ...state, notices: state.notices.filter((notice) => notice.id !== action.payload) }),
+    noticeClosed: (state, action: PayloadAction<number>) => ({
+      ...state,
+      notices: state.notices.filter((notice) => notice.id !== action.payload),
+    }),
     windowCleared: () => initialState,
   },
 });

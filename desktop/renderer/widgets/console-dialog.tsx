@@ -18,7 +18,14 @@ interface ConsoleDialogProps {
 export const ConsoleDialog = ({ title, onClose, footer, width = 560, testId, children }: ConsoleDialogProps) => {
   const id = useId();
   return (
-    <Dialog open onClose={() => onClose?.()} aria-labelledby={id} maxWidth={false} slotProps={{ paper: { sx: { width, maxWidth: 'calc(100vw - 64px)', margin: '32px' } }, transition: { timeout: 0 } }} data-testid={testId}>
+    <Dialog
+      open
+      onClose={() => onClose?.()}
+      aria-labelledby={id}
+      maxWidth={false}
+      slotProps={{ paper: { sx: { width, maxWidth: 'calc(100vw - 64px)', margin: '32px' } }, transition: { timeout: 0 } }}
+      data-testid={testId}
+    >
       <div className="dialog-head">
         <h2 id={id} className="grow">
           {title}

@@ -22,11 +22,19 @@ export const CopyText = ({ text, label, testId }: CopyTextProps) => {
     <div>
       <div className="secret">
         <code data-testid={testId}>{text}</code>
-        <Button variant="outlined" size="small" startIcon={outcome === 'copied' ? <Check size={14} /> : <Copy size={14} />} onClick={copy} aria-label={`Copy ${label}`}>
+        <Button
+          variant="outlined"
+          size="small"
+          startIcon={outcome === 'copied' ? <Check size={14} /> : <Copy size={14} />}
+          onClick={copy}
+          aria-label={`Copy ${label}`}
+        >
           {outcome === 'copied' ? 'Copied' : 'Copy'}
         </Button>
       </div>
-      {outcome === 'refused' ? <div className="dim">The browser does not let the console write to the clipboard: select the text and copy it.</div> : null}
+      {outcome === 'refused' ? (
+        <div className="dim">The browser does not let the console write to the clipboard: select the text and copy it.</div>
+      ) : null}
     </div>
   );
 };

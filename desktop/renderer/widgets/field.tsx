@@ -128,7 +128,13 @@ export const Checks = <Value extends string>({ label, values, options, onValues,
     <div className="choice">
       {options.map((option) => (
         <label key={option.value}>
-          <input type="checkbox" checked={values.includes(option.value)} onChange={(event) => onValues(event.target.checked ? [...values, option.value] : values.filter((value) => value !== option.value))} />
+          <input
+            type="checkbox"
+            checked={values.includes(option.value)}
+            onChange={(event) =>
+              onValues(event.target.checked ? [...values, option.value] : values.filter((value) => value !== option.value))
+            }
+          />
           {option.title}
         </label>
       ))}

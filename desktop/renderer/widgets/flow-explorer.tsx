@@ -27,7 +27,8 @@ const windows = [
   { seconds: 3_600, title: '1 h' },
 ] as const;
 
-const portOf = (text: string): number | undefined => (/^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= 65_535 ? Number(text) : undefined);
+const portOf = (text: string): number | undefined =>
+  /^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= 65_535 ? Number(text) : undefined;
 
 const inputOf = (hostId: string, search: URLSearchParams): InputOf<'host.flows'> => {
   const verdict = search.get('verdict');
@@ -47,7 +48,10 @@ const inputOf = (hostId: string, search: URLSearchParams): InputOf<'host.flows'>
 
 export const FlowExplorer = ({ hostId }: FlowExplorerProps) => {
   const [search, setSearch] = useSearchParams();
-  const { data, currentData, error, isFetching, refetch } = useHostFlowsQuery(inputOf(hostId, search), { pollingInterval: pollMs, skipPollingIfUnfocused: true });
+  const { data, currentData, error, isFetching, refetch } = useHostFlowsQuery(inputOf(hostId, search), {
+    pollingInterval: pollMs,
+    skipPollingIfUnfocused: true,
+  });
   const set = (name: string, value: string): void =>
     setSearch(
       (previous) => {
@@ -62,7 +66,17 @@ export const FlowExplorer = ({ hostId }: FlowExplorerProps) => {
     <section className="card fill" aria-label="Flows" style={{ minHeight: 360 }}>
       <FlowFilters search={search} onSet={set} list={list} />
       <Outcome value={list} failure={failureOf(error)} label="Loading flows" onRetry={() => void refetch()}>
-        {(flows) => <FlowTable hostId={hostId} list={flows} onClear={() => setSearch((previous) => new URLSearchParams(previous.has('host') ? { host: previous.get('host') ?? '' } : {}), { replace: true })} />}
+        {(flows) => (
+          <FlowTable
+            hostId={hostId}
+            list={flows}
+            onClear={() =>
+              setSearch((previous) => new URLSearchParams(previous.has('host') ? { host: previous.get('host') ?? '' } : {}), {
+                replace: true,
+              })
+            }
+          />
+        )}
       </Outcome>
     </section>
   );
@@ -74,19 +88,50 @@ interface FlowFiltersProps {
   readonly list: FlowList | undefined;
 }
 
+const filterFields = [
+  { name: 'address', label: 'Address', width: 190 },
+  { name: 'port', label: 'Port', width: 76 },
+  { name: 'mapping', label: 'Mapping', width: 150 },
+] as const;
+
 const FlowFilters = ({ search, onSet, list }: FlowFiltersProps) => {
   const now = useNow();
   return (
     <div className="toolbar">
-      <input className="input mono" style={{ width: 190 }} aria-label="Address" placeholder="address" data-filter value={search.get('address') ?? ''} onChange={(event) => onSet('address', event.target.value)} data-testid="flow-address" />
-      <input className="input mono" style={{ width: 76 }} aria-label="Port" placeholder="port" inputMode="numeric" value={search.get('port') ?? ''} onChange={(event) => onSet('port', event.target.value)} data-testid="flow-port" />
-      <input className="input mono" style={{ width: 150 }} aria-label="Mapping" placeholder="mapping" value={search.get('mapping') ?? ''} onChange={(event) => onSet('mapping', event.target.value)} data-testid="flow-mapping" />
-      <select className="input" style={{ width: 116 }} aria-label="Verdict" value={search.get('verdict') ?? ''} onChange={(event) => onSet('verdict', event.target.value)} data-testid="flow-verdict">
+      {filterFields.map(({ name, label, width }) => (
+        <input
+          key={name}
+          className="input mono"
+          style={{ width }}
+          aria-label={label}
+          placeholder={name}
+          spellCheck={false}
+          {...(name === 'address' ? { 'data-filter': true } : {})}
+          value={search.get(name) ?? ''}
+          onChange={(event) => onSet(name, event.target.value)}
+          data-testid={`flow-${name}`}
+        />
+      ))}
+      <select
+        className="input"
+        style={{ width: 116 }}
+        aria-label="Verdict"
+        value={search.get('verdict') ?? ''}
+        onChange={(event) => onSet('verdict', event.target.value)}
+        data-testid="flow-verdict"
+      >
         <option value="">any verdict</option>
         <option value="allowed">allowed</option>
         <option value="denied">denied</option>
       </select>
-      <select className="input" style={{ width: 92 }} aria-label="Seen within" value={search.get('window') ?? '300'} onChange={(event) => onSet('window', event.target.value)} data-testid="flow-window">
+      <select
+        className="input"
+        style={{ width: 92 }}
+        aria-label="Seen within"
+        value={search.get('window') ?? '300'}
+        onChange={(event) => onSet('window', event.target.value)}
+        data-testid="flow-window"
+      >
         {windows.map(({ seconds, title }) => (
           <option key={seconds} value={seconds}>
             {title}
@@ -94,7 +139,13 @@ const FlowFilters = ({ search, onSet, list }: FlowFiltersProps) => {
         ))}
       </select>
       <span className="aside line">
-        {list === undefined ? <RefreshCw size={14} aria-hidden="true" /> : <span className="cut">{list.truncated ? `${formatCount(list.flows.length)} of ${formatCount(list.matched)} flows` : countOf(list.matched, 'flow')}</span>}
+        {list === undefined ? (
+          <RefreshCw size={14} aria-hidden="true" />
+        ) : (
+          <span className="cut">
+            {list.truncated ? `${formatCount(list.flows.length)} of ${formatCount(list.matched)} flows` : countOf(list.matched, 'flow')}
+          </span>
+        )}
         {list === undefined ? null : <LiveState isLive={list.live} at={list.at} now={now} />}
       </span>
     </div>
@@ -122,7 +173,12 @@ const FlowTable = ({ hostId, list, onClear }: { readonly hostId: string; readonl
   }
   return (
     <>
-      {list.recordsLost > 0 ? <p className="warn" style={{ padding: '6px 14px' }}>{`${countOf(list.recordsLost, 'flow record')} were lost: this list is not complete.`}</p> : null}
+      {list.recordsLost > 0 ? (
+        <p
+          className="warn"
+          style={{ padding: '6px 14px' }}
+        >{`${countOf(list.recordsLost, 'flow record')} were lost: this list is not complete.`}</p>
+      ) : null}
       <VirtualGrid
         label="Flows"
         layout="flow-grid"
@@ -149,12 +205,29 @@ const FlowTable = ({ hostId, list, onClear }: { readonly hostId: string; readonl
 };
 
 const flowKey = (flow: FlowRow | undefined, index: number): string =>
-  flow === undefined ? String(index) : [flow.interface, flow.protocol, flow.source, flow.sourcePort, flow.destination, flow.destinationPort, flow.state, flow.firstSeen].join(' ');
+  flow === undefined
+    ? String(index)
+    : [
+        flow.interface,
+        flow.protocol,
+        flow.source,
+        flow.sourcePort,
+        flow.destination,
+        flow.destinationPort,
+        flow.state,
+        flow.firstSeen,
+      ].join(' ');
 
 const flowCells = (hostId: string, flow: FlowRow, now: number): readonly React.ReactNode[] => [
   <VerdictLabel key="state" isAllowed={flow.allowed} word={stateWords[flow.state]} />,
   <Endpoint key="source" address={flow.source} port={flow.sourcePort} services={flow.sourceServices} />,
-  <Endpoint key="destination" address={flow.destination} port={flow.destinationPort} services={flow.destinationServices} protocol={flow.protocol} />,
+  <Endpoint
+    key="destination"
+    address={flow.destination}
+    port={flow.destinationPort}
+    services={flow.destinationServices}
+    protocol={flow.protocol}
+  />,
   flow.mapping === null ? (
     <span key="mapping" className="dim" title={flow.reason}>
       {flow.reason === 'FLOW' || flow.reason.startsWith('DEFAULT') ? 'default action' : flow.reason}

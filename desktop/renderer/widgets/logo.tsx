@@ -5,7 +5,18 @@ interface LogoProps {
 }
 
 export const Logo = ({ size }: LogoProps) => (
-  <svg width={size} height={size} viewBox="0 0 48 48" fill="none" stroke="currentColor" strokeWidth="2.6" strokeLinecap="round" strokeLinejoin="round" aria-hidden="true" focusable="false">
+  <svg
+    width={size}
+    height={size}
+    viewBox="0 0 48 48"
+    fill="none"
+    stroke="currentColor"
+    strokeWidth="2.6"
+    strokeLinecap="round"
+    strokeLinejoin="round"
+    aria-hidden="true"
+    focusable="false"
+  >
     <path d="M5 25c2.5 11 9.6 16.5 19 16.5S40.500 36 43 25" />
     <path d="M10.500 26.500c2.800 6 7.300 8.800 13.500 8.800s10.700-2.800 13.500-8.800" opacity="0.65" />
     <circle cx="15" cy="19.500" r="5.200" />

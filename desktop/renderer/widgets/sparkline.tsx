@@ -15,7 +15,9 @@ interface SparklineProps {
 export const thin = (points: readonly number[], countMax: number): readonly number[] => {
   if (points.length <= countMax) return points;
   const size = points.length / countMax;
-  return Array.from({ length: countMax }, (_, index) => Math.max(...points.slice(Math.floor(index * size), Math.max(Math.floor(index * size) + 1, Math.floor((index + 1) * size)))));
+  return Array.from({ length: countMax }, (_, index) =>
+    Math.max(...points.slice(Math.floor(index * size), Math.max(Math.floor(index * size) + 1, Math.floor((index + 1) * size)))),
+  );
 };
 
 /** Room under the smallest point, as a share of the largest. */
@@ -27,7 +29,12 @@ export const linePath = (points: readonly number[], width: number, height: numbe
   const top = Math.max(...points, Number.MIN_VALUE);
   const ground = Math.max(0, Math.min(...points) - top * roomShare);
   const step = width / (points.length - 1);
-  return points.map((point, index) => `${index === 0 ? 'M' : 'L'}${(index * step).toFixed(1)} ${(height - 1 - ((Math.max(ground, point) - ground) / (top - ground)) * (height - 3)).toFixed(1)}`).join('');
+  return points
+    .map(
+      (point, index) =>
+        `${index === 0 ? 'M' : 'L'}${(index * step).toFixed(1)} ${(height - 1 - ((Math.max(ground, point) - ground) / (top - ground)) * (height - 3)).toFixed(1)}`,
+    )
+    .join('');
 };
 
 export const Sparkline = memo(({ points, width, height, label, tone = 'sky' }: SparklineProps) => {
@@ -36,7 +43,15 @@ export const Sparkline = memo(({ points, width, height, label, tone = 'sky' }: S
   if (path === '') return <span className="off">–</span>;
   const text = `${label}, ${formatScaled(Math.min(...points))} to ${formatScaled(Math.max(...points))}`;
   return (
-    <svg className={`spark ${tone}`} width={width} height={height} viewBox={`0 0 ${String(width)} ${String(height)}`} preserveAspectRatio="none" role="img" aria-label={text}>
+    <svg
+      className={`spark ${tone}`}
+      width={width}
+      height={height}
+      viewBox={`0 0 ${String(width)} ${String(height)}`}
+      preserveAspectRatio="none"
+      role="img"
+      aria-label={text}
+    >
       <path className="area" d={`${path}L${String(width)} ${String(height)}L0 ${String(height)}Z`} />
       <path className="stroke" d={path} />
     </svg>

@@ -42,7 +42,17 @@ export const Tabs = <Id extends string>({ label, current, tabs, onChange }: Tabs
   return (
     <div className="tabs" role="tablist" aria-label={label} ref={list}>
       {tabs.map(({ id, title }) => (
-        <button key={id} type="button" role="tab" className="tab" aria-selected={id === current} tabIndex={id === current ? 0 : -1} onClick={() => onChange(id)} onKeyDown={move} data-testid={`tab-${id}`}>
+        <button
+          key={id}
+          type="button"
+          role="tab"
+          className="tab"
+          aria-selected={id === current}
+          tabIndex={id === current ? 0 : -1}
+          onClick={() => onChange(id)}
+          onKeyDown={move}
+          data-testid={`tab-${id}`}
+        >
           {title}
         </button>
       ))}

@@ -33,7 +33,24 @@ export const splitTokens = (text: string): readonly string[] =>
     .filter((token) => token !== '');
 
 const matching = (suggestions: readonly Suggestion[], values: readonly string[], text: string): readonly Suggestion[] =>
-  suggestions.filter(({ value }) => !values.includes(value) && value.toLowerCase().includes(text.trim().toLowerCase())).slice(0, suggestionsMax);
+  suggestions
+    .filter(({ value }) => !values.includes(value) && value.toLowerCase().includes(text.trim().toLowerCase()))
+    .slice(0, suggestionsMax);
+
+/** Several entries at once become tokens; a single one stays text to be typed on. */
+const pasteTokens = (event: ClipboardEvent, add: (tokens: readonly string[]) => void): void => {
+  const tokens = splitTokens(event.clipboardData.getData('text'));
+  if (tokens.length < 2) return;
+  event.preventDefault();
+  add(tokens);
+};
+
+/** The option after or before; -1 stands before the first. */
+const nextActive = (active: number, count: number, isDown: boolean): number => {
+  if (count === 0) return -1;
+  if (isDown) return (active + 1) % count;
+  return active <= 0 ? count - 1 : active - 1;
+};
 
 export const TokenInput = (props: TokenInputProps) => {
   const { label, values, onValues, suggestions = [], placeholder, hint, faults, isFaultyAt, testId } = props;
@@ -56,7 +73,7 @@ export const TokenInput = (props: TokenInputProps) => {
     if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
       event.preventDefault();
       setOpen(true);
-      setActive(offered.length === 0 ? -1 : (active + (event.key === 'ArrowDown' ? 1 : offered.length - 1) + (active < 0 && event.key === 'ArrowUp' ? 1 : 0)) % offered.length);
+      setActive(nextActive(active, offered.length, event.key === 'ArrowDown'));
     } else if (event.key === 'Enter' || event.key === ',' || event.key === ' ') {
       if (chosen === undefined && text.trim() === '') return;
       event.preventDefault();
@@ -65,12 +82,6 @@ export const TokenInput = (props: TokenInputProps) => {
       event.stopPropagation();
       setOpen(false);
     } else if (event.key === 'Backspace' && text === '') onValues(values.slice(0, -1));
-  };
-  const paste = (event: ClipboardEvent): void => {
-    const tokens = splitTokens(event.clipboardData.getData('text'));
-    if (tokens.length < 2) return;
-    event.preventDefault();
-    add(tokens);
   };
   const leave = (): void => {
     setOpen(false);
@@ -103,7 +114,7 @@ export const TokenInput = (props: TokenInputProps) => {
           onClick={() => setOpen(true)}
           onBlur={leave}
           onKeyDown={press}
-          onPaste={paste}
+          onPaste={(event) => pasteTokens(event, add)}
           data-testid={testId}
         />
         <TokenOptions id={id} offered={offered} active={active} onChoose={(value) => add([value])} />
@@ -112,7 +123,15 @@ export const TokenInput = (props: TokenInputProps) => {
   );
 };
 
-const TokenChips = ({ values, onValues, isFaultyAt }: { readonly values: readonly string[]; readonly onValues: (values: readonly string[]) => void; readonly isFaultyAt: ((index: number) => boolean) | undefined }) =>
+const TokenChips = ({
+  values,
+  onValues,
+  isFaultyAt,
+}: {
+  readonly values: readonly string[];
+  readonly onValues: (values: readonly string[]) => void;
+  readonly isFaultyAt: ((index: number) => boolean) | undefined;
+}) =>
   values.map((value, index) => (
     <span key={value} className="chip mono" data-problem={isFaultyAt?.(index) ?? false}>
       {value}
@@ -122,7 +141,17 @@ const TokenChips = ({ values, onValues, isFaultyAt }: { readonly values: readonl
     </span>
   ));
 
-const TokenOptions = ({ id, offered, active, onChoose }: { readonly id: string; readonly offered: readonly Suggestion[]; readonly active: number; readonly onChoose: (value: string) => void }) => (
+const TokenOptions = ({
+  id,
+  offered,
+  active,
+  onChoose,
+}: {
+  readonly id: string;
+  readonly offered: readonly Suggestion[];
+  readonly active: number;
+  readonly onChoose: (value: string) => void;
+}) => (
   <div id={`${id}-options`} role="listbox" aria-label="Suggestions" className={offered.length > 0 ? 'options' : 'unseen'}>
     {offered.map(({ value, about }, index) => (
       // The pointer must not take the focus from the input: its blur would add the half-typed text.

@@ -15,10 +15,33 @@ export const VerdictChart = ({ history }: VerdictChartProps) => {
   return (
     <div className="chart" ref={frame} role="img" aria-label={chartText(history)} style={{ height: heightPixels }}>
       {width > 0 ? (
-        <AreaChart width={width} height={heightPixels} data={history as { at: number; allowed: number; denied: number }[]} margin={{ top: 8, right: 12, bottom: 0, left: 4 }} accessibilityLayer={false}>
+        <AreaChart
+          width={width}
+          height={heightPixels}
+          data={history}
+          margin={{ top: 8, right: 12, bottom: 0, left: 4 }}
+          accessibilityLayer={false}
+        >
           <CartesianGrid vertical={false} stroke="var(--line)" />
-          <XAxis dataKey="at" type="number" domain={['dataMin', 'dataMax']} tickFormatter={(at: number) => formatTime(at).slice(0, 5)} minTickGap={70} stroke="var(--dim)" tickLine={false} axisLine={false} fontSize={11} />
-          <YAxis tickFormatter={(rate: number) => formatScaled(rate)} width={52} stroke="var(--dim)" tickLine={false} axisLine={false} fontSize={11} />
+          <XAxis
+            dataKey="at"
+            type="number"
+            domain={['dataMin', 'dataMax']}
+            tickFormatter={(at: number) => formatTime(at).slice(0, 5)}
+            minTickGap={70}
+            stroke="var(--dim)"
+            tickLine={false}
+            axisLine={false}
+            fontSize={11}
+          />
+          <YAxis
+            tickFormatter={(rate: number) => formatScaled(rate)}
+            width={52}
+            stroke="var(--dim)"
+            tickLine={false}
+            axisLine={false}
+            fontSize={11}
+          />
           <Tooltip
             isAnimationActive={false}
             formatter={(rate) => [`${formatScaled(Number(rate))} packets/s`]}
@@ -26,8 +49,29 @@ export const VerdictChart = ({ history }: VerdictChartProps) => {
             contentStyle={{ background: 'var(--sunken)', border: '1px solid var(--outline)', borderRadius: 8, color: 'var(--text)' }}
             cursor={{ stroke: 'var(--outline)' }}
           />
-          <Area dataKey="allowed" name="allowed" type="monotone" stroke="var(--sky)" strokeWidth={1.8} fill="var(--sky)" fillOpacity={0.12} dot={false} isAnimationActive={false} />
-          <Area dataKey="denied" name="denied" type="monotone" stroke="var(--crit)" strokeWidth={1.8} strokeDasharray="6 3" fill="var(--crit)" fillOpacity={0.12} dot={false} isAnimationActive={false} />
+          <Area
+            dataKey="allowed"
+            name="allowed"
+            type="monotone"
+            stroke="var(--sky)"
+            strokeWidth={1.8}
+            fill="var(--sky)"
+            fillOpacity={0.12}
+            dot={false}
+            isAnimationActive={false}
+          />
+          <Area
+            dataKey="denied"
+            name="denied"
+            type="monotone"
+            stroke="var(--crit)"
+            strokeWidth={1.8}
+            strokeDasharray="6 3"
+            fill="var(--crit)"
+            fillOpacity={0.12}
+            dot={false}
+            isAnimationActive={false}
+          />
         </AreaChart>
       ) : null}
     </div>
@@ -36,5 +80,7 @@ export const VerdictChart = ({ history }: VerdictChartProps) => {
 
 const chartText = (history: HostSample['history']): string => {
   const last = history.at(-1);
-  return last === undefined ? 'No rates yet' : `Packets per second, now ${formatScaled(last.allowed)} allowed and ${formatScaled(last.denied)} denied`;
+  return last === undefined
+    ? 'No rates yet'
+    : `Packets per second, now ${formatScaled(last.allowed)} allowed and ${formatScaled(last.denied)} denied`;
 };

@@ -30,7 +30,8 @@ interface VirtualGridProps {
   readonly onSort?: (column: string) => void;
   readonly isSelected?: (index: number) => boolean;
   readonly hasProblem?: (index: number) => boolean;
-  readonly onPress?: (index: number) => void;
+  /** The row's first button takes presses anywhere on the row. */
+  readonly isPressable?: boolean;
   /** Row scrolled into view when it changes. */
   readonly shown?: number;
   readonly testId?: string;
@@ -41,11 +42,20 @@ const headPixels = 33;
 const overscan = 6;
 
 export const VirtualGrid = (props: VirtualGridProps) => {
-  const { label, layout, columns, count, keyOf, cells, sort, onSort, isSelected, hasProblem, onPress, shown, testId } = props;
+  const { label, layout, columns, count, keyOf, cells, sort, onSort, isSelected, hasProblem, isPressable = false, shown, testId } = props;
   const scroll = useRef<HTMLDivElement>(null);
   const { data: settings } = useSettingsQuery({});
   const height = rowPixels[settings?.density ?? 'comfortable'];
-  const virtualizer = useVirtualizer({ count, scrollMargin: headPixels, scrollPaddingStart: headPixels, getScrollElement: () => scroll.current, estimateSize: () => height, overscan, getItemKey: keyOf });
+  // oxlint-disable-next-line react/incompatible-library -- its functions are read anew in every render, nothing is memoised here
+  const virtualizer = useVirtualizer({
+    count,
+    scrollMargin: headPixels,
+    scrollPaddingStart: headPixels,
+    getScrollElement: () => scroll.current,
+    estimateSize: () => height,
+    overscan,
+    getItemKey: keyOf,
+  });
   useEffect(() => virtualizer.measure(), [virtualizer, height]);
   useEffect(() => {
     if (shown !== undefined && shown >= 0 && shown < count) virtualizer.scrollToIndex(shown);
@@ -60,19 +70,21 @@ export const VirtualGrid = (props: VirtualGridProps) => {
         </div>
         <div className="grid-space" role="presentation" style={{ height: virtualizer.getTotalSize() }}>
           {virtualizer.getVirtualItems().map((item) => (
-            // The press repeats what the row's own link or button does, for the pointer only.
             <div
               key={item.key}
-              className={`grid-row row ${layout}${onPress === undefined ? '' : ' pressable'}`}
+              className={`grid-row row ${layout}${isPressable ? ' pressable' : ''}`}
               role="row"
               aria-rowindex={item.index + 2}
               data-selected={isSelected?.(item.index) ?? false}
               data-problem={hasProblem?.(item.index) ?? false}
               style={{ transform: `translateY(${String(item.start - headPixels)}px)` }}
-              onClick={onPress === undefined ? undefined : () => onPress(item.index)}
             >
               {cells(item.index).map((cell, position) => (
-                <div key={columns[position]?.id ?? position} role="cell" className={columns[position]?.isRight === true ? 'right cut' : 'cut'}>
+                <div
+                  key={columns[position]?.id ?? position}
+                  role="cell"
+                  className={columns[position]?.isRight === true ? 'right cut' : 'cut'}
+                >
                   {cell}
                 </div>
               ))}

@@ -105,6 +105,9 @@ class Backend {
   /// (any time) For the given interfaces.
   virtual Counters counters(std::span<const AttachedInterface> interfaces) = 0;
 
+  /// (any time) NEST_LOSS_KINDS; cheap, for the poll of records.
+  virtual std::vector<uint64_t> losses() = 0;
+
   virtual FlowPage flows(size_t limit) = 0;
   /// Removes at most `limit` idle flows; the records of those whose end nobody has reported yet.
   virtual std::vector<nest_record> sweep(size_t limit) = 0;

@@ -9,7 +9,7 @@ namespace nest {
 
 DataPath::DataPath(std::unique_ptr<Backend> backend) : backend_(std::move(backend)) {
   refresh_interfaces();
-  ring_lost_ = backend_->counters({}).losses[NEST_LOSS_RING_FULL];
+  ring_lost_ = backend_->losses()[NEST_LOSS_RING_FULL];
   reader_ = std::thread([this] {
     try {
       backend_->read_records(stop_, [this](std::span<const nest_record> records) { records_.put(records); });
@@ -99,7 +99,7 @@ RecordBuffer::Taken DataPath::take_records(size_t limit) {
   const std::shared_lock alive(life_);
   Backend& backend = open_backend();
   RecordBuffer::Taken taken = records_.take(limit);
-  const uint64_t ring_lost = backend.counters({}).losses[NEST_LOSS_RING_FULL];
+  const uint64_t ring_lost = backend.losses()[NEST_LOSS_RING_FULL];
   const std::lock_guard lock(losses_mutex_);
   taken.lost += ring_lost - ring_lost_;
   ring_lost_ = ring_lost;

@@ -13,7 +13,14 @@ export const FlowsPage = () => {
   const host = wanted === null ? fleet.rows[0] : fleet.row(wanted);
   const choice =
     fleet.rows.length === 0 ? undefined : (
-      <select className="input" style={{ width: 220 }} aria-label="Host" value={host?.hostId ?? ''} onChange={(event) => setSearch({ host: event.target.value })} data-testid="flows-host">
+      <select
+        className="input"
+        style={{ width: 220 }}
+        aria-label="Host"
+        value={host?.hostId ?? ''}
+        onChange={(event) => setSearch({ host: event.target.value })}
+        data-testid="flows-host"
+      >
         {host === undefined ? <option value="">choose a host</option> : null}
         {fleet.rows.map((row) => (
           <option key={row.hostId} value={row.hostId}>
@@ -24,7 +31,13 @@ export const FlowsPage = () => {
     );
   return (
     <Page title="Flows" about={choice}>
-      {fleet.at === null ? <Bones label="Loading hosts" /> : host === undefined ? <NoHost /> : <FlowExplorer key={host.hostId} hostId={host.hostId} />}
+      {fleet.at === null ? (
+        <Bones label="Loading hosts" />
+      ) : host === undefined ? (
+        <NoHost />
+      ) : (
+        <FlowExplorer key={host.hostId} hostId={host.hostId} />
+      )}
     </Page>
   );
 };

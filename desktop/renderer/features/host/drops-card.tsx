@@ -25,7 +25,9 @@ const denyingMappings = (counters: HostCounters | undefined): readonly string[] 
 /** Why packets are dropped here, and which mapping does it. */
 export const DropsCard = ({ hostId, sample }: DropsCardProps) => {
   const { data: counters } = useHostCountersQuery({ hostId }, { pollingInterval: countersPollMs, skipPollingIfUnfocused: true });
-  const drops = sample.reasons.filter(({ dropped }) => dropped).sort((left, right) => (right.perSecond ?? 0) - (left.perSecond ?? 0) || right.packets - left.packets);
+  const drops = sample.reasons
+    .filter(({ dropped }) => dropped)
+    .sort((left, right) => (right.perSecond ?? 0) - (left.perSecond ?? 0) || right.packets - left.packets);
   const sentences = new Map(counters?.reasons.map(({ reason, sentence }) => [reason, sentence]));
   return (
     <Card title="Drops by reason" isFlush testId="drops">
@@ -54,7 +56,13 @@ export const DropsCard = ({ hostId, sample }: DropsCardProps) => {
               <tr key={reason} className="row">
                 <td className="mono">{reason}</td>
                 <td className="wrap dim">{sentences.get(reason) ?? ''}</td>
-                <td className="wrap">{reason === 'POLICY_DENY' ? <MappingLinks hostId={hostId} names={denyingMappings(counters)} /> : <span className="off">none</span>}</td>
+                <td className="wrap">
+                  {reason === 'POLICY_DENY' ? (
+                    <MappingLinks hostId={hostId} names={denyingMappings(counters)} />
+                  ) : (
+                    <span className="off">none</span>
+                  )}
+                </td>
                 <td className={(perSecond ?? 0) > 0 ? 'mono right crit' : 'mono right'}>{formatScaled(perSecond)}</td>
                 <td className="mono right">{formatCount(packets)}</td>
                 <td className="right">

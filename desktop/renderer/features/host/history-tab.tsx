@@ -77,7 +77,15 @@ const RevisionTable = ({ hostId, revisions, onRollback }: RevisionTableProps) =>
         </thead>
         <tbody>
           {revisions.map((revision) => (
-            <RevisionRow key={revision.revision} hostId={hostId} revision={revision} canRollback={revision.revision !== current && revision.live && (revision.state === 'superseded' || revision.state === 'rolled-back')} onRollback={() => onRollback(revision)} />
+            <RevisionRow
+              key={revision.revision}
+              hostId={hostId}
+              revision={revision}
+              canRollback={
+                revision.revision !== current && revision.live && (revision.state === 'superseded' || revision.state === 'rolled-back')
+              }
+              onRollback={() => onRollback(revision)}
+            />
           ))}
         </tbody>
       </table>
@@ -133,7 +141,12 @@ const RollbackDialog = ({ revision, onClose }: { readonly revision: PolicyRevisi
   const go = async (): Promise<void> => {
     const { data } = await rollback({ hostId: revision.hostId, toRevision: revision.revision });
     if (data === undefined) return;
-    dispatch(noticeRaised({ kind: 'ok', text: `The policy of revision ${String(revision.revision)} is in force again, as revision ${String(data.revision)}.` }));
+    dispatch(
+      noticeRaised({
+        kind: 'ok',
+        text: `The policy of revision ${String(revision.revision)} is in force again, as revision ${String(data.revision)}.`,
+      }),
+    );
     onClose();
   };
   return (
@@ -153,7 +166,10 @@ const RollbackDialog = ({ revision, onClose }: { readonly revision: PolicyRevisi
         </>
       }
     >
-      <p>The policy of that day takes force at once, as a new revision, without a review: flows it does not allow are cut at their next packet.</p>
+      <p>
+        The policy of that day takes force at once, as a new revision, without a review: flows it does not allow are cut at their next
+        packet.
+      </p>
       <p className="dim">To see the effect first, load it into the editor instead.</p>
       {failure === null ? null : <FailureView failure={failure} />}
     </ConsoleDialog>

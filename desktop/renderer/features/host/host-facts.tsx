@@ -31,7 +31,9 @@ export const HostFacts = ({ detail, sample }: HostFactsProps) => {
             rev {policy.revision}, {formatGeneration(policy.generation)}
           </Link>
           {policy.mode === 'observe' ? <span className="warn"> observes only</span> : null}
-          {policy.generation === policy.desiredGeneration ? null : <div className="warn">the kernel differs from what is wanted ({formatGeneration(policy.desiredGeneration)})</div>}
+          {policy.generation === policy.desiredGeneration ? null : (
+            <div className="warn">the kernel differs from what is wanted ({formatGeneration(policy.desiredGeneration)})</div>
+          )}
         </dd>
         <dt>Address</dt>
         <dd className="mono">{row.address}</dd>
@@ -41,7 +43,11 @@ export const HostFacts = ({ detail, sample }: HostFactsProps) => {
           {facts === null ? '' : `, up ${formatSpan((now - facts.agentStartedAt) / 1_000)}`}
         </dd>
         <dt>Clock</dt>
-        <dd>{sample.clockSkewMs === null ? '–' : `${sample.clockSkewMs >= 0 ? '+' : '−'}${String(Math.abs(Math.round(sample.clockSkewMs)))} ms`}</dd>
+        <dd>
+          {sample.clockSkewMs === null
+            ? '–'
+            : `${sample.clockSkewMs >= 0 ? '+' : '−'}${String(Math.abs(Math.round(sample.clockSkewMs)))} ms`}
+        </dd>
         <dt>Uptime</dt>
         <dd>{formatSpan(sample.uptimeSeconds)}</dd>
         {facts === null ? null : <MachineFacts facts={facts} />}

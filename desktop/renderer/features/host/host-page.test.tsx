@@ -38,7 +38,12 @@ describe('the host page', () => {
     const table = await screen.findByTestId('policy-table');
     await within(table).findByText('2,204,118');
     const rows = within(table).getAllByRole('row').slice(1);
-    expect(rows.map((row) => within(row).getByRole('link').textContent)).toEqual(['block-legacy-smtp', 'payments-db', 'registry-in', 'ping']);
+    expect(rows.map((row) => within(row).getByRole('link').textContent)).toEqual([
+      'block-legacy-smtp',
+      'payments-db',
+      'registry-in',
+      'ping',
+    ]);
     expect(rows[3]?.textContent).toContain('––');
   });
 
@@ -62,7 +67,12 @@ describe('the host page', () => {
 
   it('shows the failure with its code and tries again', async () => {
     const user = userEvent.setup();
-    const bridge = new TestBridge({ answers: { 'policy.revisions': () => Promise.reject(Object.assign(new Error('The host does not answer: try later.'), { code: 'HOST_OFFLINE' })) } });
+    const bridge = new TestBridge({
+      answers: {
+        'policy.revisions': () =>
+          Promise.reject(Object.assign(new Error('The host does not answer: try later.'), { code: 'HOST_OFFLINE' })),
+      },
+    });
     open(`/hosts/${idOf(2)}/history`, bridge);
     await screen.findByText('HOST_OFFLINE');
     delete bridge.answers['policy.revisions'];

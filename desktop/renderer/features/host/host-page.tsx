@@ -2,6 +2,7 @@
 import Button from '@mui/material/Button';
 import { PencilLine, WifiOff } from 'lucide-react';
 import { Suspense, lazy } from 'react';
+import type { ReactElement } from 'react';
 import { Navigate, useNavigate, useParams } from 'react-router';
 import type { HostDetail, HostSample } from '../../../bridge/model.ts';
 import { useHostQuery, useWatchHostQuery } from '../../client/bridge-api.ts';
@@ -22,7 +23,13 @@ import { OverviewTab } from './overview-tab.tsx';
 const PolicyTab = lazy(async () => ({ default: (await import('./policy-tab.tsx')).PolicyTab }));
 const HistoryTab = lazy(async () => ({ default: (await import('./history-tab.tsx')).HistoryTab }));
 
-const titles: Readonly<Record<HostTab, string>> = { overview: 'Overview', interfaces: 'Interfaces', flows: 'Flows', policy: 'Policy', history: 'History' };
+const titles: Readonly<Record<HostTab, string>> = {
+  overview: 'Overview',
+  interfaces: 'Interfaces',
+  flows: 'Flows',
+  policy: 'Policy',
+  history: 'History',
+};
 /** Facts change seldom; they are asked for again in this time, milliseconds. */
 const detailPollMs = 15_000;
 
@@ -40,7 +47,8 @@ const HostView = ({ hostId, tab }: { readonly hostId: string; readonly tab: Host
   const { data: followed } = useWatchHostQuery({ hostId });
   const failure = failureOf(error);
   const sample = followed?.value ?? detail?.sample ?? null;
-  const state = sample === null ? detail?.row : { state: sample.state, seenAt: sample.live ? sample.at : (detail?.row.seenAt ?? sample.at) };
+  const state =
+    sample === null ? detail?.row : { state: sample.state, seenAt: sample.live ? sample.at : (detail?.row.seenAt ?? sample.at) };
   return (
     <Page
       title={<span className="host-name">{detail?.row.name ?? 'Host'}</span>}
@@ -61,14 +69,28 @@ const HostView = ({ hostId, tab }: { readonly hostId: string; readonly tab: Host
       actions={
         <>
           <LiveState isLive={sample?.live === true && followed?.failure === null} at={sample?.at ?? null} now={now} />
-          <Button variant="contained" startIcon={<PencilLine size={16} />} onClick={() => void navigate(`/policy?from=${hostId}`)} data-testid="change-policy">
+          <Button
+            variant="contained"
+            startIcon={<PencilLine size={16} />}
+            onClick={() => void navigate(`/policy?from=${hostId}`)}
+            data-testid="change-policy"
+          >
             Change policy
           </Button>
         </>
       }
       banner={sample !== null && !sample.live ? <OfflineBanner sample={sample} now={now} /> : undefined}
     >
-      <TabLinks label="Parts of the host" current={tab} tabs={hostTabs.map((name) => ({ id: name, title: titles[name], to: hostLink(hostId, name), count: name === 'interfaces' && sample !== null ? String(sample.interfaces.length) : undefined }))} />
+      <TabLinks
+        label="Parts of the host"
+        current={tab}
+        tabs={hostTabs.map((name) => ({
+          id: name,
+          title: titles[name],
+          to: hostLink(hostId, name),
+          count: name === 'interfaces' && sample !== null ? String(sample.interfaces.length) : undefined,
+        }))}
+      />
       {failure !== null && detail === undefined ? <FailureView failure={failure} onRetry={() => void refetch()} /> : null}
       <Suspense fallback={<Bones label="Loading" />}>
         <HostTabBody hostId={hostId} tab={tab} detail={detail} sample={sample} followed={followed} />
@@ -93,7 +115,7 @@ interface HostTabBodyProps {
   readonly followed: Followed<HostSample> | undefined;
 }
 
-const HostTabBody = ({ hostId, tab, detail, sample, followed }: HostTabBodyProps) => {
+const HostTabBody = ({ hostId, tab, detail, sample, followed }: HostTabBodyProps): ReactElement => {
   switch (tab) {
     case 'flows':
       return <FlowExplorer hostId={hostId} />;
@@ -101,13 +123,26 @@ const HostTabBody = ({ hostId, tab, detail, sample, followed }: HostTabBodyProps
       return <PolicyTab hostId={hostId} />;
     case 'history':
       return <HistoryTab hostId={hostId} />;
-    case 'interfaces':
-    case 'overview':
+    default:
       if (detail === undefined) return <Bones label="Loading the host" lines={8} />;
-      if (sample === null) return followed?.failure === null || followed === undefined ? <NotMeasured detail={detail} /> : <FailureView failure={followed.failure} />;
+      if (sample === null)
+        return followed?.failure === null || followed === undefined ? (
+          <NotMeasured detail={detail} />
+        ) : (
+          <FailureView failure={followed.failure} />
+        );
       return tab === 'overview' ? <OverviewTab detail={detail} sample={sample} /> : <InterfacesTab sample={sample} />;
   }
 };
 
 const NotMeasured = ({ detail }: { readonly detail: HostDetail }) =>
-  detail.row.state === 'offline' ? <FailureView failure={{ code: 'HOST_OFFLINE', message: detail.row.stateReason ?? 'The host has not answered yet, and nothing is kept of it. Look whether its agent runs.' }} /> : <Bones label="Waiting for the first measurement" lines={8} />;
+  detail.row.state === 'offline' ? (
+    <FailureView
+      failure={{
+        code: 'HOST_OFFLINE',
+        message: detail.row.stateReason ?? 'The host has not answered yet, and nothing is kept of it. Look whether its agent runs.',
+      }}
+    />
+  ) : (
+    <Bones label="Waiting for the first measurement" lines={8} />
+  );

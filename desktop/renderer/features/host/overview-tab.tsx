@@ -54,10 +54,23 @@ export const OverviewTab = ({ detail, sample }: OverviewTabProps) => (
 const ResourcesCard = ({ sample }: { readonly sample: HostSample }) => (
   <Card title="Resources">
     <Meter label="CPU" share={sample.cpuBusy} />
-    <Meter label="Memory" share={sample.memoryTotalBytes === 0 ? null : sample.memoryUsedBytes / sample.memoryTotalBytes} detail={`${formatBytes(sample.memoryUsedBytes)} of ${formatBytes(sample.memoryTotalBytes)}`} />
-    <Meter label="Flow table" share={sample.flows === null || sample.flowsMax === 0 ? null : sample.flows / sample.flowsMax} detail={`${formatCount(sample.flows)} of ${formatCount(sample.flowsMax)}`} />
+    <Meter
+      label="Memory"
+      share={sample.memoryTotalBytes === 0 ? null : sample.memoryUsedBytes / sample.memoryTotalBytes}
+      detail={`${formatBytes(sample.memoryUsedBytes)} of ${formatBytes(sample.memoryTotalBytes)}`}
+    />
+    <Meter
+      label="Flow table"
+      share={sample.flows === null || sample.flowsMax === 0 ? null : sample.flows / sample.flowsMax}
+      detail={`${formatCount(sample.flows)} of ${formatCount(sample.flowsMax)}`}
+    />
     {sample.disks.map((disk) => (
-      <Meter key={disk.mountPoint} label={`Disk ${disk.mountPoint}`} share={disk.totalBytes === 0 ? null : disk.usedBytes / disk.totalBytes} detail={`${formatBytes(disk.usedBytes)} of ${formatBytes(disk.totalBytes)}`} />
+      <Meter
+        key={disk.mountPoint}
+        label={`Disk ${disk.mountPoint}`}
+        share={disk.totalBytes === 0 ? null : disk.usedBytes / disk.totalBytes}
+        detail={`${formatBytes(disk.usedBytes)} of ${formatBytes(disk.totalBytes)}`}
+      />
     ))}
   </Card>
 );

@@ -30,7 +30,9 @@ const stagesOf = (sample: HostSample): readonly Stage[] => {
   const received = allowed === null || denied === null ? null : allowed + denied;
   const hits = rateOf(sample, (reason) => reason === 'FLOW');
   const modes = [...new Set(sample.interfaces.flatMap(({ xdpMode }) => (xdpMode === null ? [] : [xdpMode])))].join(', ');
-  const drops = sample.reasons.filter(({ dropped, perSecond }) => dropped && (perSecond ?? 0) > 0).sort((left, right) => (right.perSecond ?? 0) - (left.perSecond ?? 0));
+  const drops = sample.reasons
+    .filter(({ dropped, perSecond }) => dropped && (perSecond ?? 0) > 0)
+    .sort((left, right) => (right.perSecond ?? 0) - (left.perSecond ?? 0));
   return [
     { title: 'In', perSecond: received, note: modes === '' ? 'no engine' : `XDP ${modes}` },
     { title: 'Flow hit', perSecond: hits, note: received === null || hits === null || received === 0 ? '–' : formatShare(hits / received) },
@@ -48,7 +50,11 @@ const stagesOf = (sample: HostSample): readonly Stage[] => {
               </div>
             )),
     },
-    { title: 'Out', perSecond: allowed, note: received === null || allowed === null || received === 0 ? '–' : formatShare(allowed / received) },
+    {
+      title: 'Out',
+      perSecond: allowed,
+      note: received === null || allowed === null || received === 0 ? '–' : formatShare(allowed / received),
+    },
   ];
 };
 
@@ -60,7 +66,9 @@ export const PacketPath = ({ sample }: { readonly sample: HostSample }) => (
           {index === 0 ? null : <ChevronRight className="path-arrow" size={16} aria-hidden="true" />}
           <div className="path-stage">
             <div className="dim">{stage.title}</div>
-            <div className={stage.isDenied === true ? 'value crit' : 'value'}>{stage.perSecond === null ? '–' : `${formatScaled(stage.perSecond)}/s`}</div>
+            <div className={stage.isDenied === true ? 'value crit' : 'value'}>
+              {stage.perSecond === null ? '–' : `${formatScaled(stage.perSecond)}/s`}
+            </div>
             <div className="note">{stage.note}</div>
           </div>
         </Fragment>

@@ -38,12 +38,14 @@ const PolicyView = ({ hostId, revision, marked }: PolicyViewProps) => {
   const { data: counters } = useHostCountersQuery({ hostId }, { pollingInterval: countersPollMs, skipPollingIfUnfocused: true });
   const policy = readPolicyText(revision.policy);
   const isCurrent = counters?.revision === revision.revision;
-  if (policy === null) return <Blank title="No policy yet">Nothing is enforced on this host: every packet passes. Press “Change policy” to write one.</Blank>;
+  if (policy === null)
+    return <Blank title="No policy yet">Nothing is enforced on this host: every packet passes. Press “Change policy” to write one.</Blank>;
   return (
     <>
       <div className="line wrap dim" data-testid="policy-about">
         <span>
-          Revision <strong className="mono">{revision.revision}</strong>, generation <span className="mono">{formatGeneration(revision.generation)}</span>, {revision.state}
+          Revision <strong className="mono">{revision.revision}</strong>, generation{' '}
+          <span className="mono">{formatGeneration(revision.generation)}</span>, {revision.state}
         </span>
         <span>
           when nothing matches: <VerdictLabel isAllowed={policy.defaultAction === 'allow'} word={policy.defaultAction} />
@@ -52,7 +54,11 @@ const PolicyView = ({ hostId, revision, marked }: PolicyViewProps) => {
         {counters !== undefined && !isCurrent ? <span className="warn">not the revision in force: no counters</span> : null}
       </div>
       <section className="card fill" aria-label="Mappings" style={{ minHeight: 240 }}>
-        {policy.mappings.length === 0 ? <Blank title="No mappings" icon={<ListChecks size={28} aria-hidden="true" />} /> : <MappingTable hostId={hostId} policy={policy} counters={isCurrent ? counters : undefined} marked={marked} />}
+        {policy.mappings.length === 0 ? (
+          <Blank title="No mappings" icon={<ListChecks size={28} aria-hidden="true" />} />
+        ) : (
+          <MappingTable hostId={hostId} policy={policy} counters={isCurrent ? counters : undefined} marked={marked} />
+        )}
       </section>
       <ServicesCard policy={policy} />
     </>
@@ -96,7 +102,11 @@ const MappingTable = ({ hostId, policy, counters, marked }: MappingTableProps) =
   );
 };
 
-const mappingCells = (hostId: string, mapping: MappingDraft, count: HostCounters['mappings'][number] | undefined): readonly React.ReactNode[] => [
+const mappingCells = (
+  hostId: string,
+  mapping: MappingDraft,
+  count: HostCounters['mappings'][number] | undefined,
+): readonly React.ReactNode[] => [
   <span key="priority" className="mono">
     {mapping.priority}
   </span>,
@@ -145,6 +155,8 @@ const ServicesCard = ({ policy }: { readonly policy: PolicyDraft }) => (
         </tbody>
       </table>
     </div>
-    {policy.services.length > servicesShown ? <p className="dim" style={{ padding: '8px 14px' }}>{`The first ${String(servicesShown)} are shown.`}</p> : null}
+    {policy.services.length > servicesShown ? (
+      <p className="dim" style={{ padding: '8px 14px' }}>{`The first ${String(servicesShown)} are shown.`}</p>
+    ) : null}
   </Card>
 );

@@ -33,7 +33,9 @@ export const WhyCard = ({ detail, sample }: WhyCardProps) => {
             <CircleCheck size={16} className="ok" aria-hidden="true" /> Nothing to do.
           </p>
         ) : null}
-        {sample.stateReason === null || sample.warnings.some(({ message }) => message === sample.stateReason) ? null : <p className={sample.state === 'offline' ? 'off' : 'crit strong'}>{sample.stateReason}</p>}
+        {sample.stateReason === null || sample.warnings.some(({ message }) => message === sample.stateReason) ? null : (
+          <p className={sample.state === 'offline' ? 'off' : 'crit strong'}>{sample.stateReason}</p>
+        )}
         {sample.warnings.map((warning) => (
           <div key={warning.code}>
             <p className={warning.severity === 'critical' ? 'crit strong' : 'warn strong'}>{warning.title}</p>

@@ -22,13 +22,19 @@ export const AddHostDialog = ({ onClose }: AddHostDialogProps) => {
   const asked = search.get('add') ?? '';
   const [begun, setBegun] = useState<Enrollment | null>(null);
   const enrollmentId = begun?.enrollmentId ?? (asked.length > 1 ? asked : null);
-  return enrollmentId === null ? <DescribeHost onClose={onClose} onBegun={setBegun} /> : <FollowEnrollment key={enrollmentId} enrollmentId={enrollmentId} begun={begun} onClose={onClose} onAgain={() => setBegun(null)} />;
+  return enrollmentId === null ? (
+    <DescribeHost onClose={onClose} onBegun={setBegun} />
+  ) : (
+    <FollowEnrollment key={enrollmentId} enrollmentId={enrollmentId} begun={begun} onClose={onClose} onAgain={() => setBegun(null)} />
+  );
 };
 
 interface DescribeHostProps {
   readonly onClose: () => void;
   readonly onBegun: (enrollment: Enrollment) => void;
 }
+
+const isPort = (text: string): boolean => /^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= 65_535;
 
 const DescribeHost = ({ onClose, onBegun }: DescribeHostProps) => {
   const [name, setName] = useState('');
@@ -37,8 +43,7 @@ const DescribeHost = ({ onClose, onBegun }: DescribeHostProps) => {
   const [labels, setLabels] = useState<readonly string[]>([]);
   const [begin, { isLoading, error }] = useBeginEnrollmentMutation();
   const failure = failureOf(error);
-  const isPortFine = /^\d{1,5}$/.test(port) && Number(port) >= 1 && Number(port) <= 65_535;
-  const isReady = name.trim() !== '' && address.trim() !== '' && isPortFine;
+  const isReady = name.trim() !== '' && address.trim() !== '' && isPort(port);
   const submit = async (): Promise<void> => {
     const result = await begin({ name: name.trim(), address: address.trim(), port: Number(port), labels: [...labels] });
     if (result.data !== undefined) onBegun(result.data);
@@ -48,17 +53,7 @@ const DescribeHost = ({ onClose, onBegun }: DescribeHostProps) => {
       title="Add host"
       onClose={onClose}
       testId="add-host-dialog"
-      footer={
-        <>
-          <span className="grow dim">The token works once, for ten minutes.</span>
-          <Button variant="outlined" onClick={onClose}>
-            Cancel
-          </Button>
-          <Button variant="contained" type="submit" form="describe-host" disabled={!isReady || isLoading} data-testid="make-token">
-            {isLoading ? 'Making…' : 'Make token'}
-          </Button>
-        </>
-      }
+      footer={<DescribeFooter isReady={isReady && !isLoading} word={isLoading ? 'Making…' : 'Make token'} onClose={onClose} />}
     >
       <EnrollmentSteps current={0} />
       <form
@@ -69,17 +64,68 @@ const DescribeHost = ({ onClose, onBegun }: DescribeHostProps) => {
           void submit();
         }}
       >
-        <TextField label="Name" value={name} onValue={setName} autoFocus required maxLength={63} placeholder="edge-ams-011" isMono testId="host-name" />
+        <TextField
+          label="Name"
+          value={name}
+          onValue={setName}
+          autoFocus
+          required
+          maxLength={63}
+          placeholder="edge-ams-011"
+          isMono
+          testId="host-name"
+        />
         <div className="field-row" style={{ gridTemplateColumns: '3fr 1fr' }}>
-          <TextField label="Address" value={address} onValue={setAddress} required maxLength={253} placeholder="198.18.0.11" isMono hint="Where this computer reaches the agent." testId="host-address" />
-          <TextField label="Port" value={port} onValue={setPort} inputMode="numeric" isMono faults={isPortFine ? [] : [{ severity: 'error', message: '1 to 65535.' }]} testId="host-port" />
+          <TextField
+            label="Address"
+            value={address}
+            onValue={setAddress}
+            required
+            maxLength={253}
+            placeholder="198.18.0.11"
+            isMono
+            hint="Where this computer reaches the agent."
+            testId="host-address"
+          />
+          <PortField port={port} onPort={setPort} />
         </div>
-        <TokenInput label="Labels" values={labels} onValues={setLabels} placeholder="edge, ams1" hint="Groups to filter and plan by. Enter or comma adds one." testId="host-labels" />
+        <TokenInput
+          label="Labels"
+          values={labels}
+          onValues={setLabels}
+          placeholder="edge, ams1"
+          hint="Groups to filter and plan by. Enter or comma adds one."
+          testId="host-labels"
+        />
       </form>
       {failure === null ? null : <FailureView failure={failure} />}
     </ConsoleDialog>
   );
 };
+
+const PortField = ({ port, onPort }: { readonly port: string; readonly onPort: (port: string) => void }) => (
+  <TextField
+    label="Port"
+    value={port}
+    onValue={onPort}
+    inputMode="numeric"
+    isMono
+    faults={isPort(port) ? [] : [{ severity: 'error', message: '1 to 65535.' }]}
+    testId="host-port"
+  />
+);
+
+const DescribeFooter = ({ isReady, word, onClose }: { readonly isReady: boolean; readonly word: string; readonly onClose: () => void }) => (
+  <>
+    <span className="grow dim">The token works once, for ten minutes.</span>
+    <Button variant="outlined" onClick={onClose}>
+      Cancel
+    </Button>
+    <Button variant="contained" type="submit" form="describe-host" disabled={!isReady} data-testid="make-token">
+      {word}
+    </Button>
+  </>
+);
 
 interface FollowEnrollmentProps {
   readonly enrollmentId: string;

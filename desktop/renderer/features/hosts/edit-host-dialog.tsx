@@ -45,7 +45,13 @@ export const EditHostDialog = ({ host, onClose }: EditHostDialogProps) => {
             <Button variant="outlined" onClick={() => setForgetting(false)}>
               Keep it
             </Button>
-            <Button variant="contained" color="error" disabled={removing.isLoading} onClick={() => void forget()} data-testid="forget-confirm">
+            <Button
+              variant="contained"
+              color="error"
+              disabled={removing.isLoading}
+              onClick={() => void forget()}
+              data-testid="forget-confirm"
+            >
               Forget {host.name}
             </Button>
           </>
@@ -55,7 +61,12 @@ export const EditHostDialog = ({ host, onClose }: EditHostDialogProps) => {
               Forget…
             </Button>
             <span className="grow" />
-            <Button variant="contained" disabled={renaming.isLoading || name.trim() === ''} onClick={() => void save()} data-testid="save-host">
+            <Button
+              variant="contained"
+              disabled={renaming.isLoading || name.trim() === ''}
+              onClick={() => void save()}
+              data-testid="save-host"
+            >
               Save
             </Button>
           </>

@@ -1,6 +1,6 @@
 import Button from '@mui/material/Button';
 import { CircleCheck, ShieldAlert } from 'lucide-react';
-import type { ReactNode } from 'react';
+import type { ReactElement } from 'react';
 import { Link } from 'react-router';
 import type { Enrollment } from '../../../bridge/model.ts';
 import { useApproveEnrollmentMutation, useCancelEnrollmentMutation } from '../../client/bridge-api.ts';
@@ -17,14 +17,26 @@ const stepTitles = ['Describe', 'Join', 'Compare', 'Done'] as const;
 export const EnrollmentSteps = ({ current }: { readonly current: number }) => (
   <ol className="steps" aria-label="Steps">
     {stepTitles.map((title, index) => (
-      <li key={title} aria-current={index === current ? 'step' : undefined} data-done={index < current || current === stepTitles.length - 1}>
+      <li
+        key={title}
+        aria-current={index === current ? 'step' : undefined}
+        data-done={index < current || current === stepTitles.length - 1}
+      >
         {title}
       </li>
     ))}
   </ol>
 );
 
-const stepOf: Readonly<Record<Enrollment['state'], number>> = { waiting: 1, fingerprint: 2, signing: 2, enrolled: 3, failed: 1, cancelled: 1, expired: 1 };
+const stepOf: Readonly<Record<Enrollment['state'], number>> = {
+  waiting: 1,
+  fingerprint: 2,
+  signing: 2,
+  enrolled: 3,
+  failed: 1,
+  cancelled: 1,
+  expired: 1,
+};
 
 interface EnrollmentViewProps {
   readonly enrollment: Enrollment;
@@ -44,12 +56,22 @@ export const EnrollmentView = ({ enrollment, onClose, onAgain }: EnrollmentViewP
     <>
       <span className="grow dim">{isOpen ? <TokenLife enrollment={enrollment} /> : null}</span>
       {isOpen ? (
-        <Button variant="outlined" disabled={cancelling.isLoading} onClick={() => void cancel({ enrollmentId })} data-testid="cancel-enrollment">
+        <Button
+          variant="outlined"
+          disabled={cancelling.isLoading}
+          onClick={() => void cancel({ enrollmentId })}
+          data-testid="cancel-enrollment"
+        >
           {state === 'fingerprint' ? 'They differ: refuse' : 'Take the token back'}
         </Button>
       ) : null}
       {state === 'fingerprint' ? (
-        <Button variant="contained" disabled={approving.isLoading} onClick={() => void approve({ enrollmentId })} data-testid="approve-fingerprint">
+        <Button
+          variant="contained"
+          disabled={approving.isLoading}
+          onClick={() => void approve({ enrollmentId })}
+          data-testid="approve-fingerprint"
+        >
           The fingerprints are the same
         </Button>
       ) : null}
@@ -81,7 +103,7 @@ const TokenLife = ({ enrollment }: { readonly enrollment: Enrollment }) => {
   return <>Token valid {formatCountdown(enrollment.expiresAt - now)} min</>;
 };
 
-const StateBody = ({ enrollment }: { readonly enrollment: Enrollment }): ReactNode => {
+const StateBody = ({ enrollment }: { readonly enrollment: Enrollment }): ReactElement => {
   switch (enrollment.state) {
     case 'waiting':
       return <Waiting enrollment={enrollment} />;
@@ -98,15 +120,33 @@ const StateBody = ({ enrollment }: { readonly enrollment: Enrollment }): ReactNo
         <div className="callout ok" role="status">
           <CircleCheck size={18} aria-hidden="true" />
           <span>
-            {enrollment.hostId === null ? <strong>{enrollment.name}</strong> : <Link to={hostLink(enrollment.hostId)}>{enrollment.name}</Link>} belongs to the fleet. Its numbers arrive within a second or two.
+            {enrollment.hostId === null ? (
+              <strong>{enrollment.name}</strong>
+            ) : (
+              <Link to={hostLink(enrollment.hostId)}>{enrollment.name}</Link>
+            )}{' '}
+            belongs to the fleet. Its numbers arrive within a second or two.
           </span>
         </div>
       );
     case 'failed':
-      return <FailureView failure={enrollment.problem ?? { code: 'INTERNAL', message: 'The host did not join. Look into its log, then start again.' }} />;
+      return (
+        <FailureView
+          failure={enrollment.problem ?? { code: 'INTERNAL', message: 'The host did not join. Look into its log, then start again.' }}
+        />
+      );
     case 'expired':
-      return <FailureView failure={enrollment.problem ?? { code: 'TOKEN_EXPIRED', message: 'The token has expired before the host answered. Start again for a new one.' }} />;
-    case 'cancelled':
+      return (
+        <FailureView
+          failure={
+            enrollment.problem ?? {
+              code: 'TOKEN_EXPIRED',
+              message: 'The token has expired before the host answered. Start again for a new one.',
+            }
+          }
+        />
+      );
+    default:
       return <p>The token was taken back. The host cannot join with it any more.</p>;
   }
 };
@@ -148,10 +188,17 @@ const Compare = ({ enrollment }: { readonly enrollment: Enrollment }) => (
     <div className="callout warn">
       <ShieldAlert size={18} aria-hidden="true" />
       <span>
-        Compare this with the fingerprint that the agent prints on <strong>{enrollment.name}</strong>. Approve only when every group is the same.
+        Compare this with the fingerprint that the agent prints on <strong>{enrollment.name}</strong>. Approve only when every group is the
+        same.
       </span>
     </div>
-    <div className="fingerprint" role="img" data-testid="fingerprint" data-fingerprint={enrollment.fingerprint ?? ''} aria-label={`Fingerprint ${groupsOfFour(enrollment.fingerprint ?? '').join(' ')}`}>
+    <div
+      className="fingerprint"
+      role="img"
+      data-testid="fingerprint"
+      data-fingerprint={enrollment.fingerprint ?? ''}
+      aria-label={`Fingerprint ${groupsOfFour(enrollment.fingerprint ?? '').join(' ')}`}
+    >
       {groupsOfFour(enrollment.fingerprint ?? '').map((group, index) => (
         <span key={index} className={index % 2 === 0 ? '' : 'gold'}>
           {group}

@@ -12,20 +12,58 @@ interface FleetFiguresProps {
 export const FleetFigures = ({ filterText, onFilterText }: FleetFiguresProps) => {
   const fleet = useFleet();
   const { totals } = fleet;
-  const state = (name: string, count: number) => ({ value: formatCount(count), label: name, isOn: filterText === `state:${name}`, onPress: () => onFilterText(filterText === `state:${name}` ? '' : `state:${name}`) });
+  const state = (name: string, count: number) => ({
+    value: formatCount(count),
+    label: name,
+    isOn: filterText === `state:${name}`,
+    onPress: () => onFilterText(filterText === `state:${name}` ? '' : `state:${name}`),
+  });
   const degraded = fleet.rows.find((host) => host.state === 'degraded');
   return (
     <div className="kpis">
-      <Figure {...state('healthy', totals.healthy)} note={totals.hosts === 0 ? null : <span className={totals.healthy === totals.hosts ? 'ok' : 'dim'}>{formatShare(totals.healthy / totals.hosts)} of the fleet</span>} />
-      <Figure {...state('degraded', totals.degraded)} note={degraded === undefined ? <span className="dim">none</span> : <span className="crit">{degraded.stateReason ?? degraded.name}</span>} />
-      <Figure {...state('offline', totals.offline)} note={<span className="off">{totals.offline === 0 ? 'none' : 'last state shown with its age'}</span>} />
-      <Figure value={formatScaled(totals.packetsPerSecond)} label="packets / s" note={fleet.history.length > 1 ? <Sparkline points={fleet.history} width={190} height={24} label="Packets per second of the fleet" /> : <span className="dim">measuring</span>} />
+      <Figure
+        {...state('healthy', totals.healthy)}
+        note={
+          totals.hosts === 0 ? null : (
+            <span className={totals.healthy === totals.hosts ? 'ok' : 'dim'}>
+              {formatShare(totals.healthy / totals.hosts)} of the fleet
+            </span>
+          )
+        }
+      />
+      <Figure
+        {...state('degraded', totals.degraded)}
+        note={
+          degraded === undefined ? <span className="dim">none</span> : <span className="crit">{degraded.stateReason ?? degraded.name}</span>
+        }
+      />
+      <Figure
+        {...state('offline', totals.offline)}
+        note={<span className="off">{totals.offline === 0 ? 'none' : 'last state shown with its age'}</span>}
+      />
+      <Figure
+        value={formatScaled(totals.packetsPerSecond)}
+        label="packets / s"
+        note={
+          fleet.history.length > 1 ? (
+            <Sparkline points={fleet.history} width={190} height={24} label="Packets per second of the fleet" />
+          ) : (
+            <span className="dim">measuring</span>
+          )
+        }
+      />
       <Figure
         value={formatScaled(totals.dropsPerSecond)}
         label="drops / s"
         isOn={filterText === 'drops>0'}
         onPress={() => onFilterText(filterText === 'drops>0' ? '' : 'drops>0')}
-        note={totals.worst === null ? <span className="dim">nothing dropped now</span> : <span className="crit">most on {totals.worst.name}</span>}
+        note={
+          totals.worst === null ? (
+            <span className="dim">nothing dropped now</span>
+          ) : (
+            <span className="crit">most on {totals.worst.name}</span>
+          )
+        }
       />
     </div>
   );
@@ -50,7 +88,13 @@ const Figure = ({ value, label, note, isOn, onPress }: FigureProps) => {
   return onPress === undefined ? (
     <div className="card kpi">{body}</div>
   ) : (
-    <button type="button" className="card kpi" aria-pressed={isOn} onClick={onPress} data-testid={`figure-${label.replaceAll(/[^a-z]/g, '')}`}>
+    <button
+      type="button"
+      className="card kpi"
+      aria-pressed={isOn}
+      onClick={onPress}
+      data-testid={`figure-${label.replaceAll(/[^a-z]/g, '')}`}
+    >
       {body}
     </button>
   );

@@ -48,7 +48,8 @@ const comparisons: Readonly<Record<string, (left: number, right: number) => bool
 const factors: Readonly<Record<string, number>> = { '': 1, '%': 1, k: 1e3, m: 1e6, g: 1e9 };
 
 /** The terms of a text, quotes taken off. */
-const termsOf = (text: string): readonly string[] => [...text.matchAll(/(?:[^\s"]|"[^"]*"?)+/g)].slice(0, termsMax).map(([term]) => term.replaceAll('"', ''));
+const termsOf = (text: string): readonly string[] =>
+  [...text.matchAll(/(?:[^\s"]|"[^"]*"?)+/g)].slice(0, termsMax).map(([term]) => term.replaceAll('"', ''));
 
 const comparisonOf = (term: string): Test | string | undefined => {
   const parts = /^([a-z]+)(>=|<=|>|<|=)(.*)$/i.exec(term);
@@ -72,7 +73,8 @@ const fieldTestOf = (term: string): Test | undefined => {
   const wanted = term.slice(colon + 1).toLowerCase();
   const read = colon > 0 ? texts[name] : undefined;
   if (read === undefined) return undefined;
-  const fits = (value: string | null): boolean => value !== null && (exact.has(name) ? value.toLowerCase() === wanted : value.toLowerCase().includes(wanted));
+  const fits = (value: string | null): boolean =>
+    value !== null && (exact.has(name) ? value.toLowerCase() === wanted : value.toLowerCase().includes(wanted));
   return (host) => wanted === '' || read(host).some(fits);
 };
 

@@ -7,16 +7,23 @@ import { orderHosts } from './host-order.ts';
 const now = 1_700_000_000_000;
 const fleet = new FleetTelemetry();
 fleet.put({ at: now, hosts: testHosts(now) });
-const ordered = (column: string, isDescending: boolean, filter = '') => Array.from(orderHosts(fleet, parseHostFilter(filter), { column, isDescending }), (row) => fleet.rows[row]);
+const ordered = (column: string, isDescending: boolean, filter = '') =>
+  Array.from(orderHosts(fleet, parseHostFilter(filter), { column, isDescending }), (row) => fleet.rows[row]);
 
 describe('the order of the fleet table', () => {
   it('puts troubled hosts first when sorted by state', () => {
-    expect(ordered('state', false).slice(0, 3).map((host) => host?.state)).toEqual(['degraded', 'connecting', 'offline']);
+    expect(
+      ordered('state', false)
+        .slice(0, 3)
+        .map((host) => host?.state),
+    ).toEqual(['degraded', 'connecting', 'offline']);
   });
 
   it('puts hosts without the number last in both directions', () => {
     for (const isDescending of [true, false]) expect(ordered('packets', isDescending).at(-1)?.packetsPerSecond).toBeNull();
-    const rates = ordered('drops', true).flatMap((host) => (host?.dropsPerSecond === null || host === undefined ? [] : [host.dropsPerSecond]));
+    const rates = ordered('drops', true).flatMap((host) =>
+      host?.dropsPerSecond === null || host === undefined ? [] : [host.dropsPerSecond],
+    );
     expect(rates).toEqual(rates.toSorted((left, right) => right - left));
   });
 

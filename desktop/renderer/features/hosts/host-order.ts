@@ -29,10 +29,13 @@ export const orderHosts = (fleet: FleetTelemetry, filter: HostFilter, sort: Grid
     const [first, second] = [rows[left], rows[right]];
     return first === undefined || second === undefined ? 0 : sign * collator.compare(read(first), read(second)) || byName(left, right);
   };
-  const byMetric = (name: MetricName) => (left: number, right: number): number => {
-    const [first, second] = [fleet.value(name, left), fleet.value(name, right)];
-    if (Number.isNaN(first) || Number.isNaN(second)) return Number(Number.isNaN(first)) - Number(Number.isNaN(second)) || byName(left, right);
-    return sign * (first - second) || byName(left, right);
-  };
+  const byMetric =
+    (name: MetricName) =>
+    (left: number, right: number): number => {
+      const [first, second] = [fleet.value(name, left), fleet.value(name, right)];
+      if (Number.isNaN(first) || Number.isNaN(second))
+        return Number(Number.isNaN(first)) - Number(Number.isNaN(second)) || byName(left, right);
+      return sign * (first - second) || byName(left, right);
+    };
   return Uint32Array.from(kept).sort(metric === undefined ? byText : byMetric(metric));
 };

@@ -73,7 +73,15 @@ const FilterInput = ({ text, onText }: { readonly text: string; readonly onText:
   return (
     <div className="search">
       <Search size={16} aria-hidden="true" />
-      <input data-filter aria-label="Filter hosts" placeholder="label:edge state:degraded drops>0" value={text} onChange={(event) => onText(event.target.value)} spellCheck={false} data-testid="host-filter" />
+      <input
+        data-filter
+        aria-label="Filter hosts"
+        placeholder="label:edge state:degraded drops>0"
+        value={text}
+        onChange={(event) => onText(event.target.value)}
+        spellCheck={false}
+        data-testid="host-filter"
+      />
       <button type="button" className="kbd" onClick={search} aria-label="Search everything, Control K" data-testid="open-palette">
         Ctrl K
       </button>
@@ -96,7 +104,8 @@ const FleetBody = ({ filterText, onFilterText, onEdit, addButton, now }: FleetBo
   const filter = useMemo(() => parseHostFilter(filterText), [filterText]);
   // The version stands for the frame: the store itself never changes its identity.
   const order = useMemo(() => (version < 0 ? new Uint32Array() : orderHosts(fleet, filter, sort)), [fleet, version, filter, sort]);
-  if (fleet.at === null) return fleet.failure === null ? <Bones label="Loading hosts" lines={8} /> : <FailureView failure={fleet.failure} />;
+  if (fleet.at === null)
+    return fleet.failure === null ? <Bones label="Loading hosts" lines={8} /> : <FailureView failure={fleet.failure} />;
   if (fleet.rows.length === 0) {
     return (
       <div className="card fill">
@@ -123,7 +132,15 @@ const FleetBody = ({ filterText, onFilterText, onEdit, addButton, now }: FleetBo
             }
           />
         ) : (
-          <HostsTable order={order} sort={sort} onSort={(column) => setSort({ column, isDescending: sort.column === column ? !sort.isDescending : ['packets', 'drops', 'cpu'].includes(column) })} onFilterText={onFilterText} now={now} />
+          <HostsTable
+            order={order}
+            sort={sort}
+            onSort={(column) =>
+              setSort({ column, isDescending: sort.column === column ? !sort.isDescending : ['packets', 'drops', 'cpu'].includes(column) })
+            }
+            onFilterText={onFilterText}
+            now={now}
+          />
         )}
       </section>
     </>
@@ -139,7 +156,8 @@ const WaitingEnrollments = () => {
     <div key={enrollment.enrollmentId} className="callout warn" role="status">
       <ServerCog size={16} aria-hidden="true" />
       <span className="grow">
-        <strong className="mono">{enrollment.name}</strong> {enrollment.state === 'fingerprint' ? 'has answered: compare its fingerprint.' : 'is awaited at '}
+        <strong className="mono">{enrollment.name}</strong>{' '}
+        {enrollment.state === 'fingerprint' ? 'has answered: compare its fingerprint.' : 'is awaited at '}
         {enrollment.state === 'fingerprint' ? null : <span className="mono">{enrollment.address}</span>}
       </span>
       <Button variant="outlined" size="small" onClick={() => setSearch({ add: enrollment.enrollmentId })}>
@@ -165,13 +183,23 @@ const FleetToolbar = ({ shown, problems, sort, onEdit }: FleetToolbarProps) => {
   const host = only === undefined ? undefined : fleet.row(only);
   return (
     <div className="toolbar">
-      {selected.length === 0 ? <span className="dim">Select hosts to plan a policy for them</span> : <span className="chip sky">{formatCount(selected.length)} selected</span>}
+      {selected.length === 0 ? (
+        <span className="dim">Select hosts to plan a policy for them</span>
+      ) : (
+        <span className="chip sky">{formatCount(selected.length)} selected</span>
+      )}
       {selected.length === 0 ? null : (
         <>
           <Button variant="text" size="small" onClick={() => void navigate('/policy?hosts=selected')} data-testid="plan-selected">
             Plan policy
           </Button>
-          <Button variant="text" size="small" disabled={host === undefined} onClick={() => host !== undefined && onEdit(host)} data-testid="edit-selected">
+          <Button
+            variant="text"
+            size="small"
+            disabled={host === undefined}
+            onClick={() => host !== undefined && onEdit(host)}
+            data-testid="edit-selected"
+          >
             Name and labels
           </Button>
           <Button variant="outlined" size="small" onClick={() => dispatch(hostsSelected([]))}>

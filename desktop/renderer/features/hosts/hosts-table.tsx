@@ -35,7 +35,18 @@ export const HostsTable = ({ order, sort, onSort, onFilterText, now }: HostsTabl
     dispatch(hostsSelected(chosen.has(hostId) ? selected.filter((id) => id !== hostId) : [...selected, hostId]));
   };
   const columns: readonly GridColumn[] = [
-    { id: 'select', title: <input type="checkbox" aria-label="Select all hosts shown" checked={isAllChosen} onChange={() => dispatch(hostsSelected(isAllChosen ? [] : shownIds()))} data-testid="select-all" /> },
+    {
+      id: 'select',
+      title: (
+        <input
+          type="checkbox"
+          aria-label="Select all hosts shown"
+          checked={isAllChosen}
+          onChange={() => dispatch(hostsSelected(isAllChosen ? [] : shownIds()))}
+          data-testid="select-all"
+        />
+      ),
+    },
     { id: 'name', title: 'Host', canSort: true },
     { id: 'state', title: 'State', canSort: true },
     { id: 'labels', title: 'Labels' },
@@ -78,7 +89,10 @@ interface HostCellOptions {
 const alarmShare = 0.01;
 
 const isDropping = ({ state, dropsPerSecond, packetsPerSecond }: HostRow): boolean =>
-  state !== 'offline' && dropsPerSecond !== null && dropsPerSecond > 0 && dropsPerSecond >= ((packetsPerSecond ?? 0) + dropsPerSecond) * alarmShare;
+  state !== 'offline' &&
+  dropsPerSecond !== null &&
+  dropsPerSecond > 0 &&
+  dropsPerSecond >= ((packetsPerSecond ?? 0) + dropsPerSecond) * alarmShare;
 
 const hostCells = ({ host, now, isChosen, onToggle, onFilterText }: HostCellOptions): readonly React.ReactNode[] => {
   const isOffline = host.state === 'offline';
@@ -95,11 +109,21 @@ const hostCells = ({ host, now, isChosen, onToggle, onFilterText }: HostCellOpti
     <span key="engine" className={isOffline ? 'off' : ''}>
       {host.engine ?? <span className="off">none</span>}
     </span>,
-    <span key="packets" className={old} title={isOffline && host.seenAt !== null ? `measured ${formatAge(now - host.seenAt)} ago` : undefined}>
+    <span
+      key="packets"
+      className={old}
+      title={isOffline && host.seenAt !== null ? `measured ${formatAge(now - host.seenAt)} ago` : undefined}
+    >
       {formatScaled(host.packetsPerSecond)}
       {isOffline && host.seenAt !== null && host.packetsPerSecond !== null ? ` · ${formatAge(now - host.seenAt)} ago` : ''}
     </span>,
-    <Sparkline key="history" points={host.history} {...sparkPixels} label={`Packets per second of ${host.name}`} tone={isOffline ? 'off' : 'sky'} />,
+    <Sparkline
+      key="history"
+      points={host.history}
+      {...sparkPixels}
+      label={`Packets per second of ${host.name}`}
+      tone={isOffline ? 'off' : 'sky'}
+    />,
     isDropping(host) ? (
       <Link key="drops" className="mono crit" to={flowsLink(host.hostId, { verdict: 'denied' })} title="Denied flows">
         {formatScaled(host.dropsPerSecond)}
@@ -120,7 +144,11 @@ const hostCells = ({ host, now, isChosen, onToggle, onFilterText }: HostCellOpti
 };
 
 const PolicyCell = ({ host }: { readonly host: HostRow }) => (
-  <Link className={host.pendingUntil === null ? 'mono' : 'mono warn'} to={hostLink(host.hostId, 'policy')} title={host.generation === null ? undefined : `revision ${String(host.revision ?? '–')}, generation ${host.generation}`}>
+  <Link
+    className={host.pendingUntil === null ? 'mono' : 'mono warn'}
+    to={hostLink(host.hostId, 'policy')}
+    title={host.generation === null ? undefined : `revision ${String(host.revision ?? '–')}, generation ${host.generation}`}
+  >
     {host.pendingUntil === null ? '' : 'pending '}
     {formatGeneration(host.generation).slice(0, 8)}
   </Link>
@@ -129,7 +157,13 @@ const PolicyCell = ({ host }: { readonly host: HostRow }) => (
 const Labels = memo(({ labels, onFilterText }: { readonly labels: readonly string[]; readonly onFilterText: (text: string) => void }) => (
   <span className="chips">
     {labels.map((label) => (
-      <button key={label} type="button" className="chip" onClick={() => onFilterText(`label:${label.includes(' ') ? `"${label}"` : label}`)} title={`Filter by ${label}`}>
+      <button
+        key={label}
+        type="button"
+        className="chip"
+        onClick={() => onFilterText(`label:${label.includes(' ') ? `"${label}"` : label}`)}
+        title={`Filter by ${label}`}
+      >
         {label}
       </button>
     ))}

@@ -22,7 +22,9 @@ export const commitEdit = <Value>(history: EditHistory<Value>, present: Value, k
 
 export const undoEdit = <Value>(history: EditHistory<Value>): EditHistory<Value> => {
   const present = history.past.at(-1);
-  return present === undefined ? history : { past: history.past.slice(0, -1), present, future: [history.present, ...history.future], key: null };
+  return present === undefined
+    ? history
+    : { past: history.past.slice(0, -1), present, future: [history.present, ...history.future], key: null };
 };
 
 export const redoEdit = <Value>(history: EditHistory<Value>): EditHistory<Value> => {

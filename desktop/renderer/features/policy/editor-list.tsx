@@ -36,11 +36,22 @@ export const EditorList = ({ editor, problems, place, onPlace }: EditorListProps
   return (
     <section className="card fill" aria-label="Policy document">
       <div className="toolbar tabs-bar">
-        <Tabs label="Parts of the policy" current={tab} tabs={policy === null ? tabs.slice(2) : tabs} onChange={(next) => onPlace({ ...place, tab: next, focus: null })} />
+        <Tabs
+          label="Parts of the policy"
+          current={tab}
+          tabs={policy === null ? tabs.slice(2) : tabs}
+          onChange={(next) => onPlace({ ...place, tab: next, focus: null })}
+        />
         <span className="grow" />
         {policy === null || tab === 'text' ? null : <AddEntry editor={editor} policy={policy} place={place} onPlace={onPlace} />}
       </div>
-      {policy === null || tab === 'text' ? <PolicyText editor={editor} /> : tab === 'mappings' ? <MappingsGrid policy={policy} problems={problems} place={place} onPlace={onPlace} /> : <ServicesGrid policy={policy} problems={problems} place={place} onPlace={onPlace} />}
+      {policy === null || tab === 'text' ? (
+        <PolicyText editor={editor} />
+      ) : tab === 'mappings' ? (
+        <MappingsGrid policy={policy} problems={problems} place={place} onPlace={onPlace} />
+      ) : (
+        <ServicesGrid policy={policy} problems={problems} place={place} onPlace={onPlace} />
+      )}
     </section>
   );
 };
@@ -51,10 +62,28 @@ interface PolicyListProps extends Omit<EditorListProps, 'editor'> {
 
 const newPriority = 100;
 
-const AddEntry = ({ editor, policy, place, onPlace }: { readonly editor: PolicyEditor; readonly policy: PolicyDraft; readonly place: EditorPlace; readonly onPlace: (place: EditorPlace) => void }) => {
+const AddEntry = ({
+  editor,
+  policy,
+  place,
+  onPlace,
+}: {
+  readonly editor: PolicyEditor;
+  readonly policy: PolicyDraft;
+  readonly place: EditorPlace;
+  readonly onPlace: (place: EditorPlace) => void;
+}) => {
   const focus = { field: 'name', count: (place.focus?.count ?? 0) + 1 };
   const addMapping = (): void => {
-    const mapping: MappingDraft = { name: freeName('mapping', policy.mappings), sources: ['any'], destinations: ['any'], protocols: ['tcp'], ports: [], action: 'deny', priority: newPriority };
+    const mapping: MappingDraft = {
+      name: freeName('mapping', policy.mappings),
+      sources: ['any'],
+      destinations: ['any'],
+      protocols: ['tcp'],
+      ports: [],
+      action: 'deny',
+      priority: newPriority,
+    };
     editor.setPolicy({ ...policy, mappings: [...policy.mappings, mapping] }, null);
     onPlace({ ...place, tab: 'mappings', mapping: policy.mappings.length, focus });
   };
@@ -91,7 +120,8 @@ const MappingsGrid = ({ policy, problems, place, onPlace }: PolicyListProps) => 
   if (policy.mappings.length === 0) {
     return (
       <Blank title="No mappings yet" icon={<ListPlus size={28} aria-hidden="true" />}>
-        A mapping says who may reach what. Without any, the default action decides: everything is {policy.defaultAction === 'allow' ? 'allowed' : 'denied'}.
+        A mapping says who may reach what. Without any, the default action decides: everything is{' '}
+        {policy.defaultAction === 'allow' ? 'allowed' : 'denied'}.
       </Blank>
     );
   }
@@ -114,7 +144,7 @@ const MappingsGrid = ({ policy, problems, place, onPlace }: PolicyListProps) => 
       shown={place.mapping}
       isSelected={(index) => index === place.mapping}
       hasProblem={(index) => faulty.has(index)}
-      onPress={select}
+      isPressable
       cells={(index) => {
         const mapping = policy.mappings[index];
         if (mapping === undefined) return [];
@@ -145,7 +175,8 @@ const MappingsGrid = ({ policy, problems, place, onPlace }: PolicyListProps) => 
 };
 
 /** "tcp 443, 8000-8100". */
-export const trafficText = ({ protocols, ports = [] }: MappingDraft): string => `${protocols.join(', ')}${ports.length === 0 ? '' : ` ${ports.join(', ')}`}`;
+export const trafficText = ({ protocols, ports = [] }: MappingDraft): string =>
+  `${protocols.join(', ')}${ports.length === 0 ? '' : ` ${ports.join(', ')}`}`;
 
 const RowButton = ({ name, isCurrent, onPress }: { readonly name: string; readonly isCurrent: boolean; readonly onPress: () => void }) => (
   <button type="button" className="link-button mono cut" aria-pressed={isCurrent} onClick={onPress}>
@@ -157,7 +188,8 @@ const ServicesGrid = ({ policy, problems, place, onPlace }: PolicyListProps) => 
   const faulty = faultyIndexes(problems, 'services');
   const select = (index: number): void => onPlace({ ...place, service: index, focus: null });
   const uses = new Map<string, number>();
-  for (const { sources, destinations } of policy.mappings) for (const name of new Set([...sources, ...destinations])) uses.set(name, (uses.get(name) ?? 0) + 1);
+  for (const { sources, destinations } of policy.mappings)
+    for (const name of new Set([...sources, ...destinations])) uses.set(name, (uses.get(name) ?? 0) + 1);
   if (policy.services.length === 0) {
     return (
       <Blank title="No services yet" icon={<ListPlus size={28} aria-hidden="true" />}>
@@ -180,7 +212,7 @@ const ServicesGrid = ({ policy, problems, place, onPlace }: PolicyListProps) => 
       shown={place.service}
       isSelected={(index) => index === place.service}
       hasProblem={(index) => faulty.has(index)}
-      onPress={select}
+      isPressable
       cells={(index) => {
         const service = policy.services[index];
         if (service === undefined) return [];
@@ -200,6 +232,13 @@ const ServicesGrid = ({ policy, problems, place, onPlace }: PolicyListProps) => 
 
 const PolicyText = ({ editor }: { readonly editor: PolicyEditor }) => (
   <div className="editor-text">
-    <textarea className="input mono" aria-label="Policy as JSON" spellCheck={false} value={editor.text} onChange={(event) => editor.setText(event.target.value)} data-testid="policy-json" />
+    <textarea
+      className="input mono"
+      aria-label="Policy as JSON"
+      spellCheck={false}
+      value={editor.text}
+      onChange={(event) => editor.setText(event.target.value)}
+      data-testid="policy-json"
+    />
   </div>
 );

@@ -36,14 +36,14 @@ export const EntryForm = ({ editor, problems, place, onPlace }: EntryFormProps) 
 };
 
 /** A problem's press leads here: the field gets the focus once its form is drawn. */
-const useFocus = ({ focus, tab, mapping, service }: EditorPlace): void => {
+const useFocus = ({ focus, tab }: EditorPlace): void => {
   useEffect(() => {
     if (focus === null) return;
     const field = document.querySelector<HTMLElement>(`[data-testid="${tab === 'services' ? 'service' : 'mapping'}-${focus.field}"]`);
     const target = field?.matches('input') === true ? field : field?.querySelector('input');
     target?.focus();
     if (target instanceof HTMLInputElement && focus.field === 'name') target.select();
-  }, [focus, tab, mapping, service]);
+  }, [focus, tab]);
 };
 
 interface FormProps extends EntryFormProps {
@@ -69,18 +69,41 @@ const faultyEntries =
       return severity === 'error' && place?.list === list && place.index === index && place.field === field && place.entry === entry;
     });
 
-const EntryButtons = ({ noun, onCopy, onDelete }: { readonly noun: string; readonly onCopy: () => void; readonly onDelete: () => void }): ReactNode => (
+const EntryButtons = ({
+  noun,
+  onCopy,
+  onDelete,
+}: {
+  readonly noun: string;
+  readonly onCopy: () => void;
+  readonly onDelete: () => void;
+}): ReactNode => (
   <span className="line" style={{ gap: 2 }}>
-    <button type="button" className="icon-button" aria-label={`Duplicate ${noun}`} title="Duplicate" onClick={onCopy} data-testid={`copy-${noun}`}>
+    <button
+      type="button"
+      className="icon-button"
+      aria-label={`Duplicate ${noun}`}
+      title="Duplicate"
+      onClick={onCopy}
+      data-testid={`copy-${noun}`}
+    >
       <Copy size={15} aria-hidden="true" />
     </button>
-    <button type="button" className="icon-button danger" aria-label={`Delete ${noun}`} title="Delete (undo brings it back)" onClick={onDelete} data-testid={`delete-${noun}`}>
+    <button
+      type="button"
+      className="icon-button danger"
+      aria-label={`Delete ${noun}`}
+      title="Delete (undo brings it back)"
+      onClick={onDelete}
+      data-testid={`delete-${noun}`}
+    >
       <Trash2 size={15} aria-hidden="true" />
     </button>
   </span>
 );
 
-const replaced = <Entry,>(list: readonly Entry[], index: number, entry: Entry): readonly Entry[] => list.map((old, position) => (position === index ? entry : old));
+const replaced = <Entry,>(list: readonly Entry[], index: number, entry: Entry): readonly Entry[] =>
+  list.map((old, position) => (position === index ? entry : old));
 
 const protocolOptions = [
   { value: 'tcp', title: 'TCP' },
@@ -93,8 +116,11 @@ const MappingForm = ({ editor, policy, problems, place, onPlace, mapping }: Form
   const index = place.mapping;
   const faults = faultsAt(problems, 'mappings', index);
   const entries = faultyEntries(problems, 'mappings', index);
-  const change = (part: Partial<MappingDraft>, key: string | null): void => editor.setPolicy({ ...policy, mappings: replaced(policy.mappings, index, { ...mapping, ...part }) }, key === null ? null : `mappings.${String(index)}.${key}`);
-  const names = [{ value: 'any', about: 'every address' }, ...policy.services.map(({ name, addresses }) => ({ value: name, about: addresses.join(', ') }))];
+  const change = (part: Partial<MappingDraft>, key: string | null): void =>
+    editor.setPolicy(
+      { ...policy, mappings: replaced(policy.mappings, index, { ...mapping, ...part }) },
+      key === null ? null : `mappings.${String(index)}.${key}`,
+    );
   const copy = (): void => {
     editor.setPolicy({ ...policy, mappings: [...policy.mappings, { ...mapping, name: freeName(mapping.name, policy.mappings) }] }, null);
     onPlace({ ...place, mapping: policy.mappings.length });
@@ -107,21 +133,112 @@ const MappingForm = ({ editor, policy, problems, place, onPlace, mapping }: Form
     <Card title="Mapping" aside={<EntryButtons noun="mapping" onCopy={copy} onDelete={remove} />} testId="mapping-form">
       <div className="stack">
         <div className="field-row" style={{ gridTemplateColumns: '2fr 1fr' }}>
-          <TextField label="Name" value={mapping.name} onValue={(name) => change({ name }, 'name')} faults={faults('name')} isMono testId="mapping-name" />
-          <PriorityField priority={mapping.priority} onPriority={(priority) => change({ priority }, 'priority')} faults={faults('priority')} />
+          <TextField
+            label="Name"
+            value={mapping.name}
+            onValue={(name) => change({ name }, 'name')}
+            faults={faults('name')}
+            isMono
+            testId="mapping-name"
+          />
+          <PriorityField
+            priority={mapping.priority}
+            onPriority={(priority) => change({ priority }, 'priority')}
+            faults={faults('priority')}
+          />
         </div>
-        <Choice label="Action" value={mapping.action} options={[{ value: 'allow', title: 'Allow' }, { value: 'deny', title: 'Deny', isDenying: true }]} onValue={(action) => change({ action }, null)} testId="mapping-action" />
-        <TokenInput label="From" values={mapping.sources} onValues={(sources) => change({ sources }, null)} suggestions={names} faults={faults('sources')} isFaultyAt={entries('sources')} testId="mapping-sources" />
-        <TokenInput label="To" values={mapping.destinations} onValues={(destinations) => change({ destinations }, null)} suggestions={names} faults={faults('destinations')} isFaultyAt={entries('destinations')} testId="mapping-destinations" />
-        <Checks label="Protocols" values={mapping.protocols} options={protocolOptions} onValues={(protocols) => change({ protocols }, null)} faults={faults('protocols')} testId="mapping-protocols" />
-        <TokenInput label="Ports" values={mapping.ports ?? []} onValues={(ports) => change({ ports }, null)} placeholder="all" hint="443, 8000-8100. None = all." faults={faults('ports')} isFaultyAt={entries('ports')} testId="mapping-ports" />
+        <MatchFields mapping={mapping} policy={policy} faults={faults} entries={entries} onPart={(part) => change(part, null)} />
       </div>
     </Card>
   );
 };
 
-const PriorityField = ({ priority, onPriority, faults }: { readonly priority: number; readonly onPriority: (priority: number) => void; readonly faults: readonly Fault[] }) => (
-  <TextField label="Priority" type="number" min={0} max={1000} value={Number.isFinite(priority) ? String(priority) : ''} onValue={(text) => onPriority(text === '' ? 0 : Number(text))} faults={faults} isMono testId="mapping-priority" />
+interface MatchFieldsProps {
+  readonly mapping: MappingDraft;
+  readonly policy: PolicyDraft;
+  readonly faults: FaultsOf;
+  readonly entries: (field: string) => (entry: number) => boolean;
+  readonly onPart: (part: Partial<MappingDraft>) => void;
+}
+
+/** What a mapping matches, and what it does then. */
+const MatchFields = ({ mapping, policy, faults, entries, onPart }: MatchFieldsProps) => {
+  const names = [
+    { value: 'any', about: 'every address' },
+    ...policy.services.map(({ name, addresses }) => ({ value: name, about: addresses.join(', ') })),
+  ];
+  return (
+    <>
+      <Choice
+        label="Action"
+        value={mapping.action}
+        options={[
+          { value: 'allow', title: 'Allow' },
+          { value: 'deny', title: 'Deny', isDenying: true },
+        ]}
+        onValue={(action) => onPart({ action })}
+        testId="mapping-action"
+      />
+      <TokenInput
+        label="From"
+        values={mapping.sources}
+        onValues={(sources) => onPart({ sources })}
+        suggestions={names}
+        faults={faults('sources')}
+        isFaultyAt={entries('sources')}
+        testId="mapping-sources"
+      />
+      <TokenInput
+        label="To"
+        values={mapping.destinations}
+        onValues={(destinations) => onPart({ destinations })}
+        suggestions={names}
+        faults={faults('destinations')}
+        isFaultyAt={entries('destinations')}
+        testId="mapping-destinations"
+      />
+      <Checks
+        label="Protocols"
+        values={mapping.protocols}
+        options={protocolOptions}
+        onValues={(protocols) => onPart({ protocols })}
+        faults={faults('protocols')}
+        testId="mapping-protocols"
+      />
+      <TokenInput
+        label="Ports"
+        values={mapping.ports ?? []}
+        onValues={(ports) => onPart({ ports })}
+        placeholder="all"
+        hint="443, 8000-8100. None = all."
+        faults={faults('ports')}
+        isFaultyAt={entries('ports')}
+        testId="mapping-ports"
+      />
+    </>
+  );
+};
+
+const PriorityField = ({
+  priority,
+  onPriority,
+  faults,
+}: {
+  readonly priority: number;
+  readonly onPriority: (priority: number) => void;
+  readonly faults: readonly Fault[];
+}) => (
+  <TextField
+    label="Priority"
+    type="number"
+    min={0}
+    max={1000}
+    value={Number.isFinite(priority) ? String(priority) : ''}
+    onValue={(text) => onPriority(text === '' ? 0 : Number(text))}
+    faults={faults}
+    isMono
+    testId="mapping-priority"
+  />
 );
 
 const ServiceForm = ({ editor, policy, problems, place, onPlace, service }: FormProps & { readonly service: ServiceDraft }) => {
@@ -130,10 +247,22 @@ const ServiceForm = ({ editor, policy, problems, place, onPlace, service }: Form
   const entries = faultyEntries(problems, 'services', index);
   /** Mappings follow a renamed service, unless the new name would mean something else. */
   const rename = (name: string): void => {
-    const isPlain = name !== '' && name !== 'any' && service.name !== '' && policy.services.every((other, position) => position === index || (other.name !== name && other.name !== service.name));
-    const follow = (list: readonly string[]): readonly string[] => (isPlain ? list.map((entry) => (entry === service.name ? name : entry)) : list);
-    const mappings = policy.mappings.map((mapping) => ({ ...mapping, sources: follow(mapping.sources), destinations: follow(mapping.destinations) }));
-    editor.setPolicy({ ...policy, services: replaced(policy.services, index, { ...service, name }), mappings }, `services.${String(index)}.name`);
+    const isPlain =
+      name !== '' &&
+      name !== 'any' &&
+      service.name !== '' &&
+      policy.services.every((other, position) => position === index || (other.name !== name && other.name !== service.name));
+    const follow = (list: readonly string[]): readonly string[] =>
+      isPlain ? list.map((entry) => (entry === service.name ? name : entry)) : list;
+    const mappings = policy.mappings.map((mapping) => ({
+      ...mapping,
+      sources: follow(mapping.sources),
+      destinations: follow(mapping.destinations),
+    }));
+    editor.setPolicy(
+      { ...policy, services: replaced(policy.services, index, { ...service, name }), mappings },
+      `services.${String(index)}.name`,
+    );
   };
   const copy = (): void => {
     editor.setPolicy({ ...policy, services: [...policy.services, { ...service, name: freeName(service.name, policy.services) }] }, null);
@@ -146,11 +275,21 @@ const ServiceForm = ({ editor, policy, problems, place, onPlace, service }: Form
   return (
     <Card title="Service" aside={<EntryButtons noun="service" onCopy={copy} onDelete={remove} />} testId="service-form">
       <div className="stack">
-        <TextField label="Name" value={service.name} onValue={rename} faults={faults('name')} isMono hint="Mappings follow when it changes." testId="service-name" />
+        <TextField
+          label="Name"
+          value={service.name}
+          onValue={rename}
+          faults={faults('name')}
+          isMono
+          hint="Mappings follow when it changes."
+          testId="service-name"
+        />
         <TokenInput
           label="Addresses"
           values={service.addresses}
-          onValues={(addresses) => editor.setPolicy({ ...policy, services: replaced(policy.services, index, { ...service, addresses }) }, null)}
+          onValues={(addresses) =>
+            editor.setPolicy({ ...policy, services: replaced(policy.services, index, { ...service, addresses }) }, null)
+          }
           placeholder="198.18.4.0/24, 2001:db8:4::/48"
           hint="Addresses and CIDRs, IPv4 and IPv6."
           faults={faults('addresses')}
@@ -164,6 +303,15 @@ const ServiceForm = ({ editor, policy, problems, place, onPlace, service }: Form
 
 const DefaultActionCard = ({ editor, policy }: { readonly editor: PolicyEditor; readonly policy: PolicyDraft }) => (
   <Card title="When nothing matches">
-    <Choice label="Default action" value={policy.defaultAction} options={[{ value: 'allow', title: 'Allow' }, { value: 'deny', title: 'Deny', isDenying: true }]} onValue={(defaultAction) => editor.setPolicy({ ...policy, defaultAction }, null)} testId="default-action" />
+    <Choice
+      label="Default action"
+      value={policy.defaultAction}
+      options={[
+        { value: 'allow', title: 'Allow' },
+        { value: 'deny', title: 'Deny', isDenying: true },
+      ]}
+      onValue={(defaultAction) => editor.setPolicy({ ...policy, defaultAction }, null)}
+      testId="default-action"
+    />
   </Card>
 );

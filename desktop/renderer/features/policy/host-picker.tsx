@@ -24,12 +24,21 @@ export const HostPicker = ({ editor, onLoad, isLoading, isSaved }: HostPickerPro
   const nameOf = (hostId: string): string => fleet.row(hostId)?.name ?? hostId;
   const labels = [...new Set(fleet.rows.flatMap((host) => host.labels))];
   const suggestions = [
-    ...labels.map((label) => ({ value: `${labelPrefix}${label}`, about: countOf(fleet.rows.filter((host) => host.labels.includes(label)).length, 'host') })),
+    ...labels.map((label) => ({
+      value: `${labelPrefix}${label}`,
+      about: countOf(fleet.rows.filter((host) => host.labels.includes(label)).length, 'host'),
+    })),
     ...fleet.rows.map((host) => ({ value: host.name, about: host.labels.join(' ') })),
   ];
   const choose = (names: readonly string[]): void => {
-    const byName = new Map([...fleet.rows.map((host) => [host.name, [host.hostId]] as const), ...hostIds.map((hostId) => [nameOf(hostId), [hostId]] as const)]);
-    const idsOf = (name: string): readonly string[] => (name.startsWith(labelPrefix) ? fleet.rows.filter((host) => host.labels.includes(name.slice(labelPrefix.length))).map((host) => host.hostId) : (byName.get(name) ?? []));
+    const byName = new Map([
+      ...fleet.rows.map((host) => [host.name, [host.hostId]] as const),
+      ...hostIds.map((hostId) => [nameOf(hostId), [hostId]] as const),
+    ]);
+    const idsOf = (name: string): readonly string[] =>
+      name.startsWith(labelPrefix)
+        ? fleet.rows.filter((host) => host.labels.includes(name.slice(labelPrefix.length))).map((host) => host.hostId)
+        : (byName.get(name) ?? []);
     setUnknown(names.filter((name) => idsOf(name).length === 0));
     setHostIds([...new Set(names.flatMap(idsOf))]);
   };
@@ -38,12 +47,33 @@ export const HostPicker = ({ editor, onLoad, isLoading, isSaved }: HostPickerPro
   return (
     <Card title="For" aside={isSaved ? 'draft saved' : 'saving…'} testId="host-picker">
       <div className="stack">
-        <TokenInput label="Hosts" values={hostIds.map(nameOf)} onValues={choose} suggestions={suggestions} placeholder="host or label:edge" faults={faults} hint={hostIds.length === 0 ? 'Choose at least one host to see the effect.' : undefined} testId="policy-hosts" />
+        <TokenInput
+          label="Hosts"
+          values={hostIds.map(nameOf)}
+          onValues={choose}
+          suggestions={suggestions}
+          placeholder="host or label:edge"
+          faults={faults}
+          hint={hostIds.length === 0 ? 'Choose at least one host to see the effect.' : undefined}
+          testId="policy-hosts"
+        />
         <div className="line wrap">
-          <Button variant="outlined" size="small" disabled={fleet.rows.length === 0 || hostIds.length === fleet.rows.length} onClick={() => setHostIds(fleet.rows.map((host) => host.hostId))} data-testid="choose-all-hosts">
+          <Button
+            variant="outlined"
+            size="small"
+            disabled={fleet.rows.length === 0 || hostIds.length === fleet.rows.length}
+            onClick={() => setHostIds(fleet.rows.map((host) => host.hostId))}
+            data-testid="choose-all-hosts"
+          >
             All {fleet.rows.length}
           </Button>
-          <Button variant="text" size="small" disabled={first === undefined || isLoading} onClick={() => first !== undefined && onLoad(first)} data-testid="load-policy">
+          <Button
+            variant="text"
+            size="small"
+            disabled={first === undefined || isLoading}
+            onClick={() => first !== undefined && onLoad(first)}
+            data-testid="load-policy"
+          >
             {isLoading ? 'Loading…' : first === undefined ? 'Start from a host’s policy' : `Start from ${nameOf(first)}’s policy`}
           </Button>
         </div>

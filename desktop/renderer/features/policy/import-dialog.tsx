@@ -49,7 +49,12 @@ export const ImportDialog = ({ editor, onClose }: ImportDialogProps) => {
             Cancel
           </Button>
           {data === undefined ? (
-            <Button variant="contained" disabled={text.trim() === '' || isLoading} onClick={() => void read({ text })} data-testid="read-import">
+            <Button
+              variant="contained"
+              disabled={text.trim() === '' || isLoading}
+              onClick={() => void read({ text })}
+              data-testid="read-import"
+            >
               {isLoading ? 'Reading…' : 'Read'}
             </Button>
           ) : (
@@ -60,14 +65,7 @@ export const ImportDialog = ({ editor, onClose }: ImportDialogProps) => {
         </>
       }
     >
-      <div className="field">
-        <label htmlFor="import-file">File (MarchProxy JSON or a Nest policy)</label>
-        <input id="import-file" type="file" accept=".json,application/json" onChange={(event) => void takeFile(event.target.files?.[0])} data-testid="import-file" />
-      </div>
-      <div className="field">
-        <label htmlFor="import-text">or its text</label>
-        <textarea id="import-text" className="input mono" rows={data === undefined ? 12 : 5} value={text} onChange={(event) => change(event.target.value)} spellCheck={false} data-testid="import-text" />
-      </div>
+      <ImportSource text={text} rows={data === undefined ? 12 : 5} onText={change} onFile={(file) => void takeFile(file)} />
       {refusal === null ? null : <div className="callout crit">{refusal}</div>}
       {failure === null ? null : <FailureView failure={failure} />}
       {data === undefined ? null : <ImportNotes imported={data} />}
@@ -75,10 +73,45 @@ export const ImportDialog = ({ editor, onClose }: ImportDialogProps) => {
   );
 };
 
+interface ImportSourceProps {
+  readonly text: string;
+  readonly rows: number;
+  readonly onText: (text: string) => void;
+  readonly onFile: (file: File | undefined) => void;
+}
+
+const ImportSource = ({ text, rows, onText, onFile }: ImportSourceProps) => (
+  <>
+    <div className="field">
+      <label htmlFor="import-file">File (MarchProxy JSON or a Nest policy)</label>
+      <input
+        id="import-file"
+        type="file"
+        accept=".json,application/json"
+        onChange={(event) => onFile(event.target.files?.[0])}
+        data-testid="import-file"
+      />
+    </div>
+    <div className="field">
+      <label htmlFor="import-text">or its text</label>
+      <textarea
+        id="import-text"
+        className="input mono"
+        rows={rows}
+        value={text}
+        onChange={(event) => onText(event.target.value)}
+        spellCheck={false}
+        data-testid="import-text"
+      />
+    </div>
+  </>
+);
+
 const ImportNotes = ({ imported }: { readonly imported: PolicyImport }) => (
   <div data-testid="import-notes">
     <p>
-      Read as <strong>{imported.format}</strong>. {imported.notes.length === 0 ? 'Everything could be expressed.' : `${countOf(imported.notes.length, 'thing')} to know:`}
+      Read as <strong>{imported.format}</strong>.{' '}
+      {imported.notes.length === 0 ? 'Everything could be expressed.' : `${countOf(imported.notes.length, 'thing')} to know:`}
     </p>
     {imported.notes.map((note) => (
       <div key={`${note.subject} ${note.code} ${note.message}`} className="warning">

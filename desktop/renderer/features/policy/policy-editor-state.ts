@@ -35,9 +35,15 @@ export interface PolicyEditor extends EditorContent {
 }
 
 export const usePolicyEditor = (draft: Draft | null): PolicyEditor => {
-  const [history, setHistory] = useState<EditHistory<EditorContent>>(() => startHistory(contentOf(draft?.policy ?? writePolicyText(emptyPolicy), draft?.hostIds ?? [])));
+  const [history, setHistory] = useState<EditHistory<EditorContent>>(() =>
+    startHistory(contentOf(draft?.policy ?? writePolicyText(emptyPolicy), draft?.hostIds ?? [])),
+  );
   const { present } = history;
-  const commit = useCallback((change: (before: EditorContent) => EditorContent, key: string | null) => setHistory((before) => commitEdit(before, change(before.present), key)), []);
+  const commit = useCallback(
+    (change: (before: EditorContent) => EditorContent, key: string | null) =>
+      setHistory((before) => commitEdit(before, change(before.present), key)),
+    [],
+  );
   return {
     ...present,
     canUndo: history.past.length > 0,
@@ -83,8 +89,7 @@ export const usePolicyCheck = (text: string): CheckedPolicy => {
 /** Keeps the draft on disk a moment after every change, and at once when the editor is left. */
 export const useDraftSaving = ({ text, hostIds }: EditorContent): { readonly isSaved: boolean; readonly failure: Failure | null } => {
   const [put, { error }] = usePutDraftMutation();
-  const first = useRef({ text, hostIds });
-  const [saved, setSaved] = useState(first.current);
+  const [saved, setSaved] = useState({ text, hostIds });
   const isChanged = saved.text !== text || saved.hostIds !== hostIds;
   const latest = useRef({ text, hostIds, isChanged });
   useEffect(() => {

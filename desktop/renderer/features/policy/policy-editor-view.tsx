@@ -41,14 +41,30 @@ export const PolicyEditorView = ({ draft }: { readonly draft: Draft | null }) =>
   const show = (path: string): void => {
     const target = readPolicyPath(path);
     if (target === null || editor.policy === null) setPlace({ ...place, tab: 'text' });
-    else setPlace({ ...place, tab: target.list, [target.list === 'mappings' ? 'mapping' : 'service']: target.index, focus: { field: target.field ?? 'name', count: (place.focus?.count ?? 0) + 1 } });
+    else
+      setPlace({
+        ...place,
+        tab: target.list,
+        [target.list === 'mappings' ? 'mapping' : 'service']: target.index,
+        focus: { field: target.field ?? 'name', count: (place.focus?.count ?? 0) + 1 },
+      });
   };
   const { mappings = [], services = [] } = editor.policy ?? {};
   return (
     <Page
       title="Policy"
-      about={editor.policy === null ? 'the text is no policy document yet' : `${countOf(mappings.length, 'mapping')} · ${countOf(services.length, 'service')}`}
-      actions={<EditorActions editor={editor} isReady={checked.check?.valid === true && !checked.isStale} onImport={() => setSearch({ import: '1' })} />}
+      about={
+        editor.policy === null
+          ? 'the text is no policy document yet'
+          : `${countOf(mappings.length, 'mapping')} · ${countOf(services.length, 'service')}`
+      }
+      actions={
+        <EditorActions
+          editor={editor}
+          isReady={checked.check?.valid === true && !checked.isStale}
+          onImport={() => setSearch({ import: '1' })}
+        />
+      }
     >
       {load.failure === null ? null : <FailureView failure={load.failure} />}
       {saving.failure === null ? null : <FailureView failure={saving.failure} />}
@@ -62,7 +78,9 @@ export const PolicyEditorView = ({ draft }: { readonly draft: Draft | null }) =>
           <EntryForm editor={editor} problems={problems} place={place} onPlace={setPlace} />
         </div>
       </div>
-      <Suspense fallback={null}>{search.has('import') ? <ImportDialog editor={editor} onClose={() => setSearch({}, { replace: true })} /> : null}</Suspense>
+      <Suspense fallback={null}>
+        {search.has('import') ? <ImportDialog editor={editor} onClose={() => setSearch({}, { replace: true })} /> : null}
+      </Suspense>
     </Page>
   );
 };
@@ -108,17 +126,38 @@ const EditorActions = ({ editor, isReady, onImport }: EditorActionsProps) => {
         </span>
       )}
       <span className="line" style={{ gap: 2 }}>
-        <button type="button" className="icon-button" aria-label="Undo" title="Undo (Ctrl Z)" disabled={!editor.canUndo} onClick={editor.undo} data-testid="undo-edit">
+        <button
+          type="button"
+          className="icon-button"
+          aria-label="Undo"
+          title="Undo (Ctrl Z)"
+          disabled={!editor.canUndo}
+          onClick={editor.undo}
+          data-testid="undo-edit"
+        >
           <Undo2 size={16} aria-hidden="true" />
         </button>
-        <button type="button" className="icon-button" aria-label="Redo" title="Redo (Ctrl Shift Z)" disabled={!editor.canRedo} onClick={editor.redo} data-testid="redo-edit">
+        <button
+          type="button"
+          className="icon-button"
+          aria-label="Redo"
+          title="Redo (Ctrl Shift Z)"
+          disabled={!editor.canRedo}
+          onClick={editor.redo}
+          data-testid="redo-edit"
+        >
           <Redo2 size={16} aria-hidden="true" />
         </button>
       </span>
       <Button variant="outlined" startIcon={<FileInput size={16} />} onClick={onImport} data-testid="import">
         Import
       </Button>
-      <Button variant="contained" disabled={!isReady || editor.hostIds.length === 0 || isLoading} onClick={() => void review()} data-testid="review-effect">
+      <Button
+        variant="contained"
+        disabled={!isReady || editor.hostIds.length === 0 || isLoading}
+        onClick={() => void review()}
+        data-testid="review-effect"
+      >
         {isLoading ? 'Replaying flows…' : 'Review effect'}
       </Button>
     </>

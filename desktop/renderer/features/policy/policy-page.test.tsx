@@ -10,7 +10,11 @@ afterEach(cleanup);
 
 const hostId = '01J00000000000000000000002';
 const draft = { policy: testPolicy, hostIds: [hostId], savedAt: 1 };
-const savedPolicy = (bridge: TestBridge) => JSON.parse(bridge.draft?.policy ?? '{}') as { readonly mappings: readonly { readonly name: string; readonly action: string; readonly ports: readonly string[] }[]; readonly services: readonly { readonly name: string }[] };
+const savedPolicy = (bridge: TestBridge) =>
+  JSON.parse(bridge.draft?.policy ?? '{}') as {
+    readonly mappings: readonly { readonly name: string; readonly action: string; readonly ports: readonly string[] }[];
+    readonly services: readonly { readonly name: string }[];
+  };
 
 describe('the policy editor', () => {
   it('writes a mapping with the form and keeps it as draft', async () => {
@@ -22,7 +26,9 @@ describe('the policy editor', () => {
     await user.clear(form.getByLabelText('Name'));
     await user.type(form.getByLabelText('Name'), 'deny-web');
     await user.type(form.getByLabelText('Ports'), '80,443,');
-    await waitFor(() => expect(savedPolicy(bridge).mappings).toMatchObject([{ name: 'deny-web', action: 'deny', ports: ['80', '443'] }]), { timeout: 3_000 });
+    await waitFor(() => expect(savedPolicy(bridge).mappings).toMatchObject([{ name: 'deny-web', action: 'deny', ports: ['80', '443'] }]), {
+      timeout: 3_000,
+    });
   });
 
   it('shows a problem at its field, leads to it, and does not let it through to review', async () => {

@@ -9,5 +9,9 @@ export const PolicyPage = () => {
   const { data, error, refetch } = useDraftQuery({});
   const failure = failureOf(error);
   if (data !== undefined) return <PolicyEditorView draft={data} />;
-  return <Page title="Policy">{failure === null ? <Bones label="Loading the draft" lines={8} /> : <FailureView failure={failure} onRetry={() => void refetch()} />}</Page>;
+  return (
+    <Page title="Policy">
+      {failure === null ? <Bones label="Loading the draft" lines={8} /> : <FailureView failure={failure} onRetry={() => void refetch()} />}
+    </Page>
+  );
 };

@@ -16,7 +16,11 @@ export const ProblemsCard = ({ checked, onShow }: ProblemsCardProps) => {
   const problems = check?.problems ?? [];
   const errors = problems.filter(({ severity }) => severity === 'error').length;
   return (
-    <Card title={errors > 0 ? `Problems (${String(errors)})` : problems.length > 0 ? `Warnings (${String(problems.length)})` : 'Checked'} aside={isStale ? 'checking…' : undefined} testId="problems">
+    <Card
+      title={errors > 0 ? `Problems (${String(errors)})` : problems.length > 0 ? `Warnings (${String(problems.length)})` : 'Checked'}
+      aside={isStale ? 'checking…' : undefined}
+      testId="problems"
+    >
       {failure === null ? null : <FailureView failure={failure} />}
       {/* Told at most once a check, which is itself paced. */}
       <div className="unseen" aria-live="polite">
@@ -35,7 +39,13 @@ export const ProblemsCard = ({ checked, onShow }: ProblemsCardProps) => {
 };
 
 const ProblemLine = ({ problem, onShow }: { readonly problem: PolicyProblem; readonly onShow: (path: string) => void }) => (
-  <button type="button" className="problem" onClick={() => onShow(problem.path)} data-testid="problem">
+  <button
+    type="button"
+    className="problem"
+    aria-label={`${problem.path === '' ? 'document' : problem.path}: ${problem.message}`}
+    onClick={() => onShow(problem.path)}
+    data-testid="problem"
+  >
     <span className={problem.severity === 'error' ? 'crit' : 'warn'}>
       <span className={problem.severity === 'error' ? 'dot square' : 'dot triangle'} aria-hidden="true" />
     </span>
@@ -51,7 +61,11 @@ const TablesLine = ({ tables, hasWarnings }: { readonly tables: TableStats | nul
     <CircleCheck className="ok" size={16} aria-hidden="true" />
     <span>
       The policy compiles
-      {tables === null ? '.' : <span className="dim">{` to ${formatCount(tables.pairs)} pairs over ${formatCount(tables.identities)} prefixes, ${formatBytes(tables.imageBytes)}.`}</span>}
+      {tables === null ? (
+        '.'
+      ) : (
+        <span className="dim">{` to ${formatCount(tables.pairs)} pairs over ${formatCount(tables.identities)} prefixes, ${formatBytes(tables.imageBytes)}.`}</span>
+      )}
     </span>
   </div>
 );

@@ -33,9 +33,12 @@ export const ApplyDialog = ({ plan, hosts, confirmWithin, onClose }: ApplyDialog
   const cut = hosts.reduce((sum, host) => sum + (host.impact?.cut ?? 0), 0);
   const cutLive = hosts.reduce((sum, host) => sum + (host.impact?.cutLive ?? 0), 0);
   const mustType = cut > typedAbove;
-  const left = plan.hosts.length - hosts.length;
   const submit = async (): Promise<void> => {
-    const { data } = await apply({ planId: plan.planId, confirmWithinSeconds: confirmWithin, ...(comment.trim() === '' ? {} : { comment: comment.trim() }) });
+    const { data } = await apply({
+      planId: plan.planId,
+      confirmWithinSeconds: confirmWithin,
+      ...(comment.trim() === '' ? {} : { comment: comment.trim() }),
+    });
     if (data !== undefined) await navigate(`/rollout/${data.rolloutId}`);
   };
   return (
@@ -49,38 +52,83 @@ export const ApplyDialog = ({ plan, hosts, confirmWithin, onClose }: ApplyDialog
           <Button variant="outlined" disabled={isLoading} onClick={onClose} autoFocus>
             Cancel
           </Button>
-          <Button variant="contained" color="error" disabled={isLoading || (mustType && typed.trim() !== String(cut))} onClick={() => void submit()} data-testid="apply-confirm">
+          <Button
+            variant="contained"
+            color="error"
+            disabled={isLoading || (mustType && typed.trim() !== String(cut))}
+            onClick={() => void submit()}
+            data-testid="apply-confirm"
+          >
             {isLoading ? 'Applying…' : cut > 0 ? `Apply and cut ${countOf(cut, 'flow')}` : 'Apply'}
           </Button>
         </>
       }
     >
-      <div className="callout crit">
-        <TriangleAlert size={18} aria-hidden="true" />
-        <div>
-          <p>
-            {cut > 0 ? (
-              <>
-                <strong>{countOf(cut, 'flow')} seen lately {cut === 1 ? 'is' : 'are'} cut</strong>, {formatCount(cutLive)} of them live now, at their next packet
-              </>
-            ) : (
-              'No flow seen lately is cut'
-            )}
-            {plan.newlyAllowed > 0 ? `, ${formatCount(plan.newlyAllowed)} become allowed` : ''}, on:
-          </p>
-          <p className="mono" data-testid="apply-hosts">
-            {hosts
-              .slice(0, namesMax)
-              .map((host) => host.hostName)
-              .join(', ')}
-            {hosts.length > namesMax ? ` and ${formatCount(hosts.length - namesMax)} more` : ''}
-          </p>
-          {left > 0 ? <p className="dim">{left === 1 ? '1 host cannot apply and stays as it is.' : `${formatCount(left)} hosts cannot apply and stay as they are.`}</p> : null}
-        </div>
-      </div>
-      <TextField label="Comment" value={comment} onValue={setComment} maxLength={500} placeholder="Why this change" hint="Stands in the history of every host." testId="apply-comment" />
-      {mustType ? <TextField label={`Type ${String(cut)} to confirm that so many flows are cut`} value={typed} onValue={setTyped} inputMode="numeric" isMono testId="apply-typed" /> : null}
+      <ApplyScope plan={plan} hosts={hosts} cut={cut} cutLive={cutLive} />
+      <TextField
+        label="Comment"
+        value={comment}
+        onValue={setComment}
+        maxLength={500}
+        placeholder="Why this change"
+        hint="Stands in the history of every host."
+        testId="apply-comment"
+      />
+      {mustType ? (
+        <TextField
+          label={`Type ${String(cut)} to confirm that so many flows are cut`}
+          value={typed}
+          onValue={setTyped}
+          inputMode="numeric"
+          isMono
+          testId="apply-typed"
+        />
+      ) : null}
       {failure === null ? null : <FailureView failure={failure} />}
     </ConsoleDialog>
+  );
+};
+
+interface ApplyScopeProps {
+  readonly plan: FleetPlan;
+  readonly hosts: readonly HostPlan[];
+  readonly cut: number;
+  readonly cutLive: number;
+}
+
+/** Names the hosts and counts the flows. */
+const ApplyScope = ({ plan, hosts, cut, cutLive }: ApplyScopeProps) => {
+  const left = plan.hosts.length - hosts.length;
+  return (
+    <div className="callout crit">
+      <TriangleAlert size={18} aria-hidden="true" />
+      <div>
+        <p>
+          {cut > 0 ? (
+            <>
+              <strong>
+                {countOf(cut, 'flow')} seen lately {cut === 1 ? 'is' : 'are'} cut
+              </strong>
+              , {formatCount(cutLive)} of them live now, at their next packet
+            </>
+          ) : (
+            'No flow seen lately is cut'
+          )}
+          {plan.newlyAllowed > 0 ? `, ${formatCount(plan.newlyAllowed)} become allowed` : ''}, on:
+        </p>
+        <p className="mono" data-testid="apply-hosts">
+          {hosts
+            .slice(0, namesMax)
+            .map((host) => host.hostName)
+            .join(', ')}
+          {hosts.length > namesMax ? ` and ${formatCount(hosts.length - namesMax)} more` : ''}
+        </p>
+        {left > 0 ? (
+          <p className="dim">
+            {left === 1 ? '1 host cannot apply and stays as it is.' : `${formatCount(left)} hosts cannot apply and stay as they are.`}
+          </p>
+        ) : null}
+      </div>
+    </div>
   );
 };

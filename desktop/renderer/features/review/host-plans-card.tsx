@@ -55,7 +55,14 @@ const HostPlanRow = ({ host, isShown, onShow }: { readonly host: HostPlan; reado
       <td className={(host.impact?.cut ?? 0) > 0 ? 'mono right crit' : 'mono right'}>{formatCount(host.impact?.cut)}</td>
       <td className={(host.impact?.newlyAllowed ?? 0) > 0 ? 'mono right ok' : 'mono right'}>{formatCount(host.impact?.newlyAllowed)}</td>
       <td className="wrap">
-        {host.canApply && host.problem === null ? <VerdictLabel isAllowed word="Yes" /> : <span className="crit">{host.problem === null ? '' : `${host.problem.code}: `}{reason ?? 'No'}</span>}
+        {host.canApply && host.problem === null ? (
+          <VerdictLabel isAllowed word="Yes" />
+        ) : (
+          <span className="crit">
+            {host.problem === null ? '' : `${host.problem.code}: `}
+            {reason ?? 'No'}
+          </span>
+        )}
       </td>
     </tr>
   );

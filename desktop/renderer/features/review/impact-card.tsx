@@ -20,7 +20,10 @@ const rowsMax = 100;
 const changesOf = (plan: FleetPlan): readonly HostChange[] =>
   plan.hosts
     .flatMap(({ hostId, hostName, impact }) => (impact?.changes ?? []).map((change) => ({ hostId, hostName, change })))
-    .sort((a, b) => Number(b.change.flow.state === 'live') - Number(a.change.flow.state === 'live') || b.change.flow.bytes - a.change.flow.bytes);
+    .sort(
+      (a, b) =>
+        Number(b.change.flow.state === 'live') - Number(a.change.flow.state === 'live') || b.change.flow.bytes - a.change.flow.bytes,
+    );
 
 export const ImpactCard = ({ plan }: { readonly plan: FleetPlan }) => {
   const windows = plan.hosts.flatMap(({ impact }) => (impact === null ? [] : [impact.windowSeconds]));
@@ -31,20 +34,34 @@ export const ImpactCard = ({ plan }: { readonly plan: FleetPlan }) => {
       title="Effect on flows"
       isFlush
       testId="impact"
-      aside={isMeasured ? `replayed: ${countOf(plan.replayed, 'flow')} seen in the last ${formatSpan(Math.max(...windows))} on ${countOf(windows.length, 'host')}` : 'not measured'}
+      aside={
+        isMeasured
+          ? `replayed: ${countOf(plan.replayed, 'flow')} seen in the last ${formatSpan(Math.max(...windows))} on ${countOf(windows.length, 'host')}`
+          : 'not measured'
+      }
     >
       {isMeasured ? <ImpactBar plan={plan} /> : <p style={{ padding: 14 }}>No host could replay its flows: the effect is not known.</p>}
-      {lost > 0 ? <p className="warn" style={{ padding: '0 14px 10px' }}>{`${countOf(lost, 'flow record')} were lost in that time: the effect may be larger than shown.`}</p> : null}
+      {lost > 0 ? (
+        <p
+          className="warn"
+          style={{ padding: '0 14px 10px' }}
+        >{`${countOf(lost, 'flow record')} were lost in that time: the effect may be larger than shown.`}</p>
+      ) : null}
       {isMeasured ? <ChangeTable plan={plan} /> : null}
     </Card>
   );
 };
 
 const ImpactBar = ({ plan }: { readonly plan: FleetPlan }) => {
-  const share = (count: number): string => (plan.replayed === 0 ? '0' : `max(${count > 0 ? '4px' : '0px'}, ${String((count / plan.replayed) * 100)}%)`);
+  const share = (count: number): string =>
+    plan.replayed === 0 ? '0' : `max(${count > 0 ? '4px' : '0px'}, ${String((count / plan.replayed) * 100)}%)`;
   return (
     <div style={{ padding: '12px 14px' }}>
-      <div className="bar tall" role="img" aria-label={`${formatCount(plan.unchanged)} unchanged, ${formatCount(plan.newlyAllowed)} newly allowed, ${formatCount(plan.cut)} will be cut`}>
+      <div
+        className="bar tall"
+        role="img"
+        aria-label={`${formatCount(plan.unchanged)} unchanged, ${formatCount(plan.newlyAllowed)} newly allowed, ${formatCount(plan.cut)} will be cut`}
+      >
         <i className="fill" style={{ flex: 1 }} />
         <i className="ok" style={{ width: share(plan.newlyAllowed) }} />
         <i className="crit" style={{ width: share(plan.cut) }} />
@@ -68,7 +85,8 @@ const ChangeTable = ({ plan }: { readonly plan: FleetPlan }) => {
   const [wanted, setWanted] = useState<'cut' | 'allowed'>(plan.cut > 0 || plan.newlyAllowed === 0 ? 'cut' : 'allowed');
   const all = changesOf(plan).filter(({ change }) => change.allowed === (wanted === 'allowed'));
   const isTruncated = all.length > rowsMax || plan.hosts.some(({ impact }) => impact?.changesTruncated === true);
-  if (plan.cut === 0 && plan.newlyAllowed === 0) return <p style={{ padding: '0 14px 14px' }}>No flow seen in that time changes its verdict.</p>;
+  if (plan.cut === 0 && plan.newlyAllowed === 0)
+    return <p style={{ padding: '0 14px 14px' }}>No flow seen in that time changes its verdict.</p>;
   return (
     <>
       <div style={{ padding: '0 14px' }}>
@@ -101,12 +119,18 @@ const ChangeTable = ({ plan }: { readonly plan: FleetPlan }) => {
           </tbody>
         </table>
       </div>
-      {isTruncated ? <p className="dim" style={{ padding: '8px 14px' }}>{`${formatCount(Math.min(all.length, rowsMax))} are shown: live ones first, then the heaviest.`}</p> : null}
+      {isTruncated ? (
+        <p
+          className="dim"
+          style={{ padding: '8px 14px' }}
+        >{`${formatCount(Math.min(all.length, rowsMax))} are shown: live ones first, then the heaviest.`}</p>
+      ) : null}
     </>
   );
 };
 
-const flowKey = ({ flow }: FlowChange): string => [flow.protocol, flow.source, flow.sourcePort, flow.destination, flow.destinationPort, flow.interface].join(' ');
+const flowKey = ({ flow }: FlowChange): string =>
+  [flow.protocol, flow.source, flow.sourcePort, flow.destination, flow.destinationPort, flow.interface].join(' ');
 
 const ChangeRow = ({ entry: { hostId, hostName, change }, hasHosts }: { readonly entry: HostChange; readonly hasHosts: boolean }) => {
   const { flow } = change;
@@ -118,7 +142,8 @@ const ChangeRow = ({ entry: { hostId, hostName, change }, hasHosts }: { readonly
           {names}
         </Link>
         <div className="mono">
-          {endpointText(flow.source, flow.sourcePort)} → {endpointText(flow.destination, flow.destinationPort)} <span className="dim">{flow.protocol}</span>
+          {endpointText(flow.source, flow.sourcePort)} → {endpointText(flow.destination, flow.destinationPort)}{' '}
+          <span className="dim">{flow.protocol}</span>
         </div>
       </td>
       {hasHosts ? <td className="mono">{hostName}</td> : null}

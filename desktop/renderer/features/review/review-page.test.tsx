@@ -28,7 +28,7 @@ const review = (indexes: readonly number[], bridge = new TestBridge()) => {
 describe('the review page', () => {
   it('says first how many flows are cut, and names them', async () => {
     review([0]);
-    expect((await screen.findByTestId('impact-cut')).textContent).toBe('425 will be cut');
+    expect((await screen.findByTestId('impact-cut')).textContent).toBe('425 will be cut, 212 of them live now');
     const rows = within(screen.getByTestId('impact-flows')).getAllByRole('row');
     expect(rows[1]?.textContent).toContain('payments → ledger-db198.18.31.17:41812 → 198.18.9.12:5432 tcp');
     expect(rows[1]?.textContent).toContain('deny-db-from-edge');

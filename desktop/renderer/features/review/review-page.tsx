@@ -21,7 +21,9 @@ const ApplyDialog = lazy(async () => ({ default: (await import('./apply-dialog.t
 
 export const ReviewPage = () => {
   const { planId } = useParams();
-  const change = useConsoleSelector(({ window }) => (planId === undefined ? window.plans.at(-1) : window.plans.find(({ plan }) => plan.planId === planId)));
+  const change = useConsoleSelector(({ window }) =>
+    planId === undefined ? window.plans.at(-1) : window.plans.find(({ plan }) => plan.planId === planId),
+  );
   if (change !== undefined) return <ReviewView key={change.plan.planId} change={change} />;
   return (
     <Page title="Review change">
@@ -43,7 +45,8 @@ export const ReviewPage = () => {
 };
 
 /** The hosts that would really change. */
-export const applicableHosts = (hosts: readonly HostPlan[]): readonly HostPlan[] => hosts.filter((host) => host.canApply && host.problem === null);
+export const applicableHosts = (hosts: readonly HostPlan[]): readonly HostPlan[] =>
+  hosts.filter((host) => host.canApply && host.problem === null);
 
 const aboutText = ({ hosts }: PlannedChange['plan']): string => {
   const [first] = hosts;
@@ -66,7 +69,15 @@ const ReviewView = ({ change }: { readonly change: PlannedChange }) => {
     <Page
       title="Review change"
       about={aboutText(plan)}
-      footer={<ReviewFooter change={change} now={now} canApply={applicable.length > 0 && !isExpired} isExpired={isExpired} onApply={() => setApplying(true)} />}
+      footer={
+        <ReviewFooter
+          change={change}
+          now={now}
+          canApply={applicable.length > 0 && !isExpired}
+          isExpired={isExpired}
+          onApply={() => setApplying(true)}
+        />
+      }
     >
       <div className="two">
         <div className="column">
@@ -79,7 +90,11 @@ const ReviewView = ({ change }: { readonly change: PlannedChange }) => {
           <SafetyCard plan={plan} confirmWithin={confirmWithin} onConfirmWithin={setConfirmWithin} />
         </div>
       </div>
-      <Suspense fallback={null}>{isApplying ? <ApplyDialog plan={plan} hosts={applicable} confirmWithin={confirmWithin} onClose={() => setApplying(false)} /> : null}</Suspense>
+      <Suspense fallback={null}>
+        {isApplying ? (
+          <ApplyDialog plan={plan} hosts={applicable} confirmWithin={confirmWithin} onClose={() => setApplying(false)} />
+        ) : null}
+      </Suspense>
     </Page>
   );
 };
@@ -99,7 +114,11 @@ const DifferenceCard = ({ host, isAlone }: { readonly host: HostPlan; readonly i
       }
       testId="difference"
     >
-      {added + removed === 0 ? <Blank title="No difference">{host.problem === null ? 'The host already has this policy.' : host.problem.message}</Blank> : <DiffView lines={host.diff} />}
+      {added + removed === 0 ? (
+        <Blank title="No difference">{host.problem === null ? 'The host already has this policy.' : host.problem.message}</Blank>
+      ) : (
+        <DiffView lines={host.diff} />
+      )}
     </Card>
   );
 };
@@ -118,7 +137,8 @@ const ReviewFooter = ({ change, now, canApply, isExpired, onApply }: ReviewFoote
   return (
     <>
       <span className={isExpired ? 'crit grow' : 'dim grow'} data-testid="plan-validity">
-        Plan <span className="mono">{planId.slice(-6)}</span> {isExpired ? 'has expired: go back and review again' : `valid ${formatCountdown(expiresAt - now)} min`}
+        Plan <span className="mono">{planId.slice(-6)}</span>{' '}
+        {isExpired ? 'has expired: go back and review again' : `valid ${formatCountdown(expiresAt - now)} min`}
       </span>
       <Button variant="outlined" onClick={() => void navigate('/policy')} data-testid="back-to-editor">
         Back to editor

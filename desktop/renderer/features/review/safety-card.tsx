@@ -19,7 +19,13 @@ export const SafetyCard = ({ plan, confirmWithin, onConfirmWithin }: SafetyCardP
   return (
     <Card title="Safety" testId="safety">
       <div className="stack">
-        <SelectField label="Taken back by itself unless kept within" value={String(confirmWithin)} options={confirmChoices.map((seconds) => ({ value: String(seconds), title: formatSpan(seconds) }))} onValue={(text) => onConfirmWithin(Number(text))} testId="confirm-within" />
+        <SelectField
+          label="Taken back by itself unless kept within"
+          value={String(confirmWithin)}
+          options={confirmChoices.map((seconds) => ({ value: String(seconds), title: formatSpan(seconds) }))}
+          onValue={(text) => onConfirmWithin(Number(text))}
+          testId="confirm-within"
+        />
         <dl className="facts">
           <dt>Takes back</dt>
           <dd>
@@ -42,7 +48,8 @@ const Reachability = ({ plan }: { readonly plan: FleetPlan }) => {
   const reachable = plan.hosts.filter((host) => host.managementReachable === true).length;
   const lost = plan.hosts.filter((host) => host.managementReachable === false);
   if (lost.length > 0) return <span className="crit">would be cut on {lost.map((host) => host.hostName).join(', ')}</span>;
-  if (reachable === plan.hosts.length) return <span className="ok">reachable under the draft on {`${String(reachable)} of ${String(plan.hosts.length)}`}</span>;
+  if (reachable === plan.hosts.length)
+    return <span className="ok">reachable under the draft on {`${String(reachable)} of ${String(plan.hosts.length)}`}</span>;
   return <span className="warn">not known on {countOf(plan.hosts.length - reachable, 'host')}</span>;
 };
 

@@ -18,8 +18,26 @@ const pending: Rollout = {
   state: 'pending',
   rollbackAt: now + 42_000,
   hosts: [
-    { hostId: 'a', hostName: 'edge-a', state: 'pending', revision: 119, previousRevision: 118, rollbackAt: now + 42_000, loadMs: 2.4, problem: null },
-    { hostId: 'b', hostName: 'edge-b', state: 'failed', revision: null, previousRevision: 118, rollbackAt: null, loadMs: null, problem: { code: 'ENGINE_FAILED', message: 'The verifier refused the program.' } },
+    {
+      hostId: 'a',
+      hostName: 'edge-a',
+      state: 'pending',
+      revision: 119,
+      previousRevision: 118,
+      rollbackAt: now + 42_000,
+      loadMs: 2.4,
+      problem: null,
+    },
+    {
+      hostId: 'b',
+      hostName: 'edge-b',
+      state: 'failed',
+      revision: null,
+      previousRevision: 118,
+      rollbackAt: null,
+      loadMs: null,
+      problem: { code: 'ENGINE_FAILED', message: 'The verifier refused the program.' },
+    },
   ],
 };
 

@@ -18,7 +18,14 @@ export const RolloutPage = () => {
   const { id = '' } = useParams();
   const { data } = useWatchRolloutQuery({ rolloutId: id });
   return (
-    <Page title="Apply" about={data?.value === null || data === undefined ? undefined : `${countOf(data.value.hosts.length, 'host')} · started ${formatTime(data.value.startedAt)}`}>
+    <Page
+      title="Apply"
+      about={
+        data?.value === null || data === undefined
+          ? undefined
+          : `${countOf(data.value.hosts.length, 'host')} · started ${formatTime(data.value.startedAt)}`
+      }
+    >
       <Outcome value={data?.value} failure={data?.failure} label="Loading the rollout">
         {(rollout) => <RolloutView rollout={rollout} />}
       </Outcome>
@@ -27,8 +34,16 @@ export const RolloutPage = () => {
 };
 
 const headlines: Readonly<Record<Rollout['state'], { readonly title: string; readonly text: string; readonly tone: string }>> = {
-  applying: { title: 'Applying', text: 'Tables are compiled and swapped on each host. No packet is judged by half a policy.', tone: 'text' },
-  pending: { title: 'Applied. Does everything work?', text: 'Look at what matters to you now. Without your word every host takes the change back by itself.', tone: 'text' },
+  applying: {
+    title: 'Applying',
+    text: 'Tables are compiled and swapped on each host. No packet is judged by half a policy.',
+    tone: 'text',
+  },
+  pending: {
+    title: 'Applied. Does everything work?',
+    text: 'Look at what matters to you now. Without your word every host takes the change back by itself.',
+    tone: 'text',
+  },
   confirming: { title: 'Keeping', text: 'Every host is told to keep the new policy.', tone: 'text' },
   confirmed: { title: 'Kept on every host', text: 'The new policy is confirmed and survives a restart.', tone: 'ok' },
   undoing: { title: 'Taking back', text: 'Every host swaps its former tables in.', tone: 'text' },
@@ -67,7 +82,12 @@ const RolloutView = ({ rollout }: { readonly rollout: Rollout }) => {
 };
 
 const Countdown = ({ leftMs }: { readonly leftMs: number }) => (
-  <div className={leftMs < nearMs ? 'countdown near' : 'countdown'} role="timer" aria-label="Time until the change is taken back" data-testid="countdown">
+  <div
+    className={leftMs < nearMs ? 'countdown near' : 'countdown'}
+    role="timer"
+    aria-label="Time until the change is taken back"
+    data-testid="countdown"
+  >
     {formatCountdown(leftMs)}
     {/* Spoken at a few moments only, not every second. */}
     <span className="unseen" aria-live="assertive">
@@ -97,7 +117,14 @@ const RolloutActs = ({ rollout }: { readonly rollout: Rollout }) => {
   return (
     <div>
       <div className="acts">
-        <Button variant="contained" color="error" size="large" disabled={isBusy} onClick={() => void undo({ rolloutId })} data-testid="undo-change">
+        <Button
+          variant="contained"
+          color="error"
+          size="large"
+          disabled={isBusy}
+          onClick={() => void undo({ rolloutId })}
+          data-testid="undo-change"
+        >
           Undo now
         </Button>
         <Button variant="contained" size="large" disabled={isBusy} onClick={() => void confirm({ rolloutId })} data-testid="keep-change">

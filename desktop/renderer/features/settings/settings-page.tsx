@@ -81,7 +81,13 @@ const FleetCard = ({ state }: { readonly state: ConsoleState }) => {
           <dd className="mono">{state.version}</dd>
         </dl>
         <div>
-          <Button variant="outlined" startIcon={<Lock size={16} />} disabled={isLoading} onClick={() => void lock({})} data-testid="lock-console">
+          <Button
+            variant="outlined"
+            startIcon={<Lock size={16} />}
+            disabled={isLoading}
+            onClick={() => void lock({})}
+            data-testid="lock-console"
+          >
             Lock the console
           </Button>
         </div>

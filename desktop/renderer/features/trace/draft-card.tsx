@@ -27,11 +27,24 @@ const DraftAnswer = ({ trace, hasDraft, wasAsked }: DraftCardProps) => {
   }
   if (trace === undefined) return <p className="dim">Trace a packet to see.</p>;
   const { draft } = trace;
-  if (draft === null) return <p className="dim">{wasAsked ? 'The host did not judge it under the draft: look whether the draft has problems.' : 'The draft was not asked.'}</p>;
+  if (draft === null)
+    return (
+      <p className="dim">
+        {wasAsked ? 'The host did not judge it under the draft: look whether the draft has problems.' : 'The draft was not asked.'}
+      </p>
+    );
   const by = draft.mapping === null ? 'by the default action' : `by ${draft.mapping}`;
   return (
     <p data-testid="draft-verdict" data-changes={draft.allowed !== trace.allowed}>
-      <VerdictLabel isAllowed={draft.allowed} word={draft.allowed === trace.allowed ? `No: still ${draft.allowed ? 'allowed' : 'denied'}` : `Yes: ${draft.allowed ? 'allowed' : 'denied'}`} /> <span className="dim">{by}</span>
+      <VerdictLabel
+        isAllowed={draft.allowed}
+        word={
+          draft.allowed === trace.allowed
+            ? `No: still ${draft.allowed ? 'allowed' : 'denied'}`
+            : `Yes: ${draft.allowed ? 'allowed' : 'denied'}`
+        }
+      />{' '}
+      <span className="dim">{by}</span>
     </p>
   );
 };

@@ -20,7 +20,7 @@ export const HexView = ({ hex }: { readonly hex: string }) => {
   const fieldAt = (index: number): PacketField | undefined => fields.find(({ first, end }) => index >= first && index < end);
   const lines = Math.min(linesMax, Math.ceil(bytes.length / perLine));
   return (
-    <div className="hex" role="group" aria-label={`${String(bytes.length)} bytes`} tabIndex={0} data-testid="trace-bytes">
+    <div className="hex" role="group" aria-label={`${String(bytes.length)} bytes`} data-testid="trace-bytes">
       {Array.from({ length: lines }, (_, line) => (
         <div key={line}>
           <span className="offset">{hexOf(line * perLine, 4)}</span>

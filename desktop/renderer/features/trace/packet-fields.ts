@@ -13,7 +13,8 @@ const tcp = 6;
 const udp = 17;
 
 /** The bytes of a hex text; an odd digit at the end is left out. */
-export const bytesOf = (hex: string): Uint8Array => Uint8Array.from(hex.replaceAll(/[^0-9a-fA-F]/g, '').match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
+export const bytesOf = (hex: string): Uint8Array =>
+  Uint8Array.from(hex.replaceAll(/[^0-9a-fA-F]/g, '').match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
 
 const wordAt = (bytes: Uint8Array, offset: number): number => ((bytes[offset] ?? 0) << 8) | (bytes[offset + 1] ?? 0);
 
@@ -26,17 +27,29 @@ const ports = (fields: PacketField[], protocol: number | undefined, offset: numb
 export const packetFields = (bytes: Uint8Array): readonly PacketField[] => {
   const fields: PacketField[] = [{ name: 'Ethernet', first: 0, end: 12 }];
   let offset = 12;
-  for (let tags = 0; tags < tagsMax && (wordAt(bytes, offset) === etherTypes.vlan || wordAt(bytes, offset) === etherTypes.qinq); tags += 1) {
+  for (
+    let tags = 0;
+    tags < tagsMax && (wordAt(bytes, offset) === etherTypes.vlan || wordAt(bytes, offset) === etherTypes.qinq);
+    tags += 1
+  ) {
     fields.push({ name: 'VLAN', first: offset + 2, end: offset + 4 });
     offset += 4;
   }
   const type = wordAt(bytes, offset);
   offset += 2;
   if (type === etherTypes.ipv4) {
-    fields.push({ name: 'protocol', first: offset + 9, end: offset + 10 }, { name: 'source', first: offset + 12, end: offset + 16 }, { name: 'destination', first: offset + 16, end: offset + 20 });
+    fields.push(
+      { name: 'protocol', first: offset + 9, end: offset + 10 },
+      { name: 'source', first: offset + 12, end: offset + 16 },
+      { name: 'destination', first: offset + 16, end: offset + 20 },
+    );
     ports(fields, bytes[offset + 9], offset + ((bytes[offset] ?? 0x45) & 15) * 4);
   } else if (type === etherTypes.ipv6) {
-    fields.push({ name: 'protocol', first: offset + 6, end: offset + 7 }, { name: 'source', first: offset + 8, end: offset + 24 }, { name: 'destination', first: offset + 24, end: offset + 40 });
+    fields.push(
+      { name: 'protocol', first: offset + 6, end: offset + 7 },
+      { name: 'source', first: offset + 8, end: offset + 24 },
+      { name: 'destination', first: offset + 24, end: offset + 40 },
+    );
     ports(fields, bytes[offset + 6], offset + 40);
   }
   return fields.filter(({ end }) => end <= bytes.length);

@@ -45,7 +45,12 @@ export const PacketForm = ({ form, onForm, faults, hasDraft, isLoading, onTrace 
         {form.mode === 'hex' ? <HexField form={form} onPart={set} faults={faults} /> : null}
         {hasDraft ? (
           <label className="line">
-            <input type="checkbox" checked={form.withDraft} onChange={(event) => set({ withDraft: event.target.checked })} data-testid="trace-with-draft" />
+            <input
+              type="checkbox"
+              checked={form.withDraft}
+              onChange={(event) => set({ withDraft: event.target.checked })}
+              data-testid="trace-with-draft"
+            />
             Ask the draft too
           </label>
         ) : null}
@@ -65,7 +70,15 @@ interface PartProps {
   readonly faults: FormFaults;
 }
 
-const Beside = ({ label, fault, children }: { readonly label: string; readonly fault: string | undefined; readonly children: (id: string) => ReactNode }) => {
+const Beside = ({
+  label,
+  fault,
+  children,
+}: {
+  readonly label: string;
+  readonly fault: string | undefined;
+  readonly children: (id: string) => ReactNode;
+}) => {
   const id = useId();
   return (
     <>
@@ -82,7 +95,18 @@ const Beside = ({ label, fault, children }: { readonly label: string; readonly f
   );
 };
 
-const TextPart = ({ label, name, form, onPart, faults, placeholder }: PartProps & { readonly label: string; readonly name: 'source' | 'sourcePort' | 'destination' | 'destinationPort' | 'vlan'; readonly placeholder?: string }) => (
+const TextPart = ({
+  label,
+  name,
+  form,
+  onPart,
+  faults,
+  placeholder,
+}: PartProps & {
+  readonly label: string;
+  readonly name: 'source' | 'sourcePort' | 'destination' | 'destinationPort' | 'vlan';
+  readonly placeholder?: string;
+}) => (
   <Beside label={label} fault={faults[name]}>
     {(id) => (
       <input
@@ -112,7 +136,13 @@ const PlaceFields = ({ form, onPart, faults }: PartProps) => {
     <>
       <Beside label="Host" fault={faults.hostId}>
         {(id) => (
-          <select id={id} className="input" value={form.hostId} onChange={(event) => onPart({ hostId: event.target.value, interface: '' })} data-testid="trace-host">
+          <select
+            id={id}
+            className="input"
+            value={form.hostId}
+            onChange={(event) => onPart({ hostId: event.target.value, interface: '' })}
+            data-testid="trace-host"
+          >
             {fleet.rows.map((host) => (
               <option key={host.hostId} value={host.hostId}>
                 {host.name}
@@ -123,8 +153,16 @@ const PlaceFields = ({ form, onPart, faults }: PartProps) => {
       </Beside>
       <Beside label="Interface" fault={faults.interface}>
         {(id) => (
-          <select id={id} className="input" value={form.interface} onChange={(event) => onPart({ interface: event.target.value })} data-testid="trace-interface">
-            {names.includes(form.interface) ? null : <option value={form.interface}>{form.interface === '' ? 'choose' : form.interface}</option>}
+          <select
+            id={id}
+            className="input"
+            value={form.interface}
+            onChange={(event) => onPart({ interface: event.target.value })}
+            data-testid="trace-interface"
+          >
+            {names.includes(form.interface) ? null : (
+              <option value={form.interface}>{form.interface === '' ? 'choose' : form.interface}</option>
+            )}
             {names.map((name) => (
               <option key={name} value={name}>
                 {name}
@@ -145,7 +183,13 @@ const HeaderFields = ({ form, onPart, faults }: PartProps) => {
       <Beside label="Protocol" fault={undefined}>
         {(id) => (
           <div className="line">
-            <select id={id} className="input" value={form.protocol} onChange={(event) => onPart({ protocol: protocols.find((name) => name === event.target.value) ?? 'tcp' })} data-testid="trace-protocol">
+            <select
+              id={id}
+              className="input"
+              value={form.protocol}
+              onChange={(event) => onPart({ protocol: protocols.find((name) => name === event.target.value) ?? 'tcp' })}
+              data-testid="trace-protocol"
+            >
               {protocols.map((name) => (
                 <option key={name} value={name}>
                   {name.toUpperCase()}
@@ -153,7 +197,13 @@ const HeaderFields = ({ form, onPart, faults }: PartProps) => {
               ))}
             </select>
             {form.protocol === 'tcp' ? (
-              <select className="input" aria-label="TCP flags" value={form.flags} onChange={(event) => onPart({ flags: tcpFlags.find((name) => name === event.target.value) ?? 'syn' })} data-testid="trace-flags">
+              <select
+                className="input"
+                aria-label="TCP flags"
+                value={form.flags}
+                onChange={(event) => onPart({ flags: tcpFlags.find((name) => name === event.target.value) ?? 'syn' })}
+                data-testid="trace-flags"
+              >
                 {tcpFlags.map((name) => (
                   <option key={name} value={name}>
                     {name.toUpperCase()}
@@ -176,7 +226,17 @@ const HeaderFields = ({ form, onPart, faults }: PartProps) => {
 const HexField = ({ form, onPart, faults }: PartProps) => (
   <div className="field">
     <label htmlFor="trace-hex">Bytes from the Ethernet header on</label>
-    <textarea id="trace-hex" className="input mono" rows={8} spellCheck={false} value={form.hex} aria-invalid={faults.hex !== undefined} onChange={(event) => onPart({ hex: event.target.value })} placeholder="02 00 00 00 00 01 02 00 00 00 00 0a 08 00 45 00 …" data-testid="trace-hex" />
+    <textarea
+      id="trace-hex"
+      className="input mono"
+      rows={8}
+      spellCheck={false}
+      value={form.hex}
+      aria-invalid={faults.hex !== undefined}
+      onChange={(event) => onPart({ hex: event.target.value })}
+      placeholder="02 00 00 00 00 01 02 00 00 00 00 0a 08 00 45 00 …"
+      data-testid="trace-hex"
+    />
     {faults.hex === undefined ? null : <span className="fault">{faults.hex}</span>}
   </div>
 );

@@ -13,7 +13,18 @@ describe('the tracer form', () => {
     if (host === undefined || flow === undefined) throw new Error('the test fleet is empty');
     const form = formOfSearch(new URLSearchParams(traceFlowLink(host.hostId, flow).split('?')[1]));
     expect([isFilled(form), faultsOf(form)]).toEqual([true, {}]);
-    expect(inputOf(form, undefined)).toEqual({ hostId: host.hostId, interface: 'eth0', packet: { protocol: 'tcp', source: '198.18.31.17', destination: '198.18.9.12', sourcePort: 41_812, destinationPort: 5432, tcpFlags: 'syn' } });
+    expect(inputOf(form, undefined)).toEqual({
+      hostId: host.hostId,
+      interface: 'eth0',
+      packet: {
+        protocol: 'tcp',
+        source: '198.18.31.17',
+        destination: '198.18.9.12',
+        sourcePort: 41_812,
+        destinationPort: 5432,
+        tcpFlags: 'syn',
+      },
+    });
   });
 
   it('names what is missing or out of range', () => {
@@ -22,8 +33,15 @@ describe('the tracer form', () => {
   });
 
   it('sends no ports and no flags with icmp', () => {
-    const form = formOfSearch(new URLSearchParams('host=h&interface=eth0&protocol=icmp&source=198.18.0.1&destination=198.18.0.2&destinationPort=9'));
-    expect(inputOf(form, 'text')).toEqual({ hostId: 'h', interface: 'eth0', draft: 'text', packet: { protocol: 'icmp', source: '198.18.0.1', destination: '198.18.0.2' } });
+    const form = formOfSearch(
+      new URLSearchParams('host=h&interface=eth0&protocol=icmp&source=198.18.0.1&destination=198.18.0.2&destinationPort=9'),
+    );
+    expect(inputOf(form, 'text')).toEqual({
+      hostId: 'h',
+      interface: 'eth0',
+      draft: 'text',
+      packet: { protocol: 'icmp', source: '198.18.0.1', destination: '198.18.0.2' },
+    });
   });
 
   it('reads hex with blanks, colons and the offsets of a dump', () => {
@@ -34,9 +52,19 @@ describe('the tracer form', () => {
 
 describe('packet fields', () => {
   it('finds addresses and ports behind a VLAN tag and IPv4 options', () => {
-    const bytes = bytesOf(`020000000001 02000000000a 8100 0078 0800 46000038 00000000 40060000 c6121f11 c6120728 01010101 a354 01bb ${'00'.repeat(16)}`);
+    const bytes = bytesOf(
+      `020000000001 02000000000a 8100 0078 0800 46000038 00000000 40060000 c6121f11 c6120728 01010101 a354 01bb ${'00'.repeat(16)}`,
+    );
     const fields = Object.fromEntries(packetFields(bytes).map(({ name, first, end }) => [name, [first, end]]));
-    expect(fields).toEqual({ Ethernet: [0, 12], VLAN: [14, 16], protocol: [27, 28], source: [30, 34], destination: [34, 38], 'source port': [42, 44], 'destination port': [44, 46] });
+    expect(fields).toEqual({
+      Ethernet: [0, 12],
+      VLAN: [14, 16],
+      protocol: [27, 28],
+      source: [30, 34],
+      destination: [34, 38],
+      'source port': [42, 44],
+      'destination port': [44, 46],
+    });
   });
 
   it('leaves out what a truncated packet does not have', () => {

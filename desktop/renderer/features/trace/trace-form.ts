@@ -19,7 +19,8 @@ export interface TraceForm {
   readonly withDraft: boolean;
 }
 
-const oneOf = <Value extends string>(values: readonly Value[], text: string | null, fallback: Value): Value => values.find((value) => value === text) ?? fallback;
+const oneOf = <Value extends string>(values: readonly Value[], text: string | null, fallback: Value): Value =>
+  values.find((value) => value === text) ?? fallback;
 
 /** The form as an address asks for it (`#/trace?host=...&source=...`). */
 export const formOfSearch = (search: URLSearchParams): TraceForm => ({
@@ -38,11 +39,13 @@ export const formOfSearch = (search: URLSearchParams): TraceForm => ({
 });
 
 /** True when a link has filled in enough to trace at once. */
-export const isFilled = (form: TraceForm): boolean => form.hostId !== '' && form.interface !== '' && form.source !== '' && form.destination !== '';
+export const isFilled = (form: TraceForm): boolean =>
+  form.hostId !== '' && form.interface !== '' && form.source !== '' && form.destination !== '';
 
 export type FormFaults = Readonly<Partial<Record<keyof TraceForm, string>>>;
 
-const numberIn = (text: string, minimum: number, maximum: number): number | null => (/^\d{1,5}$/.test(text) && Number(text) >= minimum && Number(text) <= maximum ? Number(text) : null);
+const numberIn = (text: string, minimum: number, maximum: number): number | null =>
+  /^\d{1,5}$/.test(text) && Number(text) >= minimum && Number(text) <= maximum ? Number(text) : null;
 
 /** What must be mended before the packet can be made; addresses are judged by the core. */
 export const faultsOf = (form: TraceForm): FormFaults => {
@@ -50,7 +53,8 @@ export const faultsOf = (form: TraceForm): FormFaults => {
   if (form.hostId === '') faults.hostId = 'Choose a host.';
   if (form.interface === '') faults.interface = 'Choose where the packet arrives.';
   if (form.mode === 'hex') {
-    if (!/^[0-9a-fA-F]*$/.test(hexDigits(form.hex)) || hexDigits(form.hex).length < 28 || hexDigits(form.hex).length % 2 !== 0) faults.hex = 'At least 14 bytes in hex, from the Ethernet header on.';
+    if (!/^[0-9a-fA-F]*$/.test(hexDigits(form.hex)) || hexDigits(form.hex).length < 28 || hexDigits(form.hex).length % 2 !== 0)
+      faults.hex = 'At least 14 bytes in hex, from the Ethernet header on.';
     return faults;
   }
   if (form.source.trim() === '') faults.source = 'Needed.';

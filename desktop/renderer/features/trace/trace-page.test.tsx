@@ -43,6 +43,12 @@ describe('the packet tracer', () => {
     await user.click(await screen.findByRole('tab', { name: 'Hex' }));
     await user.type(screen.getByLabelText('Bytes from the Ethernet header on'), '02 00 00 00 00 01 02 00 00 00 00 0a 08 06');
     await user.click(screen.getByRole('button', { name: 'Trace' }));
-    await waitFor(() => expect(bridge.calls.find(({ method }) => method === 'trace.run')?.input).toEqual({ hostId, interface: 'eth0', packet: { hex: '02000000000102000000000a0806' } }));
+    await waitFor(() =>
+      expect(bridge.calls.find(({ method }) => method === 'trace.run')?.input).toEqual({
+        hostId,
+        interface: 'eth0',
+        packet: { hex: '02000000000102000000000a0806' },
+      }),
+    );
   });
 });

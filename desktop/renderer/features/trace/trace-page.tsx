@@ -60,7 +60,14 @@ const TraceView = ({ search }: { readonly search: URLSearchParams }) => {
     <Page title="Packet tracer" about={host === undefined ? undefined : `${host.name} · live program, live tables`}>
       <div className="tracer">
         <div className="column">
-          <PacketForm form={form} onForm={setForm} faults={isShowingFaults ? faults : {}} hasDraft={draft !== null && draft !== undefined} isLoading={isLoading} onTrace={run} />
+          <PacketForm
+            form={form}
+            onForm={setForm}
+            faults={isShowingFaults ? faults : {}}
+            hasDraft={draft !== null && draft !== undefined}
+            isLoading={isLoading}
+            onTrace={run}
+          />
           <DraftCard trace={data} hasDraft={draft !== null && draft !== undefined} wasAsked={originalArgs?.draft !== undefined} />
         </div>
         <div className="column" aria-live="polite">
@@ -76,7 +83,8 @@ const TraceView = ({ search }: { readonly search: URLSearchParams }) => {
                   <Bones label="Tracing" lines={6} />
                 ) : (
                   <Blank title="No packet yet" icon={<Crosshair size={28} aria-hidden="true" />}>
-                    Describe a packet at the left. The host judges it with the very program and tables that judge its traffic; nothing is sent, nothing is counted.
+                    Describe a packet at the left. The host judges it with the very program and tables that judge its traffic; nothing is
+                    sent, nothing is counted.
                   </Blank>
                 )}
               </div>

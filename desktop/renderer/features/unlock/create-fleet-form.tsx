@@ -22,7 +22,12 @@ export const CreateFleetForm = ({ state }: { readonly state: ConsoleState }) => 
   const isPassphraseFine = storage === 'keychain' || (passphrase.length >= passphraseLengthMin && passphrase === repeated);
   const submit = (event: FormEvent): void => {
     event.preventDefault();
-    void create({ fleetName: fleetName.trim(), operatorName: operatorName.trim(), storage, ...(storage === 'passphrase' ? { passphrase } : {}) });
+    void create({
+      fleetName: fleetName.trim(),
+      operatorName: operatorName.trim(),
+      storage,
+      ...(storage === 'passphrase' ? { passphrase } : {}),
+    });
   };
   return (
     <form onSubmit={submit}>
@@ -31,11 +36,26 @@ export const CreateFleetForm = ({ state }: { readonly state: ConsoleState }) => 
         <p className="dim">The fleet gets its own certificate authority, made here. Hosts trust nobody else.</p>
       </div>
       <TextField label="Fleet name" value={fleetName} onValue={setFleetName} maxLength={63} required autoFocus testId="fleet-name" />
-      <TextField label="Your name" value={operatorName} onValue={setOperatorName} maxLength={63} required hint="Stands beside every change you make." testId="operator-name" />
+      <TextField
+        label="Your name"
+        value={operatorName}
+        onValue={setOperatorName}
+        maxLength={63}
+        required
+        hint="Stands beside every change you make."
+        testId="operator-name"
+      />
       <StoragePick state={state} storage={storage} onStorage={setStorage} />
-      {storage === 'passphrase' ? <PassphraseFields passphrase={passphrase} repeated={repeated} onPassphrase={setPassphrase} onRepeated={setRepeated} /> : null}
+      {storage === 'passphrase' ? (
+        <PassphraseFields passphrase={passphrase} repeated={repeated} onPassphrase={setPassphrase} onRepeated={setRepeated} />
+      ) : null}
       {failure === null ? null : <FailureView failure={failure} />}
-      <Button type="submit" variant="contained" disabled={isLoading || fleetName.trim() === '' || operatorName.trim() === '' || !isPassphraseFine} data-testid="create-fleet">
+      <Button
+        type="submit"
+        variant="contained"
+        disabled={isLoading || fleetName.trim() === '' || operatorName.trim() === '' || !isPassphraseFine}
+        data-testid="create-fleet"
+      >
         {isLoading ? 'Creating…' : 'Create fleet'}
       </Button>
     </form>
@@ -52,22 +72,27 @@ const StoragePick = ({ state, storage, onStorage }: StoragePickProps) => (
   <fieldset className="field" style={{ gap: 8 }}>
     <legend>Where the keys are kept</legend>
     <label className="pick">
-      <input type="radio" name="storage" checked={storage === 'keychain'} disabled={!state.keychain.available} onChange={() => onStorage('keychain')} data-testid="storage-keychain" />
-      <span>
-        <span className="strong">Keychain of this computer</span>
-        <span className="dim" style={{ display: 'block' }}>
-          {state.keychain.available ? 'Opens with your session.' : `Not available: ${state.keychain.reason}`}
-        </span>
-      </span>
+      <input
+        type="radio"
+        name="storage"
+        checked={storage === 'keychain'}
+        disabled={!state.keychain.available}
+        onChange={() => onStorage('keychain')}
+        data-testid="storage-keychain"
+      />
+      <strong>Keychain of this computer</strong>
+      <span className="dim">{state.keychain.available ? 'Opens with your session.' : `Not available: ${state.keychain.reason}`}</span>
     </label>
     <label className="pick">
-      <input type="radio" name="storage" checked={storage === 'passphrase'} onChange={() => onStorage('passphrase')} data-testid="storage-passphrase" />
-      <span>
-        <span className="strong">A file opened by a passphrase</span>
-        <span className="dim" style={{ display: 'block' }}>
-          Asked for at every start. Nobody can recover it.
-        </span>
-      </span>
+      <input
+        type="radio"
+        name="storage"
+        checked={storage === 'passphrase'}
+        onChange={() => onStorage('passphrase')}
+        data-testid="storage-passphrase"
+      />
+      <strong>A file opened by a passphrase</strong>
+      <span className="dim">Asked for at every start. Nobody can recover it.</span>
     </label>
   </fieldset>
 );
@@ -82,10 +107,22 @@ interface PassphraseFieldsProps {
 const PassphraseFields = ({ passphrase, repeated, onPassphrase, onRepeated }: PassphraseFieldsProps) => {
   const { score, words } = strengthOf(passphrase);
   const tone = score <= 1 ? 'crit' : score === 2 ? 'warn' : 'ok';
-  const faults = repeated !== '' && repeated !== passphrase ? [{ severity: 'error' as const, message: 'The two passphrases differ: type the same again.' }] : [];
+  const faults =
+    repeated !== '' && repeated !== passphrase
+      ? [{ severity: 'error' as const, message: 'The two passphrases differ: type the same again.' }]
+      : [];
   return (
     <>
-      <TextField label="Passphrase" type="password" autoComplete="new-password" value={passphrase} onValue={onPassphrase} required hint={`At least ${String(passphraseLengthMin)} characters; several words are best.`} testId="passphrase" />
+      <TextField
+        label="Passphrase"
+        type="password"
+        autoComplete="new-password"
+        value={passphrase}
+        onValue={onPassphrase}
+        required
+        hint={`At least ${String(passphraseLengthMin)} characters; several words are best.`}
+        testId="passphrase"
+      />
       {passphrase === '' ? null : (
         <div className={tone} role="status">
           <div className="strength" aria-hidden="true">
@@ -96,7 +133,16 @@ const PassphraseFields = ({ passphrase, repeated, onPassphrase, onRepeated }: Pa
           {words}
         </div>
       )}
-      <TextField label="Passphrase again" type="password" autoComplete="new-password" value={repeated} onValue={onRepeated} required faults={faults} testId="passphrase-again" />
+      <TextField
+        label="Passphrase again"
+        type="password"
+        autoComplete="new-password"
+        value={repeated}
+        onValue={onRepeated}
+        required
+        faults={faults}
+        testId="passphrase-again"
+      />
     </>
   );
 };

@@ -21,20 +21,28 @@ describe('creating a fleet', () => {
     expect(create.disabled).toBe(true);
     await user.type(screen.getByLabelText('Passphrase again'), '{Backspace}y');
     await user.click(create);
-    await waitFor(() => expect(bridge.calls).toContainEqual({ method: 'fleet.create', input: { fleetName: 'lab', operatorName: 'Olga', storage: 'passphrase', passphrase: 'correct horse battery' } }));
+    await waitFor(() =>
+      expect(bridge.calls).toContainEqual({
+        method: 'fleet.create',
+        input: { fleetName: 'lab', operatorName: 'Olga', storage: 'passphrase', passphrase: 'correct horse battery' },
+      }),
+    );
   });
 
   it('fills nothing in beforehand', () => {
     const bridge = new TestBridge({ state: { phase: 'empty', storage: null } });
     renderView(<GatePage state={bridge.state} failure={null} />, bridge);
-    expect(['Fleet name', 'Your name', 'Passphrase', 'Passphrase again'].map((label) => screen.getByLabelText<HTMLInputElement>(label).value)).toEqual(['', '', '', '']);
+    expect(
+      ['Fleet name', 'Your name', 'Passphrase', 'Passphrase again'].map((label) => screen.getByLabelText<HTMLInputElement>(label).value),
+    ).toEqual(['', '', '', '']);
   });
 });
 
 describe('unlocking', () => {
   it('shows a refused passphrase with its code and empties the field', async () => {
     const user = userEvent.setup();
-    const refuse = () => Promise.reject(Object.assign(new Error('The passphrase does not open the keys: type it again.'), { code: 'PASSPHRASE_WRONG' }));
+    const refuse = () =>
+      Promise.reject(Object.assign(new Error('The passphrase does not open the keys: type it again.'), { code: 'PASSPHRASE_WRONG' }));
     const bridge = new TestBridge({ state: { phase: 'locked' }, answers: { 'fleet.unlock': refuse } });
     renderView(<GatePage state={bridge.state} failure={null} />, bridge);
     await user.type(screen.getByLabelText('Passphrase'), 'wrong one{Enter}');

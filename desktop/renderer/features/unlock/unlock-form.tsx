@@ -23,11 +23,31 @@ export const UnlockForm = ({ state }: { readonly state: ConsoleState }) => {
     <form onSubmit={submit}>
       <div>
         <h1>Unlock {state.fleetName}</h1>
-        <p className="dim">{needsPassphrase ? `Keys of ${state.operatorName ?? 'this operator'} are in a file that this passphrase opens.` : 'The keys are in the keychain of this computer.'}</p>
+        <p className="dim">
+          {needsPassphrase
+            ? `Keys of ${state.operatorName ?? 'this operator'} are in a file that this passphrase opens.`
+            : 'The keys are in the keychain of this computer.'}
+        </p>
       </div>
-      {needsPassphrase ? <TextField label="Passphrase" type="password" value={passphrase} onValue={setPassphrase} autoFocus required testId="unlock-passphrase" /> : null}
+      {needsPassphrase ? (
+        <TextField
+          label="Passphrase"
+          type="password"
+          value={passphrase}
+          onValue={setPassphrase}
+          autoFocus
+          required
+          testId="unlock-passphrase"
+        />
+      ) : null}
       {failure === null ? null : <FailureView failure={failure} />}
-      <Button type="submit" variant="contained" startIcon={<LockOpen size={16} />} disabled={isLoading || (needsPassphrase && passphrase === '')} data-testid="unlock-submit">
+      <Button
+        type="submit"
+        variant="contained"
+        startIcon={<LockOpen size={16} />}
+        disabled={isLoading || (needsPassphrase && passphrase === '')}
+        data-testid="unlock-submit"
+      >
         {isLoading ? 'Unlocking…' : 'Unlock'}
       </Button>
       <p className="dim">Hosts keep enforcing their policy while the console is locked.</p>

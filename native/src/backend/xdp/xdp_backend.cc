@@ -66,8 +66,12 @@ class XdpBackend final : public Backend {
       }
       if (control().sequence == sequence) break;
     }
-    counters.losses = xdp::read_per_cpu(loaded_.map(xdp::kLosses), 0, NEST_LOSS_KINDS, 1);
+    counters.losses = losses();
     return counters;
+  }
+
+  std::vector<uint64_t> losses() override {
+    return xdp::read_per_cpu(loaded_.map(xdp::kLosses), 0, NEST_LOSS_KINDS, 1);
   }
 
   void read_records(const std::atomic<bool>& stop,

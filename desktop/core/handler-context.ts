@@ -1,0 +1,29 @@
+/** What the console needs from outside, and what its handlers work with. */
+import type { Clock, RandomBytes } from '../lib/api.ts';
+import type { FleetCache } from './cache/fleet-cache.ts';
+import type { FleetKeeper } from './fleet/fleet-keeper.ts';
+import type { HostRoster } from './hosts/host-roster.ts';
+import type { Planner } from './policy/planner.ts';
+import type { SettingsStore } from './settings/settings-store.ts';
+import type { CredentialVault } from './vault/credential-vault.ts';
+
+/** Something a human should find in a log: a constant message, fields beside it. */
+export type CoreReport = (message: string, fields: Readonly<Record<string, unknown>>) => void;
+
+/** Everything the console needs from outside. The core owns the cache and closes it. */
+export interface ConsolePorts {
+  readonly clock: Clock;
+  readonly random: RandomBytes;
+  readonly cache: FleetCache;
+  /** In the order they are searched for a fleet. */
+  readonly vaults: readonly CredentialVault[];
+  readonly settings: SettingsStore;
+  readonly version: string;
+  readonly report: CoreReport;
+}
+
+export interface HandlerContext extends ConsolePorts {
+  readonly roster: HostRoster;
+  readonly keeper: FleetKeeper;
+  readonly planner: Planner;
+}
