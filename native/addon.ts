@@ -95,7 +95,10 @@ export interface DataPath {
   /** Takes the flow records gathered since the last call (packed struct nest_record), at most `limit`; never blocks. */
   takeRecords(limit: number): { readonly records: Buffer; readonly lost: bigint };
   /** Runs the loaded program on the live tables without effect. Returns the filled struct nest_trace (32 bytes) and the program's answer. */
-  trace(packet: Uint8Array, interfaceName: string): Promise<{ readonly trace: Buffer; readonly verdict: 'pass' | 'drop' | 'other'; readonly durationNs: number }>;
+  trace(
+    packet: Uint8Array,
+    interfaceName: string,
+  ): Promise<{ readonly trace: Buffer; readonly verdict: 'pass' | 'drop' | 'other'; readonly durationNs: number }>;
   /** Milliseconds since the Unix epoch minus the coarse monotonic clock, to turn time_ns into wall time. */
   clockOffsetMs(): number;
   /** Stops threads and closes descriptors. Pins stay, traffic goes on. */

@@ -130,17 +130,21 @@ const createServices = (parts: Parts): readonly Service[] => {
     createFlowService(parts),
     createTrafficService({ ...parts, nowMs }),
   ];
-  const serviceNames = services.flatMap(({ definition }) => Object.values(definition).map(({ path }) => path.split('/')[1] ?? ''));
   const health = createHealthService({
     adapter: parts.adapter,
-    serviceNames,
+    serviceNames: namesOf(services),
     health: () => healthOf(parts.host.warnings()),
     ticks: (signal) => parts.host.watch(signal),
   });
-  if (parts.reflection !== true) return [...services, health];
-  const reflection = createReflectionService({ adapter: parts.adapter, serviceNames: [...serviceNames, 'grpc.health.v1.Health'] });
-  return [...services, health, reflection];
+  services.push(health);
+  if (parts.reflection === true) services.push(createReflectionService({ adapter: parts.adapter, serviceNames: namesOf(services) }));
+  return services;
 };
+
+/** Full names, each once. */
+const namesOf = (services: readonly Service[]): readonly string[] => [
+  ...new Set(services.flatMap(({ definition }) => Object.values(definition).map(({ path }) => path.split('/')[1] ?? ''))),
+];
 
 const healthFacts = ({ agentVersion, identity, traffic, revisions }: ServerOptions): Readonly<Record<string, unknown>> => ({
   version: agentVersion,

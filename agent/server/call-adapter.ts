@@ -1,11 +1,4 @@
-import type {
-  handleBidiStreamingCall,
-  handleServerStreamingCall,
-  handleUnaryCall,
-  Metadata,
-  ServerDuplexStream,
-  ServerWritableStream,
-} from '@grpc/grpc-js';
+import type { handleBidiStreamingCall, handleServerStreamingCall, handleUnaryCall, Metadata, ServerDuplexStream } from '@grpc/grpc-js';
 import { errorCodeOf, NestError } from '../../proto/model/error.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
@@ -73,9 +66,7 @@ export const createCallAdapter = ({ contexts, clock, logger, stopping }: CallAda
   };
   /** Writes what the source yields, then ends the call as the source did. */
   const serve = <Response>(call: Outgoing<Response>, source: (call: Call) => AsyncIterable<Response>): void => {
-    running(call, (context) =>
-      pump(call, (signal) => source({ ...context, signal }), AbortSignal.any([context.signal, stopping])),
-    ).then(
+    running(call, (context) => pump(call, (signal) => source({ ...context, signal }), AbortSignal.any([context.signal, stopping]))).then(
       () => (stopping.aborted && !call.cancelled ? void call.emit('error', failed(call, stops())) : void call.end()),
       (error: unknown) => void call.emit('error', failed(call, error)),
     );
@@ -93,7 +84,11 @@ export const createCallAdapter = ({ contexts, clock, logger, stopping }: CallAda
 };
 
 /** A call that answers with a stream, whatever it reads. */
-type Outgoing<Response> = Cancellable & Pick<ServerWritableStream<unknown, Response>, 'write' | 'end' | 'emit'>;
+interface Outgoing<Response> extends Cancellable {
+  write(value: Response, done: () => void): unknown;
+  end(): unknown;
+  emit(event: 'error', error: Error): unknown;
+}
 
 interface ReadEnds {
   /** Aborts with the reason to throw. */
@@ -137,11 +132,7 @@ const pump = async <Response>(
 };
 
 /** Resolves when the value left for the reader, or the call is over. */
-const written = <Response>(
-  call: Pick<ServerWritableStream<unknown, Response>, 'write'>,
-  value: Response,
-  signal: AbortSignal,
-): Promise<void> =>
+const written = <Response>(call: Pick<Outgoing<Response>, 'write'>, value: Response, signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {
     const done = (): void => {
       signal.removeEventListener('abort', done);

@@ -36,7 +36,9 @@ export interface ErrorShape {
 }
 
 /** Every code, in the order of the proto file. */
-export const errorCodes: readonly NestErrorCode[] = Object.keys(ErrorCode).filter((name): name is NestErrorCode => name !== 'UNSPECIFIED' && name !== 'UNRECOGNIZED');
+export const errorCodes: readonly NestErrorCode[] = Object.keys(ErrorCode).filter(
+  (name): name is NestErrorCode => name !== 'UNSPECIFIED' && name !== 'UNRECOGNIZED',
+);
 
 /** True when the text is a known code. */
 export const isErrorCode = (text: string): text is NestErrorCode => (errorCodes as readonly string[]).includes(text);
@@ -54,7 +56,8 @@ export const toErrorShape = (error: unknown): ErrorShape => {
   const code = errorCodeOf(error);
   if (code === 'CANCELLED') return { code, message: 'The call was cancelled.', details: {} };
   if (error instanceof Error && 'code' in error && code === error.code) {
-    const details = 'details' in error && typeof error.details === 'object' && error.details !== null ? (error.details as NestErrorDetails) : {};
+    const details =
+      'details' in error && typeof error.details === 'object' && error.details !== null ? (error.details as NestErrorDetails) : {};
     return { code, message: error.message, details };
   }
   return { code: 'INTERNAL', message: 'Something went wrong inside Nest. Look into its log for the cause, then try again.', details: {} };

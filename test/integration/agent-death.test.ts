@@ -35,6 +35,15 @@ const programs = async (): Promise<readonly (number | undefined)[]> =>
     ),
   );
 
+/** Every queue a datagram passes on its way, in order. */
+const queues = [
+  ['client', 'c-2'],
+  [host.name, 'lan0'],
+  [host.name, 'wan0'],
+  ['server', 's-2'],
+] as const;
+const dropsAlong = (): Promise<readonly number[]> => Promise.all(queues.map(([place, link]) => queueDrops(lab, place, link)));
+
 const canFetch = async (port: number): Promise<boolean> =>
   (await lab.exec('client', ['curl', '-s', '-o', '/dev/null', '--max-time', '1', `http://${host.server4}:${port}/`])).code === 0;
 const loadCount = async (console_: LabConsole): Promise<number> =>
@@ -57,8 +66,7 @@ describe('kill -9 of the agent', () => {
     const before = {
       client: await datagramCounters(lab, 'client'),
       server: await datagramCounters(lab, 'server'),
-      drops:
-        (await queueDrops(lab, 'client', 'c-2')) + (await queueDrops(lab, host.name, 'lan0')) + (await queueDrops(lab, host.name, 'wan0')),
+      drops: await dropsAlong(),
       counted: await loadCount(console_),
       programs: await programs(),
       generation: await generationOf(console_),
@@ -89,8 +97,7 @@ describe('kill -9 of the agent', () => {
     const { client, server, drops } = {
       client: await datagramCounters(lab, 'client'),
       server: await datagramCounters(lab, 'server'),
-      drops:
-        (await queueDrops(lab, 'client', 'c-2')) + (await queueDrops(lab, host.name, 'lan0')) + (await queueDrops(lab, host.name, 'wan0')),
+      drops: await dropsAlong(),
     };
     const sent = client.sent - before.client.sent;
     console.log(`sent ${sent} datagrams, ${Math.round(sent / loadSeconds)} a second, ${drops - before.drops} dropped by overrun queues`);

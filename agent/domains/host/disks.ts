@@ -7,7 +7,8 @@ type Disk = HostReading['disks'][number];
 const disksMax = 32;
 
 /** Mount tables escape blanks and backslashes as octal numbers (proc(5)). */
-const unescapeMount = (text: string): string => text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
+const unescapeMount = (text: string): string =>
+  text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
 
 /** Real file systems: backed by a device and counted once, however often they are mounted. */
 export const readDisks = (source: HostSource): readonly Disk[] => {

@@ -10,7 +10,10 @@ const createFixture = () => {
   const files = new Map<string, string>([
     ['/proc/stat', 'cpu  100 0 100 700 100 0 0 0 0 0\ncpu0 1 2 3\n'],
     ['/proc/meminfo', 'MemTotal:        8388608 kB\nMemFree:          100 kB\nMemAvailable:    4194304 kB\n'],
-    ['/proc/mounts', '/dev/vda / ext4 rw 0 0\n/dev/vda /mnt/again\\040here ext4 rw 0 0\nproc /proc proc rw 0 0\n/dev/vdb /data\\040disk ext4 rw 0 0\n'],
+    [
+      '/proc/mounts',
+      '/dev/vda / ext4 rw 0 0\n/dev/vda /mnt/again\\040here ext4 rw 0 0\nproc /proc proc rw 0 0\n/dev/vdb /data\\040disk ext4 rw 0 0\n',
+    ],
     ['/etc/os-release', 'NAME=x\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n'],
     ['/sys/class/net/eth0/ifindex', '2\n'],
     ['/sys/class/net/eth0/address', '02:00:00:00:00:01\n'],

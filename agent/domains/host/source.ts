@@ -43,7 +43,9 @@ export const systemSource: HostSource = {
       return { totalBytes: blocks * bsize, freeBytes: bavail * bsize };
     }),
   addresses: () =>
-    new Map(Object.entries(os.networkInterfaces()).map(([name, entries]) => [name, (entries ?? []).map(({ address, cidr }) => cidr ?? address)])),
+    new Map(
+      Object.entries(os.networkInterfaces()).map(([name, entries]) => [name, (entries ?? []).map(({ address, cidr }) => cidr ?? address)]),
+    ),
   memory: () => ({ totalBytes: os.totalmem(), freeBytes: os.freemem() }),
   cpu: () => {
     const cpus = os.cpus();
@@ -53,5 +55,10 @@ export const systemSource: HostSource = {
     return { count: cpus.length, model: cpus[0]?.model.trim() ?? '', busyTicks: totalTicks - idleTicks, totalTicks };
   },
   uptimeSeconds: () => Math.floor(os.uptime()),
-  identity: () => ({ hostName: os.hostname(), kernel: os.release(), architecture: os.machine(), systemName: `${os.type()} ${os.release()}` }),
+  identity: () => ({
+    hostName: os.hostname(),
+    kernel: os.release(),
+    architecture: os.machine(),
+    systemName: `${os.type()} ${os.release()}`,
+  }),
 };

@@ -70,14 +70,12 @@ export const replayFlows = async (request: ReplayRequest, names: FlowNames, sign
     cutLive,
     newlyAllowed,
     windowSeconds: request.windowSeconds,
-    changes: changes
-      .sorted()
-      .map(({ record, firstTimeNs, after }) => ({
-        // Services as the candidate names them: those are what the operator is editing.
-        flow: { ...flowOf(record, names, firstTimeNs), sourceServices: after.sourceServices, destinationServices: after.destinationServices },
-        allowed: after.action === 'allow',
-        mapping: after.mapping ?? '',
-      })),
+    changes: changes.sorted().map(({ record, firstTimeNs, after }) => ({
+      // Services as the candidate names them: those are what the operator is editing.
+      flow: { ...flowOf(record, names, firstTimeNs), sourceServices: after.sourceServices, destinationServices: after.destinationServices },
+      allowed: after.action === 'allow',
+      mapping: after.mapping ?? '',
+    })),
     changesTruncated: cut + newlyAllowed > changesMax,
     recordsLost: request.recordsLost,
   };

@@ -51,7 +51,10 @@ async function* answerAll(
     if (served >= requestsMax)
       throw new NestError('LIMIT_REACHED', `One stream answers ${requestsMax} requests. Open a new one to ask for more.`);
     if (charactersOf(request) > requestCharactersMax)
-      throw new NestError('INPUT_INVALID', `The request names more than ${requestCharactersMax} characters. Ask for a proto file or symbol.`);
+      throw new NestError(
+        'INPUT_INVALID',
+        `The request names more than ${requestCharactersMax} characters. Ask for a proto file or symbol.`,
+      );
     served += 1;
     yield { validHost: request.host, originalRequest: request, messageResponse: answer(request) };
   }
@@ -88,7 +91,7 @@ const createAnswerer = (index: DescriptorIndex, serviceNames: readonly string[])
         if (numbers === undefined) return notFound(`message "${messageRequest.value}"`);
         return { $case: 'allExtensionNumbersResponse', value: { baseTypeName: messageRequest.value, extensionNumber: [...numbers] } };
       }
-      case undefined:
+      default:
         return failed(Code.INVALID_ARGUMENT, 'The request asks nothing that this agent knows. Set one of the fields of message_request.');
     }
   };

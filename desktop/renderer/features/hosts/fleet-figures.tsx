@@ -45,7 +45,9 @@ export const FleetFigures = ({ filterText, onFilterText }: FleetFiguresProps) =>
         value={formatScaled(totals.packetsPerSecond)}
         label="packets / s"
         note={
-          fleet.history.length > 1 ? (
+          totals.packetsPerSecond === null ? (
+            <span className="dim">not known: no host answers</span>
+          ) : fleet.history.length > 1 ? (
             <Sparkline points={fleet.history} width={190} height={24} label="Packets per second of the fleet" />
           ) : (
             <span className="dim">measuring</span>
@@ -59,7 +61,7 @@ export const FleetFigures = ({ filterText, onFilterText }: FleetFiguresProps) =>
         onPress={() => onFilterText(filterText === 'drops>0' ? '' : 'drops>0')}
         note={
           totals.worst === null ? (
-            <span className="dim">nothing dropped now</span>
+            <span className="dim">{totals.dropsPerSecond === null ? 'not known: no host answers' : 'nothing dropped now'}</span>
           ) : (
             <span className="crit">most on {totals.worst.name}</span>
           )

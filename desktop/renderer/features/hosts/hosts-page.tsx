@@ -41,7 +41,8 @@ export const HostsPage = () => {
   const setFilterText = (text: string): void => setParameter('filter', text);
   const [edited, setEdited] = useState<HostRow | null>(null);
   const add = (isOpen: boolean): void => setParameter('add', isOpen ? '1' : null);
-  const isLive = fleet.at !== null && fleet.failure === null && now - fleet.at < freshMs;
+  const hasLiveHost = fleet.totals.hosts > fleet.totals.offline;
+  const isLive = fleet.at !== null && fleet.failure === null && now - fleet.at < freshMs && (hasLiveHost || fleet.totals.hosts === 0);
   const addButton = (
     <Button variant="contained" startIcon={<Plus size={16} />} onClick={() => add(true)} data-testid="add-host">
       Add host
