@@ -19,7 +19,7 @@ describe('tidy', () => {
   });
 
   it('reports open ends, silent skips and machine paths', () => {
-    for (const text of [`// ${'TO'}${'DO'} later`, `it.${'skip'}('x', f);`, `const path = '/${'work'}/main';`]) {
+    for (const text of [['// TO', 'DO later'], ['it.sk', "ip('x', f);"], ["const path = '/wo", "rk/main';"]].map((parts) => parts.join(''))) {
       expect(rules.checkTexts({ path: 'agent/x.ts', text })).toHaveLength(1);
     }
   });

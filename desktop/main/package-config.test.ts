@@ -68,7 +68,7 @@ describe('electron-builder.yml', () => {
         [FuseV1Options.OnlyLoadAppFromAsar]: fuses['onlyLoadAppFromAsar'],
         [FuseV1Options.LoadBrowserProcessSpecificV8Snapshot]: fuses['loadBrowserProcessSpecificV8Snapshot'],
         [FuseV1Options.GrantFileProtocolExtraPrivileges]: fuses['grantFileProtocolExtraPrivileges'],
-      } as FuseV1Config);
+      });
       expect(readFileSync(binary).subarray(-8).toString('latin1')).toBe('01001100');
     } finally {
       rmSync(folder, { recursive: true, force: true });

@@ -5,7 +5,6 @@ import { schemes } from './tokens.ts';
 import type { SchemeName } from './tokens.ts';
 
 export const fontSans = '"Inter Variable", "Segoe UI", system-ui, "DejaVu Sans", sans-serif';
-export const fontMono = '"JetBrains Mono", "DejaVu Sans Mono", monospace';
 
 const buttonStyles = {
   root: {
