@@ -72,6 +72,7 @@ export const startSystem = async ({ config, logger, clock = systemClock }: Syste
   const server = await createServer({
     listen,
     metrics: config.metrics,
+    reflection: config.reflection,
     agentVersion,
     identity,
     revisions,

@@ -246,6 +246,12 @@ test('keeps a change when told to, and lists it in the history', async () => {
   await takeScreenshot(page, '15-history');
 });
 
+test('returns to an older revision from the history, under the host\'s own guard', async () => {
+  await page.getByTestId('rollback').first().click();
+  await page.getByTestId('rollback-confirm').click();
+  await expect(page.getByRole('row').filter({ hasText: 'Back to revision' }).first()).toContainText(/confirmed|in force|current/i);
+});
+
 test('looks right in light, large and high contrast', async () => {
   for (const scheme of ['light', 'contrast'] as const) {
     await page.getByTestId('nav-settings').click();

@@ -3,13 +3,14 @@ import { NestError } from '../../../proto/model/error.ts';
 import { confirmWithinSeconds as confirmBounds } from '../../../proto/model/limits.ts';
 import type { BridgeHandlers } from '../../bridge/contract.ts';
 import type { Draft, PolicyImport, PolicyRevision } from '../../bridge/model.ts';
-import { isCancelled } from '../../lib/api.ts';
+import { isCancelled, ulidOf } from '../../lib/api.ts';
 import type { HandlerContext } from '../handler-context.ts';
 import { isAbsence } from '../hosts/host-handlers.ts';
 import { revisionOf } from '../hosts/wire-model.ts';
 import { importMarchProxy } from '../import/api.ts';
 import { tracePacket } from '../trace/tracer.ts';
 import { checkPolicy } from './policy-check.ts';
+import { returnToRevision } from './return-to-revision.ts';
 
 const draftValue = 'draft';
 
@@ -61,6 +62,7 @@ const changeHandlers = ({
   planner,
   roster,
   clock,
+  random,
 }: HandlerContext): Pick<
   BridgeHandlers,
   'policy.plan' | 'policy.apply' | 'policy.confirm' | 'policy.undo' | 'policy.rollback' | 'rollout.current' | 'rollout.watch'
@@ -83,10 +85,7 @@ const changeHandlers = ({
   },
   'policy.rollback': async ({ hostId, toRevision }, signal) => {
     const client = await roster.get(hostId).client(signal);
-    const revision = await client.rollbackConfig(
-      { toRevision: BigInt(toRevision), comment: `Back to revision ${String(toRevision)}` },
-      { signal },
-    );
+    const revision = await returnToRevision(client, { toRevision, transactionId: ulidOf(clock.now(), random), signal });
     return revisionOf(hostId, revision, clock.now());
   },
 });
