@@ -9,7 +9,9 @@ import { isMain, root, runIfStale } from './stamp.ts';
 
 interface Method {
   readonly name: string;
-  readonly options?: { readonly '[nest.v1.access]'?: { scope?: string; idempotent?: boolean; dangerous?: boolean; maxDeadlineMs?: number } };
+  readonly options?: {
+    readonly '[nest.v1.access]'?: { scope?: string; idempotent?: boolean; dangerous?: boolean; maxDeadlineMs?: number };
+  };
 }
 interface ProtoFile {
   readonly package: string;

@@ -34,7 +34,14 @@ interface Report {
 const cruise = (folder: string, paths: readonly string[]): Report => {
   const result = spawnSync(
     process.execPath,
-    [join(root, 'node_modules/dependency-cruiser/bin/dependency-cruiser.mjs'), '--config', join(root, 'build/check/layers.cjs'), '--output-type', 'json', ...paths],
+    [
+      join(root, 'node_modules/dependency-cruiser/bin/dependency-cruiser.mjs'),
+      '--config',
+      join(root, 'build/check/layers.cjs'),
+      '--output-type',
+      'json',
+      ...paths,
+    ],
     { cwd: folder, encoding: 'utf8', maxBuffer: 256 << 20 },
   );
   if (result.stdout === '') throw new Error(`dependency-cruiser gave no report:\n${result.stderr}`);
@@ -43,8 +50,11 @@ const cruise = (folder: string, paths: readonly string[]): Report => {
 
 const checkTree = (): string[] => {
   const report = cruise(root, sources);
-  const problems = report.summary.violations.map((violation) => `${violation.from} may not import ${violation.to} (${violation.rule.name})`);
-  if (report.modules.length < modulesMin) problems.push(`only ${report.modules.length} modules were seen, expected at least ${modulesMin}: the check is blind`);
+  const problems = report.summary.violations.map(
+    (violation) => `${violation.from} may not import ${violation.to} (${violation.rule.name})`,
+  );
+  if (report.modules.length < modulesMin)
+    problems.push(`only ${report.modules.length} modules were seen, expected at least ${modulesMin}: the check is blind`);
   console.log(`${report.modules.length} modules, ${problems.length} forbidden imports`);
   return problems;
 };
@@ -61,11 +71,19 @@ const checkCanaries = (): string[] => {
     for (const { to } of canaries) write(to, 'export interface Target {\n  readonly name: string;\n}\n');
     for (const { from, to } of canaries) {
       const specifier = relative(dirname(from), to);
-      write(from, `import type { Target } from '${specifier.startsWith('.') ? specifier : `./${specifier}`}';\n\nexport type Canary = Target;\n`);
+      write(
+        from,
+        `import type { Target } from '${specifier.startsWith('.') ? specifier : `./${specifier}`}';\n\nexport type Canary = Target;\n`,
+      );
     }
-    const report = cruise(folder, sources.filter((source) => existsSync(join(folder, source))));
+    const report = cruise(
+      folder,
+      sources.filter((source) => existsSync(join(folder, source))),
+    );
     const caught = new Set(report.summary.violations.map((violation) => `${violation.from} > ${violation.to}`));
-    return canaries.filter(({ from, to }) => !caught.has(`${from} > ${to}`)).map(({ from, to }) => `canary lives: ${from} > ${to} was not reported`);
+    return canaries
+      .filter(({ from, to }) => !caught.has(`${from} > ${to}`))
+      .map(({ from, to }) => `canary lives: ${from} > ${to} was not reported`);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -17,7 +17,10 @@ if (spawnSync('git', ['cat-file', '-e', 'main:proto/buf.yaml'], { cwd: root }).s
   console.log('SKIP buf breaking: branch main has no protos yet');
 }
 
-const sources = spawnSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', '--', 'bpf', 'native'], { cwd: root, encoding: 'utf8' })
+const sources = spawnSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', '--', 'bpf', 'native'], {
+  cwd: root,
+  encoding: 'utf8',
+})
   .stdout.split('\n')
   .filter((path) => /\.(c|h|cc|hh|cpp|hpp)$/.test(path));
 if (spawnSync(clangFormat, ['--version']).status === 0) {

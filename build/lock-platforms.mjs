@@ -15,7 +15,9 @@ for (const [path, entry] of Object.entries(packages)) {
     if (packages[`node_modules/${name}`] !== undefined || packages[`${path}/node_modules/${name}`] !== undefined) continue;
     const words = name.split(/[/@-]/);
     const os = systems.filter((system) => words.includes(system));
-    const cpu = processors.filter((processor) => words.some((word) => word === processor || (processor === 'arm' && /^armv?[0-7]?$/.test(word))));
+    const cpu = processors.filter((processor) =>
+      words.some((word) => word === processor || (processor === 'arm' && /^armv?[0-7]?$/.test(word))),
+    );
     packages[`node_modules/${name}`] = {
       version,
       ...(cpu.length > 0 ? { cpu } : {}),

@@ -42,7 +42,12 @@ export const hashInputs = (inputs: readonly string[], facts: readonly string[] =
   for (const input of inputs) addFiles(input, files);
   const hash = createHash('sha256');
   for (const fact of facts) hash.update(`${fact}\0`);
-  for (const file of files) hash.update(file).update('\0').update(readFileSync(join(root, file))).update('\0');
+  for (const file of files)
+    hash
+      .update(file)
+      .update('\0')
+      .update(readFileSync(join(root, file)))
+      .update('\0');
   return hash.digest('hex');
 };
 
@@ -51,7 +56,8 @@ export const runIfStale = (step: Step): boolean => {
   const folder = join(root, 'dist/.stamps');
   const stamp = join(folder, step.name);
   const hash = hashInputs(step.inputs, step.facts);
-  const isFresh = existsSync(stamp) && readFileSync(stamp, 'utf8') === hash && step.outputs.every((output) => existsSync(join(root, output)));
+  const isFresh =
+    existsSync(stamp) && readFileSync(stamp, 'utf8') === hash && step.outputs.every((output) => existsSync(join(root, output)));
   if (isFresh) return false;
   rmSync(stamp, { force: true });
   step.run();

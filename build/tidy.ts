@@ -6,12 +6,20 @@ import * as rules from './check/rules.ts';
 import { root } from './stamp.ts';
 
 const topLevel = new Set(
-  'desktop agent native bpf proto build assets test docs .version package.json package-lock.json electron-builder.yml tsconfig.json LICENSE.md README.md .ci .github .gitignore .gitattributes .npmrc .editorconfig'.split(' '),
+  'desktop agent native bpf proto build assets test docs .version package.json package-lock.json electron-builder.yml tsconfig.json LICENSE.md README.md .ci .github .gitignore .gitattributes .npmrc .editorconfig'.split(
+    ' ',
+  ),
 );
 const binary = /\.(png)$/;
 
-const listed = spawnSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', '--deduplicate'], { cwd: root, encoding: 'utf8', maxBuffer: 16 << 20 });
-const paths = listed.stdout.split('\n').filter((path) => path !== '' && statSync(join(root, path), { throwIfNoEntry: false })?.isFile() === true);
+const listed = spawnSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', '--deduplicate'], {
+  cwd: root,
+  encoding: 'utf8',
+  maxBuffer: 16 << 20,
+});
+const paths = listed.stdout
+  .split('\n')
+  .filter((path) => path !== '' && statSync(join(root, path), { throwIfNoEntry: false })?.isFile() === true);
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 
 const problems: string[] = [];

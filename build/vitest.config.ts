@@ -12,7 +12,11 @@ export default defineConfig({
         test: {
           name: 'node',
           environment: 'node',
-          include: ['{agent,build,native,proto,test}/**/*.test.ts', 'desktop/{bridge,cli,core,grpc,lib,main,preload,web}/**/*.test.ts', 'desktop/renderer/**/*.test.ts'],
+          include: [
+            '{agent,build,native,proto,test}/**/*.test.ts',
+            'desktop/{bridge,cli,core,grpc,lib,main,preload,web}/**/*.test.ts',
+            'desktop/renderer/**/*.test.ts',
+          ],
           exclude: ['test/{integration,e2e,bench}/**', 'native/test/**', 'bpf/test/**', 'node_modules/**', 'dist/**'],
           testTimeout: 20_000,
         },

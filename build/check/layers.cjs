@@ -34,7 +34,7 @@ module.exports = {
     allow('^agent/cli/', '^(agent/(lib|config)/|agent/system\\.ts$|proto/model/|agent/control/[^/]+/api\\.ts$)'),
     allow('^agent/(system|main)\\.ts$', '^(agent|proto/model)/|^native/index\\.ts$'),
     // Tests and what only tests use (test-*, fake-*) cross borders on purpose; nobody else imports them.
-  allow('(^|/)(test|fake)-[^/]+\\.tsx?$', '^(agent|build|desktop|native|proto|test/support)/'),
+    allow('(^|/)(test|fake)-[^/]+\\.tsx?$', '^(agent|build|desktop|native|proto|test/support)/'),
     allow('\\.test\\.tsx?$', '^(agent|build|desktop|native|proto|test/support)/'),
     allow('^(native|bpf)/test/', '^(native|bpf|build|test/support|proto/model)/'),
     allow('^test/', '^(agent|build|desktop|native|proto|test|bpf/test)/'),
@@ -45,16 +45,35 @@ module.exports = {
       name: 'renderer-reaches-no-node',
       severity: 'error',
       from: { path: '^desktop/renderer/', pathNot: '\\.test\\.tsx?$' },
-      to: { reachable: true, path: `^(node:)?(${require('node:module').builtinModules.filter((name) => !name.startsWith('_')).join('|')})$` },
+      to: {
+        reachable: true,
+        path: `^(node:)?(${require('node:module')
+          .builtinModules.filter((name) => !name.startsWith('_'))
+          .join('|')})$`,
+      },
     },
-    { name: 'electron-only-in-its-hosts', severity: 'error', from: { pathNot: '^desktop/(main|preload)/' }, to: { path: '(^|/)node_modules/electron/' } },
-    { name: 'keychain-only-in-the-vault', severity: 'error', from: { pathNot: '^desktop/core/vault/' }, to: { path: '(^|/)node_modules/keytar/' } },
+    {
+      name: 'electron-only-in-its-hosts',
+      severity: 'error',
+      from: { pathNot: '^desktop/(main|preload)/' },
+      to: { path: '(^|/)node_modules/electron/' },
+    },
+    {
+      name: 'keychain-only-in-the-vault',
+      severity: 'error',
+      from: { pathNot: '^desktop/core/vault/' },
+      to: { path: '(^|/)node_modules/keytar/' },
+    },
     { name: 'nobody-imports-tests', severity: 'error', from: { pathNot: testFiles }, to: { path: testFiles } },
   ],
   options: {
     tsPreCompilationDeps: true,
     doNotFollow: { path: 'node_modules' },
     exclude: { path: '^(dist|out)/' },
-    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'require', 'node', 'types', 'default'], extensions: ['.ts', '.tsx', '.mjs', '.cjs', '.js', '.json'] },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'require', 'node', 'types', 'default'],
+      extensions: ['.ts', '.tsx', '.mjs', '.cjs', '.js', '.json'],
+    },
   },
 };

@@ -6,7 +6,9 @@ describe('tidy', () => {
     expect(rules.checkSize({ path: 'agent/x.ts', text: 'x'.repeat(25_001) })).toHaveLength(1);
     expect(rules.checkSize({ path: 'agent/x.ts', text: '\n'.repeat(501) })).toHaveLength(1);
     const long = `export const f = (): void => {\n${'  g();\n'.repeat(80)}};\n`;
-    expect(rules.checkFunctions({ path: 'agent/x.ts', text: long })).toEqual(['agent/x.ts:1: a function of 82 lines, at most 70: split it']);
+    expect(rules.checkFunctions({ path: 'agent/x.ts', text: long })).toEqual([
+      'agent/x.ts:1: a function of 82 lines, at most 70: split it',
+    ]);
     expect(rules.checkFunctions({ path: 'agent/x.test.ts', text: long })).toEqual([]);
   });
 
@@ -19,7 +21,11 @@ describe('tidy', () => {
   });
 
   it('reports open ends, silent skips and machine paths', () => {
-    for (const text of [['// TO', 'DO later'], ['it.sk', "ip('x', f);"], ["const path = '/wo", "rk/main';"]].map((parts) => parts.join(''))) {
+    for (const text of [
+      ['// TO', 'DO later'],
+      ['it.sk', "ip('x', f);"],
+      ["const path = '/wo", "rk/main';"],
+    ].map((parts) => parts.join(''))) {
       expect(rules.checkTexts({ path: 'agent/x.ts', text })).toHaveLength(1);
     }
   });

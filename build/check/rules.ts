@@ -21,7 +21,9 @@ const bannedStems: Readonly<Record<string, string>> = {
   manager: 'name the thing it keeps',
 };
 const extensions = new Set(
-  '.ts .tsx .mjs .cjs .c .h .cc .hh .proto .md .json .yml .yaml .svg .png .css .html .txt .service .editorconfig .gitignore .gitattributes .npmrc .clang-format .plist .version'.split(' '),
+  '.ts .tsx .mjs .cjs .c .h .cc .hh .proto .md .json .yml .yaml .svg .png .css .html .txt .service .editorconfig .gitignore .gitattributes .npmrc .clang-format .plist .version'.split(
+    ' ',
+  ),
 );
 const withoutExtension = new Set(['.ci/run']);
 
@@ -49,7 +51,8 @@ export const checkFunctions = ({ path, text }: SourceFile): string[] => {
     if (ts.isFunctionLike(node) && 'body' in node && node.body !== undefined) {
       const first = source.getLineAndCharacterOfPosition(node.getStart(source)).line;
       const lines = source.getLineAndCharacterOfPosition(node.getEnd()).line - first + 1;
-      if (lines > functionLinesMax) problems.push(`${path}:${first + 1}: a function of ${lines} lines, at most ${functionLinesMax}: split it`);
+      if (lines > functionLinesMax)
+        problems.push(`${path}:${first + 1}: a function of ${lines} lines, at most ${functionLinesMax}: split it`);
     }
     ts.forEachChild(node, visit);
   };
@@ -66,14 +69,21 @@ export const checkName = ({ path }: SourceFile): string[] => {
   if (isScript(path) && !/^[a-z0-9]+([.-][a-z0-9]+)*$/.test(stem)) problems.push(`${path}: TypeScript files are kebab-case nouns`);
   if (/\.(c|h|cc|hh)$/.test(path) && !/^[a-z0-9]+(_[a-z0-9]+)*$/.test(stem)) problems.push(`${path}: C and C++ files are snake_case`);
   const extension = extensionOf(path);
-  if (!withoutExtension.has(path) && !extensions.has(extension)) problems.push(`${path}: the extension "${extension}" is not on the list (build/check/rules.ts)`);
+  if (!withoutExtension.has(path) && !extensions.has(extension))
+    problems.push(`${path}: the extension "${extension}" is not on the list (build/check/rules.ts)`);
   return problems;
 };
 
 /** The text of rules is spelled in parts, so that this file does not match itself. */
 const bannedTexts: readonly { readonly pattern: RegExp; readonly message: string }[] = [
-  { pattern: new RegExp(`\\b(${['TO', 'DO'].join('')}|${['FIX', 'ME'].join('')}|${['HA', 'CK'].join('')}|${['XX', 'X'].join('')})\\b`), message: 'open ends belong in an issue' },
-  { pattern: new RegExp(`\\b(it|test|describe)\\.(${['sk', 'ip'].join('')}|only|todo)\\(`), message: 'a skip prints its reason and is counted: use context.skip(reason)' },
+  {
+    pattern: new RegExp(`\\b(${['TO', 'DO'].join('')}|${['FIX', 'ME'].join('')}|${['HA', 'CK'].join('')}|${['XX', 'X'].join('')})\\b`),
+    message: 'open ends belong in an issue',
+  },
+  {
+    pattern: new RegExp(`\\b(it|test|describe)\\.(${['sk', 'ip'].join('')}|only|todo)\\(`),
+    message: 'a skip prints its reason and is counted: use context.skip(reason)',
+  },
   { pattern: new RegExp(`(${['/wo', 'rk/'].join('')}|${['/ro', 'ot/'].join('')}|/home/[a-z]+/)`), message: 'a machine path' },
 ];
 
@@ -87,8 +97,10 @@ export const checkTexts = ({ path, text }: SourceFile): string[] => {
 };
 
 export const checkHeader = ({ path, text }: SourceFile): string[] => {
-  if (/^(native|bpf)\/.*\.(c|h|cc|hh)$/.test(path) && !/^\/[/*] SPDX-License-Identifier: /.test(text)) return [`${path}: the first line is an SPDX licence identifier`];
-  if (/(^|\/)api\.ts$/.test(path) && !/^\/\*\*[\s\S]{80,}?\*\//.test(text)) return [`${path}: opens with a paragraph: what it is, who may use it, what it never does`];
+  if (/^(native|bpf)\/.*\.(c|h|cc|hh)$/.test(path) && !/^\/[/*] SPDX-License-Identifier: /.test(text))
+    return [`${path}: the first line is an SPDX licence identifier`];
+  if (/(^|\/)api\.ts$/.test(path) && !/^\/\*\*[\s\S]{80,}?\*\//.test(text))
+    return [`${path}: opens with a paragraph: what it is, who may use it, what it never does`];
   if (path.endsWith('.md') && path !== 'LICENSE.md') {
     const titles = text.replace(/^```[\s\S]*?^```/gm, '').match(/^# .+$/gm) ?? [];
     if (titles.length !== 1) return [`${path}: ${titles.length} titles, exactly one "# " line is wanted`];
@@ -96,20 +108,23 @@ export const checkHeader = ({ path, text }: SourceFile): string[] => {
   return [];
 };
 
-export const checkBlob = (path: string, bytes: number): string[] => (bytes > blobBytesMax && path !== 'package-lock.json' ? [`${path}: ${bytes} bytes, at most ${blobBytesMax}`] : []);
+export const checkBlob = (path: string, bytes: number): string[] =>
+  bytes > blobBytesMax && path !== 'package-lock.json' ? [`${path}: ${bytes} bytes, at most ${blobBytesMax}`] : [];
 
 /** .version, package.json and the changelog name the same version. */
 export const checkVersion = (version: string, packageVersion: string, changelog: string): string[] => {
   const problems: string[] = [];
   const plain = version.trim();
   if (!/^\d+\.\d+\.\d+(\.\d+)?$/.test(plain)) problems.push(`.version: "${plain}" is not Major.Minor.Patch[.epoch]`);
-  if (packageVersion !== plain.split('.').slice(0, 3).join('.')) problems.push(`package.json says ${packageVersion}, .version says ${plain}`);
+  if (packageVersion !== plain.split('.').slice(0, 3).join('.'))
+    problems.push(`package.json says ${packageVersion}, .version says ${plain}`);
   if (!changelog.includes(`## ${plain}`)) problems.push(`docs/CHANGELOG.md has no section "## ${plain}"`);
   return problems;
 };
 
 /** The codes of proto/nest/v1/error.proto, without prefix. */
-export const errorCodesOf = (proto: string): string[] => [...proto.matchAll(/^ {2}ERROR_CODE_([A-Z_]+) = \d+;/gm)].map((match) => match[1] ?? '').filter((code) => code !== 'UNSPECIFIED');
+export const errorCodesOf = (proto: string): string[] =>
+  [...proto.matchAll(/^ {2}ERROR_CODE_([A-Z_]+) = \d+;/gm)].map((match) => match[1] ?? '').filter((code) => code !== 'UNSPECIFIED');
 
 /** docs/ERRORS.md explains each code once, and no other. */
 export const checkErrorDocs = (codes: readonly string[], docs: string): string[] => {

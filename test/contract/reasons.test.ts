@@ -18,7 +18,10 @@ describe('drop reasons', () => {
   });
 
   it('are the same list in the proto file', () => {
-    const proto = [...read('proto/nest/v1/reason.proto').matchAll(/REASON_([A-Z0-9_]+) = (\d+);/g)].map((match) => ({ number: Number(match[2]), name: match[1] }));
+    const proto = [...read('proto/nest/v1/reason.proto').matchAll(/REASON_([A-Z0-9_]+) = (\d+);/g)].map((match) => ({
+      number: Number(match[2]),
+      name: match[1],
+    }));
     expect(proto).toEqual(headerReasons.map(({ number, name }) => ({ number, name })));
   });
 

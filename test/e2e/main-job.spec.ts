@@ -40,7 +40,17 @@ test.afterAll(async () => {
 
 /** HTTP status seen by curl in the client namespace, or its exit code as text when it got none. */
 const curl = async (address: string, port: number): Promise<string> => {
-  const { code, stdout } = await lab.exec('client', ['curl', '-s', '-o', '/dev/null', '-w', '%{http_code}', '--max-time', '2', `http://${address}:${port}/`]);
+  const { code, stdout } = await lab.exec('client', [
+    'curl',
+    '-s',
+    '-o',
+    '/dev/null',
+    '-w',
+    '%{http_code}',
+    '--max-time',
+    '2',
+    `http://${address}:${port}/`,
+  ]);
   return code === 0 ? stdout : `curl ${code}`;
 };
 
@@ -128,7 +138,10 @@ test('shows live packet rates of all three', async () => {
 });
 
 test('opens a host with its live charts, interfaces and flows', async () => {
-  await page.getByTestId('hosts-table').getByRole('link', { name: edge1?.name ?? '' }).click();
+  await page
+    .getByTestId('hosts-table')
+    .getByRole('link', { name: edge1?.name ?? '' })
+    .click();
   await expect(page.getByRole('heading', { name: edge1?.name ?? '', level: 1 })).toBeVisible();
   await page.waitForTimeout(4_000);
   await expectAccessible(page, 'host overview');
@@ -203,7 +216,10 @@ test('applies to three hosts with a visible countdown, and curl is cut', async (
 test('says in counters, flows and a trace why, with the name of the mapping', async () => {
   const rollout = page.url();
   await page.getByTestId('nav-hosts').click();
-  await page.getByTestId('hosts-table').getByRole('link', { name: edge1?.name ?? '' }).click();
+  await page
+    .getByTestId('hosts-table')
+    .getByRole('link', { name: edge1?.name ?? '' })
+    .click();
   await page.getByTestId('tab-policy').click();
   const counted = page.getByRole('row').filter({ hasText: mappingName });
   await expect(counted.first()).toContainText(/[1-9]/);
@@ -214,7 +230,11 @@ test('says in counters, flows and a trace why, with the name of the mapping', as
   await expect(page.getByTestId('flows-table')).toContainText(mappingName);
   await expectAccessible(page, 'flows');
   await takeScreenshot(page, '12-denied-flows');
-  await page.getByTestId('flows-table').getByRole('link', { name: /^Trace / }).first().click();
+  await page
+    .getByTestId('flows-table')
+    .getByRole('link', { name: /^Trace / })
+    .first()
+    .click();
   await page.getByTestId('trace-run').click();
   await expect(page.getByTestId('trace-verdict')).toContainText(/denied/i);
   await expect(page.getByTestId('trace-verdict')).toContainText(mappingName);
@@ -239,14 +259,22 @@ test('keeps a change when told to, and lists it in the history', async () => {
   await expect(page.getByTestId('rollout-state')).toHaveAttribute('data-state', 'confirmed');
   expect(await curl(edge1?.server4 ?? '', deniedPort)).toBe('curl 28');
   await page.getByTestId('rollout-done').click();
-  await page.getByTestId('hosts-table').getByRole('link', { name: edge1?.name ?? '' }).click();
+  await page
+    .getByTestId('hosts-table')
+    .getByRole('link', { name: edge1?.name ?? '' })
+    .click();
   await page.getByTestId('tab-history').click();
-  await expect(page.getByRole('row').filter({ hasText: /taken back|rolled/i }).first()).toBeVisible();
+  await expect(
+    page
+      .getByRole('row')
+      .filter({ hasText: /taken back|rolled/i })
+      .first(),
+  ).toBeVisible();
   await expectAccessible(page, 'history');
   await takeScreenshot(page, '15-history');
 });
 
-test('returns to an older revision from the history, under the host\'s own guard', async () => {
+test("returns to an older revision from the history, under the host's own guard", async () => {
   await page.getByTestId('rollback').first().click();
   await page.getByTestId('rollback-confirm').click();
   await expect(page.getByRole('row').filter({ hasText: 'Back to revision' }).first()).toContainText(/confirmed|in force|current/i);
@@ -275,7 +303,8 @@ test('shows the last state and its age when all agents are gone', async () => {
   await expectAccessible(page, 'offline fleet');
   await takeScreenshot(page, '17-offline');
   for (const labHost of hosts) await lab.startAgent(labHost, AbortSignal.timeout(30_000));
-  for (const { name } of hosts) await expect(page.getByTestId('hosts-table').getByRole('row').filter({ hasText: name })).toContainText('Healthy', { timeout: 45_000 });
+  for (const { name } of hosts)
+    await expect(page.getByTestId('hosts-table').getByRole('row').filter({ hasText: name })).toContainText('Healthy', { timeout: 45_000 });
 });
 
 test('never violated the content policy or raised a script error', () => {

@@ -17,7 +17,9 @@ export const watchFaults = async (page: Page): Promise<readonly string[]> => {
     if (request.failure()?.errorText !== 'net::ERR_ABORTED') faults.push(`failed request: ${new URL(request.url()).pathname}`);
   });
   await page.addInitScript(() => {
-    document.addEventListener('securitypolicyviolation', (event) => console.error(`content policy: ${event.violatedDirective} ${event.blockedURI}`));
+    document.addEventListener('securitypolicyviolation', (event) =>
+      console.error(`content policy: ${event.violatedDirective} ${event.blockedURI}`),
+    );
   });
   return faults;
 };
@@ -32,5 +34,10 @@ export const expectAccessible = async (page: Page, view: string): Promise<void> 
 /** A picture for the documentation, after fonts and transitions have settled. */
 export const takeScreenshot = async (page: Page, name: string, secrets: readonly string[] = []): Promise<void> => {
   await page.evaluate(() => document.fonts.ready.then(() => undefined));
-  await page.screenshot({ path: join(screenshots, `${name}.png`), animations: 'disabled', mask: secrets.map((testId) => page.getByTestId(testId)), maskColor: '#334155' });
+  await page.screenshot({
+    path: join(screenshots, `${name}.png`),
+    animations: 'disabled',
+    mask: secrets.map((testId) => page.getByTestId(testId)),
+    maskColor: '#334155',
+  });
 };

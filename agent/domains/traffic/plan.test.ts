@@ -40,6 +40,7 @@ describe('plan', () => {
       replayed: 4,
       unchanged: 1,
       cut: 2,
+      cutLive: 2,
       newlyAllowed: 1,
       windowSeconds: 1,
       changesTruncated: false,

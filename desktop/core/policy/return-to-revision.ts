@@ -21,7 +21,10 @@ export const returnToRevision = async (
   const { policyJson } = old;
   const plan = await client.planConfig({ baseRevision: current.revision, policyJson, flowWindowMinutes }, { signal });
   if (!plan.canApply || plan.planHash === '') {
-    throw new NestError('APPLY_FAILED', plan.cannotApplyReason || 'The host cannot take that revision any more. Open it in the editor and review it.');
+    throw new NestError(
+      'APPLY_FAILED',
+      plan.cannotApplyReason || 'The host cannot take that revision any more. Open it in the editor and review it.',
+    );
   }
   const applied = await client.applyConfig(
     { planHash: plan.planHash, transactionId, confirmWithinSeconds, comment: `Back to revision ${String(toRevision)}`, policyJson },
