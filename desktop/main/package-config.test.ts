@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { FuseV1Options, FuseVersion, flipFuses } from '@electron/fuses';
-import type { FuseV1Config } from '@electron/fuses';
+
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 
