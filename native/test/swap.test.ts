@@ -82,7 +82,7 @@ describe('a swap', () => {
     const sent = await sending;
     const after = dataPath.counters();
     console.log(`${String(swaps)} swaps during ${String(sent)} packets`);
-    expect(swaps).toBeGreaterThan(10);
+    expect(swaps).toBeGreaterThan(2);
     expect(reason(after, 'POLICY_ALLOW') - reason(before, 'POLICY_ALLOW') + reason(after, 'FLOW') - reason(before, 'FLOW')).toBe(
       BigInt(sent),
     );
