@@ -114,9 +114,10 @@ const eventRows = (events: PacketMeasurements['events']): Row[] =>
         samples: series.map(({ recordsPerSecond }) => recordsPerSecond),
       }),
       toRow({
-        figure: `flow records lost, ${offered}`,
+        // A sum, not a median: one lost record in one series is a loss.
+        figure: `flow records lost in ${series.length} series, ${offered}`,
         unit: 'records',
-        samples: series.map(({ lost }) => lost),
+        samples: [series.reduce((sum, { lost }) => sum + lost, 0)],
         ...(rate === 0 ? {} : { target: { op: '<=' as const, value: 0 } }),
       }),
     ];
