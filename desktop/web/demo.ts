@@ -66,7 +66,7 @@ export const parseDemoManifest = (content: string): DemoManifest => {
 export interface DemoOptions {
   readonly manifest: DemoManifest;
   readonly handlers: BridgeHandlers;
-  /** Kept in memory alone: the demo's data cannot be opened after this process has ended. */
+  /** Of a throw-away fleet: its data is removed with the process. */
   readonly passphrase: string;
   readonly runCommand: RunCommand;
   readonly signal: AbortSignal;

@@ -14,10 +14,11 @@ const report: CoreReport = (message, fields) => {
   process.stderr.write(`${JSON.stringify({ time: new Date().toISOString(), message, ...fields, ...cause })}\n`);
 };
 
-const showDemo = (outcomes: readonly DemoOutcome[]): void => {
+const showDemo = (outcomes: readonly DemoOutcome[], passphrase: string): void => {
   for (const { name, problem } of outcomes)
     if (problem !== null) process.stderr.write(`${name} was not enrolled: ${problem.message} (${problem.code})\n`);
   process.stdout.write(`Nest demo: ${outcomes.filter(({ problem }) => problem === null).length} of ${outcomes.length} hosts enrolled\n`);
+  process.stdout.write(`Nest demo: ${passphrase} opens this throw-away fleet again if you lock it\n`);
 };
 
 const showFailure = (error: unknown): void => {

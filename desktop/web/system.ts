@@ -19,7 +19,8 @@ export interface WebSystemOptions {
   readonly version: string;
   readonly report: CoreReport;
   /** What became of the demo's hosts; or why there is no demo fleet. */
-  readonly onDemo: (outcomes: readonly DemoOutcome[]) => void;
+  /** The passphrase opens the throw-away fleet again after it was locked; it dies with the process. */
+  readonly onDemo: (outcomes: readonly DemoOutcome[], passphrase: string) => void;
   readonly onDemoFailed: (error: unknown) => void;
 }
 
@@ -63,15 +64,8 @@ export const startWebSystem = async ({ options, version, report, onDemo, onDemoF
   );
   if (manifest !== undefined) {
     tasks.start('demo fleet', async (signal) => {
-      onDemo(
-        await createDemoFleet({
-          manifest,
-          handlers: core.handlers,
-          passphrase: randomBytes(24).toString('base64url'),
-          runCommand: runDemoCommand,
-          signal,
-        }),
-      );
+      const passphrase = randomBytes(12).toString('base64url');
+      onDemo(await createDemoFleet({ manifest, handlers: core.handlers, passphrase, runCommand: runDemoCommand, signal }), passphrase);
     });
   }
   const owned = started.move();
