@@ -19,7 +19,7 @@ export const refusals = {
   token: {
     status: 403,
     code: 'TOKEN_INVALID',
-    message: 'This link was used before or belongs to another run. Use the newest link printed by npm start.',
+    message: 'This link was used before or belongs to another run. It works once, in one browser: start the console again for a new one.',
   },
   session: {
     status: 401,

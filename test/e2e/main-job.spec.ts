@@ -84,7 +84,7 @@ const confirmApply = async (): Promise<void> => {
   const typed = page.getByTestId('apply-typed');
   await expect(dialog).toBeVisible();
   if ((await typed.count()) > 0) {
-    const cut = /cut ([\d,]+) flow/.exec((await page.getByTestId('apply-confirm').textContent()) ?? '')?.[1] ?? '';
+    const cut = /cut ([\d,]+) live flow/.exec((await page.getByTestId('apply-confirm').textContent()) ?? '')?.[1] ?? '';
     await typed.fill(cut.replaceAll(',', ''));
   }
   await page.getByTestId('apply-confirm').click();

@@ -22,6 +22,8 @@ export interface Connector {
   readonly operator: OperatorIdentity;
 }
 
+const byName = new Intl.Collator('en', { numeric: true });
+
 export class HostRoster {
   readonly #options: HostRosterOptions;
   readonly #hosts = new Map<string, ManagedHost>();
@@ -35,8 +37,9 @@ export class HostRoster {
     for (const record of options.cache.hosts()) this.#take(record);
   }
 
+  /** By name, so that every list of the console has the same order. */
   get all(): readonly ManagedHost[] {
-    return [...this.#hosts.values()];
+    return [...this.#hosts.values()].sort((a, b) => byName.compare(a.record.name, b.record.name));
   }
 
   /** Number of hosts, followable. */

@@ -115,7 +115,7 @@ export const revisionOf = (hostId: string, revision: ConfigRevision, at: number)
   policy: revision.policyJson,
   generation: revision.generation,
   state: revisionStates[revision.state] ?? 'failed',
-  author: revision.author,
+  author: revision.author.slice(revision.author.lastIndexOf('/') + 1),
   comment: revision.comment,
   createdAt: Number(revision.createdAtMs),
   settledAt: revision.settledAtMs === 0n ? null : Number(revision.settledAtMs),

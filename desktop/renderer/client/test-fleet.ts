@@ -379,7 +379,7 @@ const plannedHost = (host: HostRow, now: number): HostPlan => ({
           replayed: 40_144,
           unchanged: 39_279,
           cut: 425,
-          cutLive: 212,
+          cutLive: 400,
           newlyAllowed: 440,
           windowSeconds: 900,
           changes: [

@@ -168,7 +168,7 @@ const RollbackDialog = ({ revision, onClose }: { readonly revision: PolicyRevisi
     >
       <p>
         The policy of that day takes force at once, as a new revision, without a review: flows it does not allow are cut at their next
-        packet.
+        packet. If it cuts this console off, the host takes it back by itself.
       </p>
       <p className="dim">To see the effect first, load it into the editor instead.</p>
       {failure === null ? null : <FailureView failure={failure} />}

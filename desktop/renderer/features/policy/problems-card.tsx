@@ -1,6 +1,6 @@
 import { CircleCheck } from 'lucide-react';
 import type { PolicyProblem, TableStats } from '../../../bridge/model.ts';
-import { formatBytes, formatCount } from '../../client/units.ts';
+import { countOf, formatBytes, formatCount } from '../../client/units.ts';
 import { FailureView } from '../../widgets/blank.tsx';
 import { Card } from '../../widgets/card.tsx';
 import type { CheckedPolicy } from './policy-editor-state.ts';
@@ -64,7 +64,7 @@ const TablesLine = ({ tables, hasWarnings }: { readonly tables: TableStats | nul
       {tables === null ? (
         '.'
       ) : (
-        <span className="dim">{` to ${formatCount(tables.pairs)} pairs over ${formatCount(tables.identities)} prefixes, ${formatBytes(tables.imageBytes)}.`}</span>
+        <span className="dim">{` to ${countOf(tables.pairs, 'pair')} over ${formatCount(tables.identities)} prefixes, ${formatBytes(tables.imageBytes)}.`}</span>
       )}
     </span>
   </div>

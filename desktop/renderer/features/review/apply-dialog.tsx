@@ -21,7 +21,7 @@ interface ApplyDialogProps {
 
 /** Names listed before they are only counted. */
 const namesMax = 12;
-/** Cutting more flows than this is confirmed by typing their number. */
+/** Cutting more live flows than this is confirmed by typing their number. */
 const typedAbove = 1_000;
 
 export const ApplyDialog = ({ plan, hosts, confirmWithin, onClose }: ApplyDialogProps) => {
@@ -32,7 +32,7 @@ export const ApplyDialog = ({ plan, hosts, confirmWithin, onClose }: ApplyDialog
   const failure = failureOf(error);
   const cut = hosts.reduce((sum, host) => sum + (host.impact?.cut ?? 0), 0);
   const cutLive = hosts.reduce((sum, host) => sum + (host.impact?.cutLive ?? 0), 0);
-  const mustType = cut > typedAbove;
+  const mustType = cutLive > typedAbove;
   const submit = async (): Promise<void> => {
     const { data } = await apply({
       planId: plan.planId,
@@ -55,11 +55,11 @@ export const ApplyDialog = ({ plan, hosts, confirmWithin, onClose }: ApplyDialog
           <Button
             variant="contained"
             color="error"
-            disabled={isLoading || (mustType && typed.trim() !== String(cut))}
+            disabled={isLoading || (mustType && typed.trim() !== String(cutLive))}
             onClick={() => void submit()}
             data-testid="apply-confirm"
           >
-            {isLoading ? 'Applying…' : cut > 0 ? `Apply and cut ${countOf(cut, 'flow')}` : 'Apply'}
+            {isLoading ? 'Applying…' : cutLive > 0 ? `Apply and cut ${countOf(cutLive, 'live flow')}` : 'Apply'}
           </Button>
         </>
       }
@@ -76,7 +76,7 @@ export const ApplyDialog = ({ plan, hosts, confirmWithin, onClose }: ApplyDialog
       />
       {mustType ? (
         <TextField
-          label={`Type ${String(cut)} to confirm that so many flows are cut`}
+          label={`Type ${String(cutLive)} to confirm that so many live flows are cut`}
           value={typed}
           onValue={setTyped}
           inputMode="numeric"

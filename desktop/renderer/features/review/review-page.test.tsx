@@ -28,7 +28,7 @@ const review = (indexes: readonly number[], bridge = new TestBridge()) => {
 describe('the review page', () => {
   it('says first how many flows are cut, and names them', async () => {
     review([0]);
-    expect((await screen.findByTestId('impact-cut')).textContent).toBe('425 will be cut, 212 of them live now');
+    expect((await screen.findByTestId('impact-cut')).textContent).toBe('425 will be cut, 400 of them live now');
     const rows = within(screen.getByTestId('impact-flows')).getAllByRole('row');
     expect(rows[1]?.textContent).toContain('payments → ledger-db198.18.31.17:41812 → 198.18.9.12:5432 tcp');
     expect(rows[1]?.textContent).toContain('deny-db-from-edge');
@@ -41,7 +41,7 @@ describe('the review page', () => {
     await user.click(screen.getByRole('button', { name: 'Apply…' }));
     const dialog = within(await screen.findByRole('dialog', { name: 'Apply to 1 host?' }));
     expect(dialog.getByTestId('apply-hosts').textContent).toContain('edge-ams-011');
-    await user.click(dialog.getByRole('button', { name: 'Apply and cut 425 flows' }));
+    await user.click(dialog.getByRole('button', { name: 'Apply and cut 400 live flows' }));
     await waitFor(() => expect(view.address()).toBe('/rollout/rollout-1'));
     expect(bridge.calls).toContainEqual({ method: 'policy.apply', input: { planId: 'plan-5c1e', confirmWithinSeconds: 120 } });
   });
@@ -50,9 +50,9 @@ describe('the review page', () => {
     const user = userEvent.setup();
     review([0, 1, 3]);
     await user.click(await screen.findByRole('button', { name: 'Apply…' }));
-    const apply = await screen.findByRole<HTMLButtonElement>('button', { name: 'Apply and cut 1,275 flows' });
+    const apply = await screen.findByRole<HTMLButtonElement>('button', { name: 'Apply and cut 1,200 live flows' });
     expect(apply.disabled).toBe(true);
-    await user.type(screen.getByTestId('apply-typed'), '1275');
+    await user.type(screen.getByTestId('apply-typed'), '1200');
     expect(apply.disabled).toBe(false);
   });
 

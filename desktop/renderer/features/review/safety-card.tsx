@@ -57,7 +57,7 @@ const Tables = ({ tables }: { readonly tables: TableStats }) => (
   <>
     <dt>Tables</dt>
     <dd>
-      {formatCount(tables.pairs)} pairs, {formatCount(tables.identities)} prefixes, {formatBytes(tables.imageBytes)}
+      {countOf(tables.pairs, 'pair')}, {formatCount(tables.identities)} prefixes, {formatBytes(tables.imageBytes)}
       <span className="dim"> compiled in {tables.compileMs.toFixed(tables.compileMs < 10 ? 1 : 0)} ms</span>
     </dd>
   </>
