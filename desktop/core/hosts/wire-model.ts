@@ -108,6 +108,9 @@ const revisionStates: Readonly<Record<number, model.PolicyRevision['state']>> = 
   [ConfigRevision_State.FAILED]: 'failed',
 };
 
+/** Hosts name callers by their full identity; within a fleet the last part says who. */
+const shortSubjects = (text: string): string => text.replaceAll(/spiffe:\/\/[^\s/]+\/(?:operator|client)\//g, '');
+
 export const revisionOf = (hostId: string, revision: ConfigRevision, at: number): model.PolicyRevision => ({
   hostId,
   revision: Number(revision.revision),
@@ -115,11 +118,11 @@ export const revisionOf = (hostId: string, revision: ConfigRevision, at: number)
   policy: revision.policyJson,
   generation: revision.generation,
   state: revisionStates[revision.state] ?? 'failed',
-  author: revision.author.slice(revision.author.lastIndexOf('/') + 1),
+  author: shortSubjects(revision.author),
   comment: revision.comment,
   createdAt: Number(revision.createdAtMs),
   settledAt: revision.settledAtMs === 0n ? null : Number(revision.settledAtMs),
-  settledReason: revision.settledReason,
+  settledReason: shortSubjects(revision.settledReason),
   mappingCount: revision.mappingCount,
   serviceCount: revision.serviceCount,
   live: true,

@@ -110,7 +110,7 @@ const RevisionRow = ({ hostId, revision, canRollback, onRollback }: RevisionRowP
         </Link>{' '}
         <span className="mono dim">{formatGeneration(revision.generation)}</span>
       </td>
-      <td title={revision.settledReason}>
+      <td className="wrap" title={revision.settledReason}>
         <span className={`state ${tone}`}>
           <span className={shape} aria-hidden="true" />
           {revision.state === 'rolled-back' ? 'taken back' : revision.state}
