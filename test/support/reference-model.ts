@@ -91,10 +91,12 @@ export class ReferenceHost {
   #decideInFlow(policy: ReferencePolicy, packet: ParsedPacket, nowMs: number): ReferenceVerdict {
     const key = flowKey(packet);
     const flow = this.#flows.get(key);
-    if (flow === undefined || isIdle(flow, packet.protocol, nowMs) || isReopened(flow, packet)) {
+    if (flow === undefined || isIdle(flow, packet.protocol, nowMs)) {
       this.#flows.delete(key);
       return this.#beginFlow(policy, packet, nowMs);
     }
+    // A denied attempt to open the ended flow anew leaves its last packets their way; an allowed one takes its place.
+    if (isReopened(flow, packet)) return this.#beginFlow(policy, packet, nowMs);
     if (flow.judgedBy !== policy) {
       const { source, destination } = { source: flow.initiator.address, destination: flow.responder.address };
       const judgement = policy.judge({ source, destination, protocol: packet.protocol, destinationPort: flow.responder.port });
