@@ -42,6 +42,12 @@ export const HostsPage = () => {
   const [edited, setEdited] = useState<HostRow | null>(null);
   const add = (isOpen: boolean): void => setParameter('add', isOpen ? '1' : null);
   const hasLiveHost = fleet.totals.hosts > fleet.totals.offline;
+  // Frames go on without hosts: what they show is as old as the last answer of a host.
+  const lastSeen = fleet.rows.reduce<number | null>(
+    (latest, { seenAt }) => (seenAt !== null && seenAt > (latest ?? 0) ? seenAt : latest),
+    null,
+  );
+  const measuredAt = hasLiveHost ? fleet.at : lastSeen;
   const isLive = fleet.at !== null && fleet.failure === null && now - fleet.at < freshMs && (hasLiveHost || fleet.totals.hosts === 0);
   const addButton = (
     <Button variant="contained" startIcon={<Plus size={16} />} onClick={() => add(true)} data-testid="add-host">
@@ -55,7 +61,7 @@ export const HostsPage = () => {
       search={<FilterInput text={filterText} onText={setFilterText} />}
       actions={
         <>
-          <LiveState isLive={isLive} at={fleet.at} now={now} />
+          <LiveState isLive={isLive} at={measuredAt} now={now} />
           {addButton}
         </>
       }
