@@ -14,7 +14,7 @@ import { readLabState, runFolder, writeLabState } from './lab-state.ts';
 import { makeNetwork } from './network.ts';
 import { endProcesses, hasEnded, isAlive, recordOf, signalProcess, type ProcessRecord } from './process-record.ts';
 import { teardown } from './teardown.ts';
-import { clientNamespace, labHosts, metricsPort, places, serverNamespace, serverPorts } from './topology.ts';
+import { clientNamespace, labHosts, metricsPort, places, serverNamespace, serverPorts, webServers } from './topology.ts';
 
 /** How long an agent may take until its health page answers. */
 const agentReadyMs = 20_000;
@@ -95,7 +95,7 @@ export class Lab implements AsyncDisposable {
     writeFileSync(manifestPath, JSON.stringify(demoManifest(hosts), null, 2));
     await this.#startServers(signal);
     progress(
-      `servers: http ${serverPorts.http} and ${serverPorts.httpAlternate}, tcp ${serverPorts.tcpSink}, udp ${serverPorts.udpEcho}, iperf3 ${serverPorts.iperf}`,
+      `servers: http ${serverPorts.http} and ${serverPorts.httpAlternate}, tcp ${serverPorts.tcpSink}, udp ${serverPorts.udpEcho}, iperf3 ${serverPorts.iperf}; ${webServers.join(', ')} on ${serverPorts.web}`,
     );
     if (options.agents !== false) {
       await Promise.all(hosts.map((host) => this.startAgent(host, signal)));
@@ -119,7 +119,8 @@ export class Lab implements AsyncDisposable {
     ]);
     this.spawn(serverNamespace, 'iperf3', ['iperf3', '-s', '-p', String(serverPorts.iperf)]);
     this.spawn(serverNamespace, 'nc', ['nc', '-l', '-k', String(serverPorts.tcpSink)]);
-    for (const port of [serverPorts.http, serverPorts.iperf, serverPorts.tcpSink]) {
+    for (const name of webServers) this.startWebServer(name);
+    for (const port of [serverPorts.http, serverPorts.iperf, serverPorts.tcpSink, serverPorts.web]) {
       for (let attempt = 0; ; attempt += 1) {
         const { stdout } = await tryCommand(['ip', 'netns', 'exec', serverNamespace, 'ss', '-Hltn', `sport = :${port}`], { signal });
         if (stdout.trim() !== '') break;
@@ -128,6 +129,30 @@ export class Lab implements AsyncDisposable {
         await sleep(50, undefined, { signal });
       }
     }
+  }
+
+  /** Starts one of the servers behind the hosts' virtual addresses, when it is not running. */
+  startWebServer(name: string): void {
+    const index = webServers.findIndex((known) => known === name);
+    if (index === -1) throw new Error(`There is no web server '${name}' in the lab. There are: ${webServers.join(', ')}.`);
+    if (this.state().processes.some((record) => record.name === name && isAlive(record))) return;
+    const addresses = labHosts.flatMap(({ web4, web6 }) => [...web4.slice(index, index + 1), ...web6.slice(index, index + 1)]);
+    this.spawn(serverNamespace, name, [
+      nodePath,
+      join(import.meta.dirname, 'server.ts'),
+      ...['--web', name, '--port', String(serverPorts.web)],
+      ...addresses.flatMap((address) => ['--address', address]),
+    ]);
+  }
+
+  /** Kills one of them at once, connections and all. */
+  async stopWebServer(name: string): Promise<void> {
+    if (!webServers.some((known) => known === name))
+      throw new Error(`There is no web server '${name}' in the lab. There are: ${webServers.join(', ')}.`);
+    const record = this.state().processes.findLast((candidate) => candidate.name === name && isAlive(candidate));
+    if (record === undefined) return;
+    signalProcess(record, 'SIGKILL');
+    await hasEnded(record, 5000);
   }
 
   /** Processes and phase as recorded now. */

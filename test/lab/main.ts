@@ -6,7 +6,7 @@ import { readLabState, runFolder } from './lab-state.ts';
 import { startLocalFleet } from './local-fleet.ts';
 import { isAlive } from './process-record.ts';
 import { labMounts, presentNamespaces } from './teardown.ts';
-import { places } from './topology.ts';
+import { places, webServers } from './topology.ts';
 
 const help = `npm run lab -- <command>
 
@@ -14,6 +14,7 @@ const help = `npm run lab -- <command>
   down                             takes it down; also cleans what a killed run left
   exec <place> -- <command...>     runs a command in ${Object.keys(places).join(', ')}
   status [--json]                  what is up
+  stop <server>, start <server>    kills and starts one of ${webServers.join(', ')}, the servers behind virtual addresses
   run [--traffic] [--no-agents] -- <command...>
                                    brings the fleet up, runs the command, takes the fleet down when the command ends,
                                    at Ctrl-C, or when standard input closes
@@ -139,6 +140,12 @@ const main = async (): Promise<number> => {
       return exec(place, argv.length > 0 ? argv : positionals.slice(2));
     case 'status':
       status(values.json === true);
+      return 0;
+    case 'start':
+      Lab.attach().startWebServer(place);
+      return 0;
+    case 'stop':
+      await Lab.attach().stopWebServer(place);
       return 0;
     case 'run':
       return runWithin(options, argv);

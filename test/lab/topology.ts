@@ -8,7 +8,9 @@ export const vlanId = 120;
 export const grpcPort = 50051;
 export const metricsPort = 9090;
 /** Ports the server side listens on. */
-export const serverPorts = { http: 80, httpAlternate: 8080, tcpSink: 9000, udpEcho: 5300, iperf: 5201 } as const;
+export const serverPorts = { http: 80, httpAlternate: 8080, tcpSink: 9000, udpEcho: 5300, iperf: 5201, web: 8000 } as const;
+/** Real servers behind each host, for balancing: processes that can be stopped and started one by one. */
+export const webServers = ['web-1', 'web-2', 'web-3'] as const;
 
 export const clientNamespace = 'nest-client';
 export const serverNamespace = 'nest-server';
@@ -26,6 +28,12 @@ export interface HostAddresses {
   readonly client6: string;
   readonly server4: string;
   readonly server6: string;
+  /** Addresses of the web servers, in their order. */
+  readonly web4: readonly string[];
+  readonly web6: readonly string[];
+  /** Routed to the host and owned by nobody: for virtual services. */
+  readonly virtual4: string;
+  readonly virtual6: string;
 }
 
 /** Addresses of host `number`, 1..3. */
@@ -40,6 +48,10 @@ export const hostAddresses = (number: number): HostAddresses => ({
   client6: `2001:db8:1:${number}::10`,
   server4: `198.19.${number}.10`,
   server6: `2001:db8:2:${number}::10`,
+  web4: webServers.map((_, index) => `198.19.${number}.${21 + index}`),
+  web6: webServers.map((_, index) => `2001:db8:2:${number}::${21 + index}`),
+  virtual4: `198.19.${number}.100`,
+  virtual6: `2001:db8:2:${number}::100`,
 });
 
 export const labHosts: readonly HostAddresses[] = Array.from({ length: labHostCount }, (_, index) => hostAddresses(index + 1));
@@ -110,6 +122,8 @@ const serverBatch = (): readonly string[] => [
   ...labHosts.flatMap((host) => [
     `address add ${host.server4}/24 dev s-${host.number}`,
     `address add ${host.server6}/64 dev s-${host.number} nodad`,
+    ...host.web4.map((address) => `address add ${address}/24 dev s-${host.number}`),
+    ...host.web6.map((address) => `address add ${address}/64 dev s-${host.number} nodad`),
     `link set s-${host.number} up`,
     `route add 198.18.${host.number}.0/24 via 198.19.${host.number}.1`,
     `route add 2001:db8:1:${host.number}::/64 via 2001:db8:2:${host.number}::1`,
