@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import type { AgentConfig } from './config/schema.ts';
 import { agentVersion } from './config/version.ts';
 import type { IdentityControl } from './control/identity/api.ts';
@@ -7,11 +8,17 @@ import { createRevisionControl } from './control/revisions/revisions.ts';
 import { createHost } from './domains/host/host.ts';
 import type { Host } from './domains/host/api.ts';
 import type { Traffic } from './domains/traffic/api.ts';
+import { createExporter } from './domains/traffic/export/exporter.ts';
+import type { Exporter } from './domains/traffic/export/exporter.ts';
 import { createTraffic } from './domains/traffic/traffic.ts';
+import type { TrafficOptions } from './domains/traffic/traffic.ts';
 import { createEngine } from './engine/engine.ts';
+import { createFastpath } from './engine/fastpath/fastpath.ts';
+import { createFastpathHost } from './engine/fastpath/host.ts';
 import { makePrivateDirectory } from './lib/atomic-file.ts';
 import { systemClock } from './lib/clock.ts';
 import type { Clock } from './lib/clock.ts';
+import { teeLogger } from './lib/log.ts';
 import type { Logger } from './lib/log.ts';
 import { systemRandom } from './lib/random.ts';
 import { createServer } from './server/api.ts';
@@ -40,19 +47,29 @@ export interface System extends AsyncDisposable {
 export const startSystem = async ({ config, logger, clock = systemClock }: SystemOptions, signal: AbortSignal): Promise<System> => {
   await using opened = new AsyncDisposableStack();
   await makePrivateDirectory(config.stateDir);
+  const exporter = createExporter({ config: config.export, hostName: config.name, clock, log: logger.with({ part: 'export' }) });
+  opened.defer(() => exporter.close());
+  /** Diagnostics of a part go to the collector, too, when its debug log is on. */
+  const logOf = (part: string): Logger =>
+    teeLogger(logger.with({ part }), exporter.diagnostics, { nowMs: () => clock.nowMs(), fields: { part } });
   const identity = await createIdentityControl({ stateDir: config.stateDir, clock, random: systemRandom });
   opened.defer(() => identity.close());
+  opened.defer(followEnrollment(identity, exporter));
   const host = createHost({ clock, name: config.name });
   opened.defer(() => host.close());
   const raise: Host['raise'] = (code, warning) => host.raise(code, warning);
   const traffic = createTraffic({
     engine: createEngineOf(config),
-    interfaces: config.traffic.interfaces,
+    ...interfacesOf(config),
+    ...fastpathOf(config, { clock, log: logOf('fastpath') }),
+    denyListDir: config.traffic.denyListDir,
+    local: config.traffic.local,
     mode: config.traffic.mode,
     stateDir: config.stateDir,
     clock,
-    log: logger.with({ part: 'traffic' }),
+    log: logOf('traffic'),
     raise,
+    exporter,
   });
   opened.defer(() => traffic.close());
   await traffic.start(signal);
@@ -60,7 +77,7 @@ export const startSystem = async ({ config, logger, clock = systemClock }: Syste
     stateDir: config.stateDir,
     activation: traffic,
     clock,
-    log: logger.with({ part: 'revisions' }),
+    log: logOf('revisions'),
     raise,
   });
   opened.defer(() => revisions.close());
@@ -68,6 +85,7 @@ export const startSystem = async ({ config, logger, clock = systemClock }: Syste
   traffic.setRevision(revisions.current().revision);
   opened.use(followRevisions(revisions, traffic, logger));
   host.start(signal);
+  opened.use(followHealth(host, exporter, logger));
   const listen = config.listen.enabled ? config.listen : null;
   const server = await createServer({
     listen,
@@ -80,6 +98,8 @@ export const startSystem = async ({ config, logger, clock = systemClock }: Syste
     host,
     clock,
     logger: logger.with({ part: 'server' }),
+    exports: () => exporter.counters(),
+    onAuthentication: (event) => exporter.authentication(event),
   });
   opened.defer(() => server.close());
   const owned = opened.move();
@@ -103,8 +123,62 @@ export const storeToken = async (
   }
 };
 
+/** Names and engines of the interfaces that the configuration lists. */
+const interfacesOf = ({ traffic: { interfaces } }: AgentConfig): Pick<TrafficOptions, 'interfaces' | 'engines'> => {
+  if (interfaces === 'auto') return { interfaces, engines: new Map() };
+  const entries = interfaces.map((entry) => (typeof entry === 'string' ? { name: entry, engine: 'auto' as const } : entry));
+  return { interfaces: entries.map(({ name }) => name), engines: new Map(entries.map(({ name, engine }) => [name, engine])) };
+};
+
+/** Processes that judge beside the kernel, for interfaces whose engine is af_xdp or dpdk; none where nothing is enforced. */
+const fastpathOf = (
+  { stateDir, traffic: { mode, pinPath, interfaces } }: AgentConfig,
+  { clock, log }: { readonly clock: Clock; readonly log: Logger },
+): Pick<TrafficOptions, 'fastpath'> => {
+  if (mode === 'observe' || process.platform !== 'linux') return {};
+  const entries = interfaces === 'auto' ? [] : interfaces.flatMap((entry) => (typeof entry === 'string' ? [] : [entry]));
+  const fallbacks = new Map(entries.map(({ name, fallback }) => [name, fallback]));
+  const host = createFastpathHost({ processors: availableParallelism() });
+  return { fastpath: createFastpath({ host, folder: stateDir, pinPath, fallbacks, clock, log }) };
+};
+
 const createEngineOf = ({ traffic: { mode, pinPath, objectPath } }: AgentConfig): ReturnType<typeof createEngine> =>
   createEngine({ mode, pinPath, ...(objectPath === undefined ? {} : { objectPath }) });
+
+/** Tells collectors when the window of an enrolment opens and closes; returns the way to stop. */
+const followEnrollment = (identity: IdentityControl, exporter: Exporter): (() => void) => {
+  let wasOpen = false;
+  const tell = (): void => {
+    const isOpen = identity.enrollment() !== null;
+    if (isOpen === wasOpen) return;
+    wasOpen = isOpen;
+    exporter.authentication({
+      kind: 'enrollment',
+      isAccepted: true,
+      source: '',
+      subject: '',
+      action: isOpen ? 'window opened' : 'window closed',
+      code: 'OK',
+    });
+  };
+  tell();
+  return identity.onChanged(tell);
+};
+
+/** Tells collectors which health warnings began and ended. */
+const followHealth = (host: Host, exporter: Exporter, logger: Logger): AsyncDisposable => {
+  const stopping = new AbortController();
+  const follow = async (): Promise<void> => {
+    for await (const _ of host.watch(stopping.signal)) exporter.health(host.warnings());
+  };
+  const following = follow().catch((error: unknown) => logger.error('health cannot be followed', { error }));
+  return {
+    [Symbol.asyncDispose]: async () => {
+      stopping.abort();
+      await following;
+    },
+  };
+};
 
 /** Flows and counters carry the number of the revision they belong to: tell the data path each change. */
 const followRevisions = (revisions: RevisionControl, traffic: Traffic, logger: Logger): AsyncDisposable => {

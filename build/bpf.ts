@@ -27,7 +27,9 @@ const compile = (source: string): void => {
   execFileSync(compiler, [...flags, `-I/usr/include/${multiarch}`, '-c', source, '-o', output], { cwd: root, stdio: 'inherit' });
   const sections = execFileSync('readelf', ['--section-headers', '--wide', output], { cwd: root, encoding: 'utf8' });
   // [ 3] xdp PROGBITS 0000000000000000 000040 0014a8 ...: the size is the third number.
-  const hasCode = sections.split('\n').some((line) => /\]\s+xdp\s+PROGBITS\s+[0-9a-f]+\s+[0-9a-f]+\s+(?!0+\s)[0-9a-f]+\s/.test(line));
+  const hasCode = sections
+    .split('\n')
+    .some((line) => /\]\s+(?:xdp|tc)\s+PROGBITS\s+[0-9a-f]+\s+[0-9a-f]+\s+(?!0+\s)[0-9a-f]+\s/.test(line));
   if (!hasCode) throw new Error(`${output} holds no program: look at ${source} and the compiler's messages`);
 };
 

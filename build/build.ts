@@ -6,6 +6,7 @@ import { generate } from './gen.ts';
 import { buildNative } from './native.ts';
 import { skipped, step } from './progress.ts';
 import { isMain } from './stamp.ts';
+import { buildWasm, wasmTools } from './wasm.ts';
 
 /** Why the native parts cannot be built here; undefined when they can. */
 const nativeObstacle = (): string | undefined => {
@@ -14,6 +15,16 @@ const nativeObstacle = (): string | undefined => {
   return missing.length === 0
     ? undefined
     : `${missing.join(', ')} not installed; without it agents only observe (apt-get install ${missing.join(' ')})`;
+};
+
+/** Why the verdict cannot be built for WebAssembly; any system that has the tools can. */
+const wasmObstacle = (): string | undefined => {
+  const missing = Object.entries(wasmTools).filter(([tool]) => spawnSync(tool, ['--version']).status !== 0);
+  return missing.length === 0
+    ? undefined
+    : `${missing.map(([tool]) => tool).join(', ')} not installed; without it the console cannot try packets (apt-get install ${missing
+        .map(([, name]) => name)
+        .join(' ')})`;
 };
 
 /** One line a step. Throws with the tool's own words when a step fails. */
@@ -27,6 +38,9 @@ export const buildAll = async (): Promise<void> => {
     skipped('bpf', obstacle);
     skipped('native', obstacle);
   }
+  const wasmMissing = wasmObstacle();
+  if (wasmMissing === undefined) await step('wasm', buildWasm);
+  else skipped('wasm', wasmMissing);
   for (const { name } of targets) await step(`bundle ${name}`, () => bundleAll([name]).length > 0);
 };
 

@@ -1,10 +1,15 @@
-/** Compiles native/src to dist/native: the addon nest.node and the packet tool nest-packet. Compiler output is shown as it is. */
-import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, renameSync } from 'node:fs';
+/**
+ * Compiles native/src to dist/native: the addon nest.node, the packet process nest-fastpathd (and its DPDK twin where DPDK is) with its
+ * control tool, and the packet tool nest-packet. Compiler output is shown as it is.
+ */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { isMain, root, runIfStale } from './stamp.ts';
 
-const outputs = ['nest.node', 'nest-packet'] as const;
+const outputs = ['nest.node', 'nest-packet', 'nest-fastpathd', 'nest-fastpathctl'] as const;
+/** Built where their libraries are. */
+const optionalOutputs = ['nest-fastpathd-dpdk'] as const;
 
 /** Compilers at a time: two cores, and the build is short. */
 const jobs = 2;
@@ -22,6 +27,7 @@ export const buildNative = (): boolean =>
       'native/src',
       'native/bench',
       'bpf/include',
+      'bpf/lib',
       'build/native.ts',
       'node_modules/node-addon-api/package.json',
     ],
@@ -29,13 +35,15 @@ export const buildNative = (): boolean =>
     facts: [
       execFileSync('c++', ['--version'], { encoding: 'utf8' }),
       execFileSync('pkg-config', ['--modversion', 'libbpf'], { encoding: 'utf8' }),
+      spawnSync('pkg-config', ['--modversion', 'libdpdk'], { encoding: 'utf8' }).stdout,
     ],
     run: () => {
       const folder = join(root, 'dist/native/build');
       mkdirSync(folder, { recursive: true });
       run('cmake', ['-S', 'native', '-B', folder, `-DNEST_NODE_MODULES=${root}/node_modules`, '--log-level=NOTICE']);
       run('cmake', ['--build', folder, '--parallel', String(jobs)]);
-      for (const name of outputs) {
+      const built = [...outputs, ...optionalOutputs.filter((name) => existsSync(join(folder, name)))];
+      for (const name of built) {
         // Renamed into place: a running agent keeps the file it has mapped.
         const output = join(root, 'dist/native', name);
         copyFileSync(join(folder, name), `${output}.new`);

@@ -29,6 +29,7 @@ const stages: readonly Stage[] = [
   { name: 'unit', argv: [...script('vitest-run.ts'), 'build/vitest.config.ts'] },
   { name: 'native', argv: script('test-native.ts') },
   { name: 'bpf', argv: script('test-bpf.ts') },
+  { name: 'differential', argv: [...script('test-differential.ts'), '--seconds', '45'] },
   { name: 'integration', argv: script('test-integration.ts') },
   { name: 'start', argv: script('test-start.ts') },
   { name: 'e2e', argv: script('test-e2e.ts') },

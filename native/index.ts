@@ -12,7 +12,7 @@ export type * from './addon.ts';
 export * from './image/api.ts';
 
 /** Version of native/addon.ts this build was written against; the addon carries the same number. */
-const abi = 1;
+const abi = 2;
 /** From a bundle in dist/agent, or from native/ in the repository, the folder `dist` is at most that far up. */
 const parentsMax = 4;
 

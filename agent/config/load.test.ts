@@ -30,8 +30,9 @@ describe('configuration', () => {
       listen: { enabled: true, address: '0.0.0.0', port: 50051 },
       reflection: false,
       metrics: { address: '127.0.0.1', port: 9090 },
-      traffic: { mode: 'auto', interfaces: 'auto', pinPath: '/sys/fs/bpf/nest' },
+      traffic: { mode: 'auto', interfaces: 'auto', pinPath: '/sys/fs/bpf/nest', denyListDir: '/etc/nest-agent/deny-lists', local: 'off' },
       log: { level: 'info', format: 'json' },
+      export: { log: { authentication: true, netflow: true, debug: false }, periodicSeconds: 60 },
     });
     expect([config, config.listen, config.traffic].every(Object.isFrozen)).toBe(true);
   });
@@ -46,6 +47,19 @@ describe('configuration', () => {
       listen: { port: 4000, enabled: false },
       metrics: { port: 2 },
       log: { level: 'debug' },
+    });
+  });
+
+  it('fills what a collector needs, and takes one by name or by address of either family', () => {
+    const config = parse({
+      export: { cluster: 'edge', syslog: { host: 'logs.example.net', facility: 'local3' }, ipfix: { host: '2001:db8::5' } },
+    });
+    expect(config.export).toEqual({
+      cluster: 'edge',
+      syslog: { host: 'logs.example.net', port: 514, facility: 'local3' },
+      ipfix: { host: '2001:db8::5', port: 4739, observationDomain: 1, templateSeconds: 60 },
+      log: { authentication: true, netflow: true, debug: false },
+      periodicSeconds: 60,
     });
   });
 
@@ -85,11 +99,26 @@ describe('configuration', () => {
     ['an interface name with a path', { traffic: { interfaces: ['../eth0'] } }, 'traffic.interfaces.0'],
     ['an interface named twice', { traffic: { interfaces: ['lan0', 'lan0'] } }, 'traffic.interfaces'],
     ['a reflection switch as text', { reflection: 'true' }, 'reflection'],
+    ['an interface named twice in two ways', { traffic: { interfaces: ['lan0', { name: 'lan0' }] } }, 'traffic.interfaces'],
+    ['an unknown engine', { traffic: { interfaces: [{ name: 'lan0', engine: 'turbo' }] } }, 'traffic.interfaces'],
     ['no interface', { traffic: { interfaces: [] } }, 'traffic.interfaces'],
     ['65 interfaces', { traffic: { interfaces: Array.from({ length: 65 }, (_, index) => `lan${index}`) } }, 'traffic.interfaces'],
     ['a prototype as a key', JSON.parse('{"__proto__": {"port": 1}}'), '__proto__'],
     ['a level that is none', { log: { level: 'verbose' } }, 'log.level'],
     ['a syslog without an address', { log: { syslog: {} } }, 'log.syslog.address'],
+    ['a collector without a host', { export: { ipfix: {} } }, 'export.ipfix.host'],
+    ['a collector with a host of blanks', { export: { syslog: { host: 'a b' } } }, 'export.syslog.host'],
+    ['a collector on port 0', { export: { syslog: { host: '198.18.0.5', port: 0 } } }, 'export.syslog.port'],
+    ['a facility that is none', { export: { syslog: { host: '198.18.0.5', facility: 'local8' } } }, 'export.syslog.facility'],
+    [
+      'a domain beyond 32 bits',
+      { export: { ipfix: { host: '198.18.0.5', observationDomain: 2 ** 32 } } },
+      'export.ipfix.observationDomain',
+    ],
+    ['templates never', { export: { ipfix: { host: '198.18.0.5', templateSeconds: 0 } } }, 'export.ipfix.templateSeconds'],
+    ['a period shorter than the sweep allows', { export: { periodicSeconds: 9 } }, 'export.periodicSeconds'],
+    ['a cluster with a quote', { export: { cluster: 'a"b' } }, 'export.cluster'],
+    ['a switch that is none', { export: { log: { netflow: 'yes' } } }, 'export.log.netflow'],
   ])('refuses %s', (_what, document, path) => {
     expect(problemsOf(() => parse(document)).map((problem) => problem.path)).toContain(path);
   });

@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { agentPortDefault } from '../../proto/model/limits.ts';
+import { syslogFacilities } from '../lib/syslog-message.ts';
+import type { SyslogFacility } from '../lib/syslog-message.ts';
 
 /** Exporters usually answer here; distinct from the gRPC port so that a firewall can tell them apart. */
 export const metricsPortDefault = 9090;
@@ -30,16 +32,37 @@ const metricsShape = {
   address: address.default('127.0.0.1'),
   port: port.default(metricsPortDefault),
 };
+const interfaceShape = {
+  name: interfaceName,
+  /** auto: XDP, in the driver where it can; the others on demand. */
+  engine: z.enum(['auto', 'xdp', 'af_xdp', 'dpdk', 'off'], 'must be "auto", "xdp", "af_xdp", "dpdk" or "off"').default('auto'),
+  /** What happens to packets while nest-fastpathd (af_xdp, dpdk) does not serve the interface: judged by the kernel's verdict, or passed. */
+  fallback: z.enum(['xdp', 'pass'], 'must be "xdp" or "pass"').default('xdp'),
+};
+const nameOf = (entry: string | { readonly name: string }): string => (typeof entry === 'string' ? entry : entry.name);
 const trafficShape = {
   /** auto: enforce where the kernel allows it, else observe and say why. */
   mode: z.enum(['auto', 'enforce', 'observe'], 'must be "auto", "enforce" or "observe"').default('auto'),
   /** auto: every interface that is up, without loopback. */
   interfaces: z
-    .union([z.literal('auto'), z.array(interfaceName).min(1).max(interfacesMax)], 'must be "auto" or a list of 1 to 64 interface names')
-    .refine((names) => names === 'auto' || new Set(names).size === names.length, 'names an interface twice')
+    .union(
+      [
+        z.literal('auto'),
+        z
+          .array(z.union([interfaceName, z.strictObject(interfaceShape)]))
+          .min(1)
+          .max(interfacesMax),
+      ],
+      'must be "auto" or a list of 1 to 64 interface names, or of { "name", "engine", "fallback" }',
+    )
+    .refine((entries) => entries === 'auto' || new Set(entries.map(nameOf)).size === entries.length, 'names an interface twice')
     .default('auto'),
   /** Programs and tables pinned here survive the agent. */
   pinPath: absolutePath.default('/sys/fs/bpf/nest'),
+  /** Files that deny lists of a policy name lie here. */
+  denyListDir: absolutePath.default('/etc/nest-agent/deny-lists'),
+  /** auto: connections and packets of this host itself are judged too, where the kernel allows it. */
+  local: z.enum(['auto', 'off'], 'must be "auto" or "off"').default('off'),
   /** The data path program; absent: the one installed beside the agent. */
   objectPath: absolutePath.optional(),
 };
@@ -56,6 +79,51 @@ const logShape = {
   /** Absent: console only. */
   syslog: z.strictObject(syslogShape).optional(),
 };
+const collectorHost = z.union([z.ipv4(), z.ipv6(), hostName], 'must be an IP address or a host name');
+const collectorPort = port.min(1, 'must be 1 to 65535');
+const switchOf = z.boolean('must be true or false');
+const facilityNames = Object.keys(syslogFacilities) as [SyslogFacility, ...SyslogFacility[]];
+const exportSyslogShape = {
+  host: collectorHost,
+  /** RFC 5426 section 3.3. */
+  port: collectorPort.default(514),
+  /** Local use: what the agent exports is not the host's own log. */
+  facility: z.enum(facilityNames, `must be one of ${facilityNames.join(', ')}`).default('local0'),
+};
+const exportIpfixShape = {
+  host: collectorHost,
+  /** RFC 7011 section 10.3.4. */
+  port: collectorPort.default(4739),
+  /** Tells hosts apart that a collector sees under one address. */
+  observationDomain: z
+    .int('must be a whole number')
+    .min(0, 'must be 0 to 4294967295')
+    .max(0xffff_ffff, 'must be 0 to 4294967295')
+    .default(1),
+  /** A collector that restarts understands nothing until the templates come again. */
+  templateSeconds: z.int('must be a whole number').min(1, 'must be 1 to 86400').max(86_400, 'must be 1 to 86400').default(60),
+};
+const exportLogShape = {
+  /** Accepted and refused connections, refused calls, enrolment. */
+  authentication: switchOf.default(true),
+  /** Flow records, by syslog and IPFIX. */
+  netflow: switchOf.default(true),
+  /** Lines about the data path, policy and health; many, so not by default. */
+  debug: switchOf.default(false),
+};
+const exportShape = {
+  /** The cluster this host belongs to; written into each syslog message. Absent: none. */
+  cluster: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'must be a name of 1 to 63 letters, digits, ".", "_" and "-"')
+    .optional(),
+  /** Absent: nothing is sent that way. */
+  syslog: z.strictObject(exportSyslogShape).optional(),
+  ipfix: z.strictObject(exportIpfixShape).optional(),
+  log: z.strictObject(exportLogShape).prefault({}),
+  /** Between two records of a flow that lives; ten seconds at least, since idle flows are swept every five. */
+  periodicSeconds: z.int('must be a whole number').min(10, 'must be 10 to 3600').max(3_600, 'must be 10 to 3600').default(60),
+};
 /** The path of a UNIX socket has at most 107 bytes, and agent.sock lies in this directory. */
 const stateDirMax = 90;
 const rootShape = {
@@ -68,6 +136,7 @@ const rootShape = {
   metrics: z.strictObject(metricsShape).prefault({}),
   traffic: z.strictObject(trafficShape).prefault({}),
   log: z.strictObject(logShape).prefault({}),
+  export: z.strictObject(exportShape).prefault({}),
 };
 
 /** The config file, every key optional, unknown keys refused. */
@@ -87,4 +156,8 @@ export const knownKeys: Readonly<Record<string, readonly string[]>> = {
   traffic: Object.keys(trafficShape),
   log: Object.keys(logShape),
   'log.syslog': Object.keys(syslogShape),
+  export: Object.keys(exportShape),
+  'export.syslog': Object.keys(exportSyslogShape),
+  'export.ipfix': Object.keys(exportIpfixShape),
+  'export.log': Object.keys(exportLogShape),
 };

@@ -8,18 +8,32 @@ import type { ReasonName } from '../../proto/model/reason.ts';
 export {
   addressFromBytes,
   compilePolicy,
+  completeHealthCheck,
+  createPolicyCompiler,
+  createPolicyReader,
   diffPolicies,
   formatAddress,
+  formatPrefix,
   generationOf,
   isWithin,
   networkOf,
   openImage,
   parsePolicy,
+  parsePorts,
   parsePrefix,
   validatePolicy,
 } from '../../native/index.ts';
-export type { CompiledPolicy, Judgement, Policy, PolicyImage, Prefix } from '../../native/index.ts';
-export { flowsMax, mappingDefault, recordBytes, recordKinds, traceFlow, traceParse } from './layout.ts';
+export type {
+  CheckedMapping,
+  CompiledPolicy,
+  Judgement,
+  Policy,
+  PolicyCompiler,
+  PolicyImage,
+  PolicyReader,
+  Prefix,
+} from '../../native/index.ts';
+export { flowsMax, mappingDefault, recordBytes, recordKinds, recordOffsets, traceFlow, traceParse } from './layout.ts';
 export { mergeRecord, recordAt, recordKey } from './record.ts';
 export type { FlowRecord } from './record.ts';
 
@@ -38,11 +52,21 @@ interface EngineInterface {
   readonly mode: AttachMode;
 }
 
+export interface EngineLocal {
+  readonly attached: boolean;
+  /** Why not; empty when attached. */
+  readonly reason: string;
+  /** Interfaces without a program at their egress, and why. */
+  readonly problems: readonly string[];
+}
+
 export interface EngineState {
   /** True when a running data path was taken over, false when it was loaded. */
   readonly adopted: boolean;
-  /** Of the policy in force; 0 = none was ever loaded. */
+  /** Of the policy in force; 0 = none was ever loaded. A re-stamp, which has all flows judged anew, counts it up by two. */
   readonly sequence: number;
+  /** The sequence of the swap that loaded the policy in force: names its counters. */
+  readonly loadedSequence: number;
   /** Names this loading of the data path: the same as long as its pinned programs live. */
   readonly instance: string;
   readonly interfaces: readonly EngineInterface[];
@@ -57,6 +81,12 @@ interface PacketCount {
 export interface MappingValues {
   readonly sequence: number;
   readonly values: BigUint64Array;
+  /** Over the rate limit, indexed likewise; empty when no mapping has one. */
+  readonly limited: BigUint64Array;
+  /** By deny list: packets at 2i, bytes at 2i + 1. */
+  readonly denyLists: BigUint64Array;
+  /** By backend: flows begun at 3i, packets at 3i + 1, bytes at 3i + 2. */
+  readonly backends: BigUint64Array;
 }
 
 export interface ReasonCount extends PacketCount {
@@ -72,6 +102,33 @@ export interface EngineCounters {
   readonly recordsLost: bigint;
   readonly recordsSuppressed: bigint;
   readonly flowsNotInserted: bigint;
+  /** Packets that no live flow settled; ICMP messages about size; rewritten packets that the kernel routes, and that left without it. */
+  readonly judged: bigint;
+  readonly tooBigAnswered: bigint;
+  readonly routedByKernel: bigint;
+  readonly forwarded: bigint;
+}
+
+/** Addresses of one interface, for masquerade: 4 and 16 bytes, null = none. */
+export interface InterfaceAddress {
+  readonly index: number;
+  readonly address4: Uint8Array | null;
+  readonly address6: Uint8Array | null;
+}
+
+/** What the kernel and the driver say about an interface. null: not known, or it has none. */
+export interface InterfaceFacts {
+  readonly index: number;
+  readonly driver: string;
+  readonly receiveQueues: number;
+  readonly sendQueues: number;
+  readonly numaNode: number | null;
+  readonly speedMbps: number | null;
+  /** As the kernel names them, for instance "basic", "redirect", "ndo-xmit"; null before kernel 6.3. */
+  readonly xdpFeatures: readonly string[] | null;
+  /** 4 and 16 bytes each, in the order of the kernel, without link-local ones. */
+  readonly addresses4: readonly Uint8Array[];
+  readonly addresses6: readonly Uint8Array[];
 }
 
 export interface EngineTrace {
@@ -94,6 +151,34 @@ export interface EngineTrace {
   readonly vlanTags: number;
   /** Bits of {@link traceParse}. */
   readonly parse: number;
+  readonly outcome: 'pass' | 'drop' | 'transmit' | 'redirect';
+  /** The packet as it leaves the program. */
+  readonly output: Uint8Array;
+  /** What was rewritten; null: nothing. */
+  readonly rewrite: EngineRewrite | null;
+  /** Index of the deny list that decided; null = none. */
+  readonly denyList: number | null;
+  /** Index of the balancer that was asked; null = none. */
+  readonly balancer: number | null;
+  readonly ringPosition: number;
+  readonly limit: 'none' | 'within' | 'over';
+}
+
+export interface EngineRewrite {
+  /** 4 or 16 bytes, after the rewrite. */
+  readonly source: Uint8Array;
+  readonly destination: Uint8Array;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+  readonly isSource: boolean;
+  readonly isDestination: boolean;
+  readonly isDirect: boolean;
+  /** null: left alone. */
+  readonly dscp: number | null;
+  /** Index of the backend; null = none. */
+  readonly backend: number | null;
+  /** Interface it leaves by; null: the kernel routes. */
+  readonly egress: number | null;
 }
 
 /** Packed struct nest_record rows: read them with `recordAt`, one by one, without a copy. */
@@ -112,8 +197,27 @@ export interface Engine {
   attach(name: string): Promise<EngineInterface>;
   /** True when it was attached. */
   detach(name: string): Promise<boolean>;
-  /** Makes the image current under `sequence`, which must be the current one + 1. On failure the previous tables stay. */
-  swap(image: Uint8Array, sequence: number): Promise<{ readonly loadMs: number; readonly flipMs: number }>;
+  /**
+   * Hooks for what this host itself sends: in the control group, and at the egress of attached interfaces, now and later. Idempotent;
+   * says why not instead of raising. Call it again from time to time: it reads the host's routes.
+   */
+  attachLocal(cgroupPath: string): Promise<EngineLocal>;
+  detachLocal(): Promise<void>;
+  /**
+   * Makes the image current under `sequence`, which must be the current one + 1. `states` (NEST_BACKEND_* by backend index)
+   * stand in for those of the image. On failure the previous tables stay.
+   */
+  swap(image: Uint8Array, sequence: number, states?: Uint8Array): Promise<{ readonly loadMs: number; readonly flipMs: number }>;
+  /** NEST_BACKEND_* of every backend of the policy in force; flows of backends that go down are balanced anew. */
+  setBackendStates(states: Uint8Array): Promise<void>;
+  /** Deny lists come before the flow table. */
+  setFlood(isOn: boolean): void;
+  /** Of all interfaces; those that are not named have none. */
+  setInterfaceAddresses(addresses: readonly InterfaceAddress[]): Promise<void>;
+  /** Interfaces that packets may be sent to without the kernel. */
+  setTransmitPorts(indexes: readonly number[]): Promise<void>;
+  /** Raises INTERFACE_UNKNOWN. */
+  interfaceFacts(name: string): Promise<InterfaceFacts>;
   counters(): EngineCounters;
   /** Live flows of both families, at most `limit`. */
   flows(limit: number): Promise<RecordBatch & { readonly truncated: boolean }>;
@@ -141,4 +245,54 @@ export interface EngineOpening {
 export interface EngineSource {
   /** Opens or adopts the data path. Never raises for a missing means: it says the reason instead. */
   open(): Promise<EngineOpening>;
+}
+
+/** Engines outside the kernel: each runs in a process of its own, nest-fastpathd. */
+export type UserEngine = 'af_xdp' | 'dpdk';
+
+export interface UserInterface {
+  readonly name: string;
+  readonly engine: UserEngine;
+}
+
+export interface UserService {
+  readonly engine: UserEngine;
+  /**
+   * serving: the process judges. covered: it is away, and the packet program it left falls back. off: neither is there, so that the
+   * kernel's verdict can be attached, or nobody judges where the fallback is pass.
+   */
+  readonly state: 'serving' | 'covered' | 'off';
+  readonly fallback: 'xdp' | 'pass';
+  /** One or two sentences for the operator. */
+  readonly reason: string;
+}
+
+/**
+ * Runs and supervises nest-fastpathd for the interfaces that an operator gave it, and answers for the whole data path, the
+ * kernel's and theirs, as one engine. It never decides which engine serves an interface.
+ */
+export interface Fastpath {
+  /** Reasons of the engines here, as found at the start. */
+  probes(): Promise<readonly EngineProbe[]>;
+  /** One engine of the kernel's and those beside it: gives them tables, adds their counters, records and flows. At most once. */
+  join(engine: Engine, events: FastpathEvents): Engine;
+  /** Interfaces to be served from now on. Resolves when they are, or when it is known why not; never rejects. */
+  want(interfaces: readonly UserInterface[]): Promise<void>;
+  /** An operator chose anew: what was given up is tried again. */
+  forgive(name: string): void;
+  /** These tables are in force already, taken over from the agent before. Never rejects. */
+  provide(image: Uint8Array, states: Uint8Array): Promise<void>;
+  /** True: the kernel's verdict must not be attached to the interface. */
+  holds(name: string): boolean;
+  /** Interfaces that are held. */
+  links(): readonly { readonly name: string; readonly index: number }[];
+  /** null: no process was ever asked for. */
+  service(name: string): UserService | null;
+  /** Stops watching; processes go on. */
+  close(): Promise<void>;
+}
+
+export interface FastpathEvents {
+  /** Who judges has changed somewhere. */
+  readonly onChange: () => void;
 }

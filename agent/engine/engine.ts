@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
-import type { Counters, DataPath, EngineProbe, NativeAddon } from '../../native/index.ts';
+import type { Counters, DataPath, EngineProbe, MappingCounters, NativeAddon } from '../../native/index.ts';
 import { bpfObjectPath, loadNative } from '../../native/index.ts';
 import { reasonName } from '../../proto/model/reason.ts';
-import type { Engine, EngineCounters, EngineOpening, EngineSource, EngineState, ReasonCount, RecordBatch } from './api.ts';
-import { flowsMax, lossKinds, recordBytes } from './layout.ts';
+import type { Engine, EngineCounters, EngineOpening, EngineSource, EngineState, MappingValues, ReasonCount, RecordBatch } from './api.ts';
+import { flowsMax, lossKinds, recordBytes, statKinds } from './layout.ts';
 import { nativeError, translated } from './native-error.ts';
 import { decodeTrace } from './trace.ts';
 
@@ -52,7 +52,7 @@ const openDataPath = async (addon: NativeAddon, options: EngineOptions, probes: 
   try {
     const bootId = await (options.bootId ?? readBootId)();
     const dataPath = await addon.open({ objectPath: options.objectPath ?? bpfObjectPath(), pinPath: options.pinPath });
-    return { engine: engineOf(dataPath, bootId), reason: '', probes };
+    return { engine: engineOf(addon, dataPath, bootId), reason: '', probes };
   } catch (error) {
     return observe(nativeReason(error), probes);
   }
@@ -76,11 +76,23 @@ const probe = async (addon: NativeAddon): Promise<readonly EngineProbe[]> => {
 
 const readBootId = async (): Promise<string> => (await readFile(bootIdPath, 'utf8')).trim();
 
-const engineOf = (dataPath: DataPath, bootId: string): Engine => ({
+const engineOf = (addon: NativeAddon, dataPath: DataPath, bootId: string): Engine => ({
   state: () => guarded(() => stateOf(dataPath, bootId)),
   attach: (name) => translated(() => dataPath.attach(name)),
   detach: (name) => translated(() => dataPath.detach(name)),
-  swap: (image, sequence) => translated(() => dataPath.swap(image, sequence)),
+  attachLocal: (cgroupPath) =>
+    translated(async () => {
+      const { attached, reason, egress } = await dataPath.attachLocal({ cgroupPath });
+      const problems = egress.filter(({ kind }) => kind === 'none').map((each) => `${each.name}: ${each.reason}`);
+      return { attached, reason, problems };
+    }),
+  detachLocal: () => translated(() => dataPath.detachLocal()),
+  swap: (image, sequence, states) => translated(() => dataPath.swap(image, sequence, states)),
+  setBackendStates: (states) => translated(async () => void (await dataPath.setBackendStates(states))),
+  setFlood: (isOn) => guarded(() => dataPath.setFlood(isOn)),
+  setInterfaceAddresses: (addresses) => translated(() => dataPath.setInterfaceAddresses(addresses)),
+  setTransmitPorts: (indexes) => translated(() => dataPath.setTxPorts(Uint32Array.from(indexes))),
+  interfaceFacts: (name) => translated(() => addon.interfaceFacts(name)),
   counters: () => guarded(() => countersOf(dataPath.counters())),
   flows: (limit) =>
     translated(async () => {
@@ -99,10 +111,11 @@ const engineOf = (dataPath: DataPath, bootId: string): Engine => ({
 });
 
 const stateOf = (dataPath: DataPath, bootId: string): EngineState => {
-  const { adopted, sequence, programId, interfaces } = dataPath.state();
+  const { adopted, sequence, swapped, programId, interfaces } = dataPath.state();
   return {
     adopted,
     sequence,
+    loadedSequence: swapped,
     instance: `${bootId}:${String(programId)}`,
     interfaces: interfaces.map(({ name, index, mode }) => ({ name, index, mode })),
   };
@@ -112,15 +125,27 @@ const batchOf = (rows: Buffer): RecordBatch => ({ rows, count: Math.floor(rows.l
 
 const countersOf = (counters: Counters): EngineCounters => ({
   interfaces: counters.interfaces.map(({ name, index, reasons }) => ({ name, index, reasons: reasonCounts(reasons) })),
-  active: counters.active,
-  retired: counters.retired,
+  active: valuesOf(counters.active),
+  retired: counters.retired === null ? null : valuesOf(counters.retired),
   recordsLost: counters.losses[lossKinds.ringFull] ?? 0n,
   recordsSuppressed: counters.losses[lossKinds.suppressed] ?? 0n,
   flowsNotInserted: counters.losses[lossKinds.flowTable] ?? 0n,
+  judged: counters.stats[statKinds.judged] ?? 0n,
+  tooBigAnswered: counters.stats[statKinds.tooBig] ?? 0n,
+  routedByKernel: counters.stats[statKinds.kernel] ?? 0n,
+  forwarded: counters.stats[statKinds.forwarded] ?? 0n,
+});
+
+const valuesOf = ({ sequence, values, limits, denyLists, backends }: MappingCounters): MappingValues => ({
+  sequence,
+  values,
+  limited: limits,
+  denyLists,
+  backends,
 });
 
 /** Counted reasons only: a reason that never happened is left out. */
-const reasonCounts = (values: BigUint64Array): ReasonCount[] => {
+export const reasonCounts = (values: BigUint64Array): ReasonCount[] => {
   const counts: ReasonCount[] = [];
   for (let number = 0; number * 2 < values.length; number++) {
     const packets = values[number * 2] ?? 0n;

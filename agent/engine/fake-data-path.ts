@@ -2,12 +2,22 @@
  * A data path in memory for tests: judges with the table image, keeps flows, counters by sequence and packed records as
  * bpf/include/nest/abi.h lays them out. It plays the kernel, so it outlives the agent under test: open it again to adopt it.
  */
-import type { AttachedInterface, Counters, DataPath, NativeAddon } from '../../native/index.ts';
+import type { AttachedInterface, Counters, DataPath, LocalState, NativeAddon } from '../../native/index.ts';
 import { addressToBytes, openImage, parseAddress } from '../../native/index.ts';
 import type { PolicyImage } from '../../native/index.ts';
 import { isDropped, reasonNames } from '../../proto/model/reason.ts';
 import type { ReasonName } from '../../proto/model/reason.ts';
-import { lossKinds, mappingDefault, recordBytes, recordKinds, recordOffsets as at, traceBytes, traceFlow, traceOffsets } from './layout.ts';
+import {
+  lossKinds,
+  mappingDefault,
+  recordBytes,
+  recordKinds,
+  recordOffsets as at,
+  traceBytes,
+  traceFlow,
+  traceMoreBytes,
+  traceOffsets,
+} from './layout.ts';
 
 export interface FakePacket {
   readonly source: string;
@@ -49,6 +59,11 @@ export interface FakeKernel {
   reboot(): void;
   readonly sequence: number;
   readonly swaps: number;
+  /** As last given; null: those of the image. */
+  readonly backendStates: Uint8Array | null;
+  readonly isFlood: boolean;
+  /** Packets that no flow settled: a test counts them up. */
+  judged: bigint;
 }
 
 const halfLength = 2 * (mappingDefault + 1);
@@ -68,7 +83,10 @@ interface KernelState {
   records: Buffer[];
   readonly losses: BigUint64Array;
   isLoaded: boolean;
+  local: LocalState;
 }
+
+const noLocal: LocalState = { attached: false, cgroupPath: '', reason: 'not asked for', egress: [] };
 
 const freshState = (programId: number): KernelState => ({
   programId,
@@ -81,6 +99,7 @@ const freshState = (programId: number): KernelState => ({
   records: [],
   losses: new BigUint64Array(3),
   isLoaded: false,
+  local: noLocal,
 });
 
 /** A kernel without a data path; `addon.open` loads one, and adopts it from then on. */
@@ -95,6 +114,12 @@ class MemoryKernel implements FakeKernel {
   readonly addon: NativeAddon = {
     abi: 1,
     probe: async () => [{ engine: 'xdp-native', available: true, reason: 'in memory' }],
+    interfaceFacts: async (name) => {
+      const index = this.interfaces.get(name);
+      if (index === undefined) throw failure('NATIVE_INTERFACE_UNKNOWN', `There is no interface ${name}.`);
+      const facts = { driver: 'veth', receiveQueues: 1, sendQueues: 1, numaNode: null, mtu: 1500, speedMbps: null };
+      return { ...facts, name, index, xdpFeatures: ['basic', 'redirect', 'ndo-xmit'], addresses4: [], addresses6: [] };
+    },
     open: async () => {
       const adopted = this.state.isLoaded;
       this.state.isLoaded = true;
@@ -106,6 +131,9 @@ class MemoryKernel implements FakeKernel {
   swaps = 0;
   swapFailure: Error | null = null;
   untoldLosses = 0n;
+  backendStates: Uint8Array | null = null;
+  isFlood = false;
+  judged = 0n;
 
   get sequence(): number {
     return this.state.sequence;
@@ -198,8 +226,8 @@ class MemoryKernel implements FakeKernel {
 /** The addon's face of the kernel, for one opening. */
 const dataPathOf = (kernel: MemoryKernel, adopted: boolean): DataPath => ({
   state: () => {
-    const { sequence, programId, attached } = kernel.state;
-    return { adopted, sequence, flags: 0, programId, interfaces: [...attached.values()] };
+    const { sequence, programId, attached, local } = kernel.state;
+    return { adopted, sequence, swapped: sequence, flags: 0, programId, interfaces: [...attached.values()], local };
   },
   attach: async (name) => {
     const index = kernel.interfaces.get(name);
@@ -210,17 +238,29 @@ const dataPathOf = (kernel: MemoryKernel, adopted: boolean): DataPath => ({
     return attached;
   },
   detach: async (name) => kernel.state.attached.delete(name),
-  swap: async (image, sequence) => {
+  attachLocal: async ({ cgroupPath }) => (kernel.state.local = { attached: true, cgroupPath, reason: '', egress: [] }),
+  detachLocal: async () => void (kernel.state.local = noLocal),
+  localCounters: async () => ({ values: new BigUint64Array(0), reasons: new BigUint64Array(0) }),
+  swap: async (image, sequence, states) => {
     if (sequence !== kernel.sequence + 1) throw failure('NATIVE_SYSTEM', 'The sequence is not the next one.');
     kernel.half(sequence).fill(0n);
     const failed = kernel.swapFailure;
     kernel.swapFailure = null;
     if (failed !== null) throw failed;
     kernel.state.image = openImage(image);
+    kernel.backendStates = states?.slice() ?? null;
     kernel.state.sequence = sequence;
     kernel.swaps++;
     return { sequence, loadMs: 3, flipMs: 0.1 };
   },
+  setBackendStates: async (states) => {
+    kernel.backendStates = states.slice();
+    return { sequence: kernel.sequence };
+  },
+  updateDeny: async () => ({ sequence: kernel.sequence }),
+  setFlood: (on) => void (kernel.isFlood = on),
+  setInterfaceAddresses: async () => undefined,
+  setTxPorts: async () => undefined,
   counters: () => countersOf(kernel),
   flows: async (limit) => {
     const rows = [...kernel.state.flows.values()].map((flow) => kernel.record(recordKinds.live, flow));
@@ -238,7 +278,13 @@ const dataPathOf = (kernel: MemoryKernel, adopted: boolean): DataPath => ({
   },
   trace: async (packet, interfaceName) => {
     if (!kernel.state.attached.has(interfaceName)) throw failure('NATIVE_INTERFACE_UNKNOWN', `Nest is not attached to ${interfaceName}.`);
-    return { trace: traceOf(packet, kernel.state), verdict: 'pass', durationNs: 42 };
+    return {
+      trace: traceOf(packet, kernel.state),
+      more: Buffer.alloc(traceMoreBytes),
+      packet: Buffer.from(packet),
+      verdict: 'pass',
+      durationNs: 42,
+    };
   },
   clockOffsetMs: () => wallOffsetMs,
   close: async () => undefined,
@@ -247,7 +293,8 @@ const dataPathOf = (kernel: MemoryKernel, adopted: boolean): DataPath => ({
 
 const countersOf = (kernel: MemoryKernel): Counters => {
   const { attached, reasons, losses, sequence } = kernel.state;
-  const valuesOf = (of: number) => ({ sequence: of, values: kernel.half(of).slice() });
+  const none = new BigUint64Array();
+  const valuesOf = (of: number) => ({ sequence: of, values: kernel.half(of).slice(), limits: none, denyLists: none, backends: none });
   return {
     interfaces: [...attached.values()].map(({ name, index }) => ({
       name,
@@ -257,6 +304,7 @@ const countersOf = (kernel: MemoryKernel): Counters => {
     active: valuesOf(sequence),
     retired: sequence < 2 ? null : valuesOf(sequence - 1),
     losses: losses.slice(),
+    stats: BigUint64Array.of(kernel.judged, 0n, 0n, 0n),
   };
 };
 

@@ -1,14 +1,22 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import {
+  backendNone,
   flowsMax,
+  limitStates,
   lossKinds,
   mappingDefault,
   recordBytes,
   recordKinds,
+  outcomes,
   recordOffsets,
+  rewriteFlags,
+  rewriteOffsets,
+  statKinds,
   traceBytes,
   traceFlow,
+  traceMoreBytes,
+  traceMoreOffsets,
   traceOffsets,
   traceParse,
 } from './layout.ts';
@@ -42,6 +50,27 @@ describe('layout', () => {
 
   it('has the offsets and the size of struct nest_trace', () => {
     expect(layoutOf('nest_trace')).toEqual({ offsets: traceOffsets, size: traceBytes });
+  });
+
+  it('has the offsets and the size of struct nest_trace_more', () => {
+    const rewrite = layoutOf('nest_rewrite');
+    const { offsets, size } = layoutOf('nest_trace_more');
+    const moved = Object.fromEntries(Object.entries(offsets).map(([name, offset]) => [name, offset + rewrite.size]));
+    expect({ ...rewrite.offsets, pad: undefined }).toEqual({ ...rewriteOffsets, pad: undefined });
+    expect({ rewrite: 0, ...moved, pad: undefined, size: size + rewrite.size }).toEqual({
+      ...traceMoreOffsets,
+      pad: undefined,
+      size: traceMoreBytes,
+    });
+  });
+
+  it('has the numbers of the rewrite and of what becomes of a packet', () => {
+    const numbers = (prefix: string, names: readonly string[]): number[] => names.map((name) => numberOf(`${prefix}_${name}`));
+    expect(numbers('NEST_REWRITE', ['SOURCE', 'DESTINATION', 'DSCP', 'DIRECT', 'ROUTED'])).toEqual(Object.values(rewriteFlags));
+    expect(numbers('NEST_OUTCOME', ['PASS', 'DROP', 'TX', 'REDIRECT'])).toEqual([...outcomes.keys()]);
+    expect(numbers('NEST_TRACE_LIMIT', ['NONE', 'WITHIN', 'OVER'])).toEqual([...limitStates.keys()]);
+    expect(numbers('NEST_STAT', ['JUDGED', 'TOO_BIG', 'KERNEL', 'FORWARDED'])).toEqual(Object.values(statKinds));
+    expect(Number(/#define NEST_BACKEND_NONE (0x[0-9a-f]+)u/.exec(header)?.[1])).toBe(backendNone);
   });
 
   it('has the numbers of the header', () => {

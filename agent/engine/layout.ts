@@ -41,6 +41,33 @@ export const traceOffsets = {
   parse: 31,
 } as const;
 
+/** struct nest_trace_more, its rewrite in front. */
+export const traceMoreBytes = 80;
+export const traceMoreOffsets = { rewrite: 0, deny_list: 64, balancer: 68, ring_position: 72, action: 76, limit: 77 } as const;
+/** struct nest_rewrite */
+export const rewriteOffsets = {
+  source: 0,
+  destination: 16,
+  source_port: 32,
+  destination_port: 34,
+  flags: 36,
+  dscp: 37,
+  backend: 38,
+  egress: 40,
+  route_second: 44,
+  mtu: 48,
+  destination_mac: 50,
+  source_mac: 56,
+} as const;
+/** NEST_REWRITE_* */
+export const rewriteFlags = { source: 1, destination: 2, dscp: 4, direct: 8, routed: 16 } as const;
+/** NEST_OUTCOME_*: the position is the number. */
+export const outcomes = ['pass', 'drop', 'transmit', 'redirect'] as const;
+/** NEST_TRACE_LIMIT_*: the position is the number. */
+export const limitStates = ['none', 'within', 'over'] as const;
+/** NEST_BACKEND_NONE */
+export const backendNone = 0xffff;
+
 /** NEST_TRACE_FLOW_* */
 export const traceFlow = { notAsked: 0, miss: 1, hit: 2, stale: 3, idle: 4, closed: 5 } as const;
 /** NEST_TRACE_PARSE_* */
@@ -48,6 +75,9 @@ export const traceParse = { ipv4Options: 1, ipv6Extensions: 2, firstFragment: 4,
 
 /** NEST_LOSS_* */
 export const lossKinds = { ringFull: 0, suppressed: 1, flowTable: 2 } as const;
+
+/** NEST_STAT_* */
+export const statKinds = { judged: 0, tooBig: 1, kernel: 2, forwarded: 3 } as const;
 
 /** NEST_MAPPING_DEFAULT: the index of the default action. */
 export const mappingDefault = 16_384;

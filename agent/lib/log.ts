@@ -53,5 +53,27 @@ export const createLogger = (options: LoggerOptions, base: LogFields = {}): Logg
   };
 };
 
+/** A logger that also hands every record, of all levels, to one more sink, with these fields. */
+export const teeLogger = (
+  logger: Logger,
+  sink: LogSink,
+  { nowMs, fields }: { readonly nowMs: () => number; readonly fields: LogFields },
+): Logger => {
+  const copy = createLogger({ level: 'debug', sinks: [sink], nowMs }, fields);
+  const both =
+    (level: LogLevel) =>
+    (message: string, more?: LogFields): void => {
+      logger[level](message, more);
+      copy[level](message, more);
+    };
+  return {
+    error: both('error'),
+    warn: both('warn'),
+    info: both('info'),
+    debug: both('debug'),
+    with: (more) => teeLogger(logger.with(more), sink, { nowMs, fields: { ...fields, ...more } }),
+  };
+};
+
 /** A logger that keeps nothing. */
 export const silentLogger: Logger = createLogger({ level: 'error', sinks: [], nowMs: () => 0 });

@@ -1,34 +1,28 @@
 import { createSocket } from 'node:dgram';
 import type { LogLevel, LogRecord, LogSink } from './log.ts';
 import { formatJson } from './log-format.ts';
+import { formatSyslog } from './syslog-message.ts';
+import type { SyslogSeverity, SyslogSource } from './syslog-message.ts';
 
-export interface SyslogOptions {
+export interface SyslogOptions extends Omit<SyslogSource, 'facility'> {
   readonly address: string;
   readonly port: number;
-  readonly hostName: string;
-  readonly appName: string;
-  readonly processId: number;
 }
 
-/** Facility 3: system daemons (RFC 5424 section 6.2.1). */
-const facility = 3;
 /** Largest datagram every receiver takes (RFC 5426 section 3.2), bytes. */
 const datagramBytesMax = 2048;
-const severities: Readonly<Record<LogLevel, number>> = { error: 3, warn: 4, info: 6, debug: 7 };
+/** What a level of our log is to a syslog receiver. */
+export const severityOf: Readonly<Record<LogLevel, SyslogSeverity>> = {
+  error: 'error',
+  warn: 'warning',
+  info: 'informational',
+  debug: 'debug',
+};
 
 /** RFC 5424 datagram: header, no structured data, the record as JSON; cut at 2048 bytes. */
 export const syslogDatagram = (record: LogRecord, options: SyslogOptions): Buffer => {
-  const header = [
-    `<${facility * 8 + severities[record.level]}>1`,
-    new Date(record.timeMs).toISOString(),
-    headerText(options.hostName, 255),
-    headerText(options.appName, 48),
-    String(options.processId),
-    '-',
-    '-',
-  ].join(' ');
-  const datagram = Buffer.from(`${header} ${formatJson(record)}`, 'utf8');
-  return datagram.subarray(0, wholeCharactersEnd(datagram, datagramBytesMax));
+  const message = { severity: severityOf[record.level], timeMs: record.timeMs, messageId: '', data: null, text: formatJson(record) };
+  return formatSyslog({ ...options, facility: 'daemon' }, message, datagramBytesMax) ?? Buffer.alloc(0);
 };
 
 /** Sends each record as one UDP datagram. UDP gives no answer: a lost record stays lost, errors of the socket are counted out by design. */
@@ -47,14 +41,4 @@ export const createSyslogSink = (options: SyslogOptions): LogSink => {
       socket.close();
     },
   };
-};
-
-/** Header fields are printable US-ASCII without spaces, "-" when there is nothing. */
-const headerText = (text: string, lengthMax: number): string => text.replaceAll(/[^\x21-\x7e]/g, '').slice(0, lengthMax) || '-';
-
-/** The last boundary between UTF-8 characters at or before the limit. */
-const wholeCharactersEnd = (bytes: Buffer, limit: number): number => {
-  let end = Math.min(bytes.length, limit);
-  while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
-  return end;
 };

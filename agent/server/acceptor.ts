@@ -6,6 +6,7 @@ import type { TLSSocket } from 'node:tls';
 import { errorCodeOf, NestError } from '../../proto/model/error.ts';
 import { messageBytesMax } from '../../proto/model/limits.ts';
 import type { TlsMaterial } from '../control/identity/api.ts';
+import type { AuthenticationEvent } from '../lib/authentication-event.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import { createCallGuard } from './call-guard.ts';
@@ -43,6 +44,7 @@ export interface AcceptorOptions extends PeerCheck {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly onFinished: (report: CallReport) => void;
+  readonly onAuthentication: (event: AuthenticationEvent) => void;
 }
 
 /** TLS and gRPC for one state of the agent: before or after it joined a fleet. */
@@ -91,6 +93,7 @@ export const createAcceptor = (options: AcceptorOptions): Acceptor => {
   });
   tls.on('tlsClientError', (error, socket) => {
     options.logger.debug('handshake failed', { source: socket.remoteAddress, error: error.message });
+    tellFailedHandshake(options, socket, error);
     socket.destroy();
   });
   tls.on('secureConnection', (socket: TLSSocket) => {
@@ -99,13 +102,12 @@ export const createAcceptor = (options: AcceptorOptions): Acceptor => {
       const connection = checkPeer(socket, options);
       refuseTooMany(connection, connections);
       connections.add(connection);
+      tellConnection(options, socket, { code: 'OK', subject: connection.caller?.subject ?? '' });
       injector.injectConnection(socket);
     } catch (error) {
-      options.logger.warn('connection refused', {
-        source: socket.remoteAddress,
-        code: errorCodeOf(error),
-        reason: error instanceof Error ? error.message : '',
-      });
+      const reason = error instanceof Error ? error.message : '';
+      options.logger.warn('connection refused', { source: socket.remoteAddress, code: errorCodeOf(error), reason });
+      tellConnection(options, socket, { code: errorCodeOf(error), subject: '' });
       refusal.refuse(socket, error);
     }
   });
@@ -137,6 +139,26 @@ export const createAcceptor = (options: AcceptorOptions): Acceptor => {
   };
 };
 
+const tellConnection = (
+  { onAuthentication, enrolled }: AcceptorOptions,
+  { remoteAddress }: TLSSocket,
+  { code, subject }: { readonly code: string; readonly subject: string },
+): void =>
+  onAuthentication({
+    kind: 'connection',
+    isAccepted: code === 'OK',
+    source: remoteAddress ?? '',
+    subject,
+    action: enrolled ? 'fleet' : 'enrollment',
+    code,
+  });
+
+/** Who hangs up in the middle has refused himself. */
+const tellFailedHandshake = (options: AcceptorOptions, socket: TLSSocket, error: Error): void => {
+  if ('code' in error && error.code === 'ECONNRESET') return;
+  tellConnection(options, socket, { code: 'HANDSHAKE_FAILED', subject: '' });
+};
+
 /** Throws LIMIT_REACHED. */
 const refuseTooMany = ({ caller }: Connection, connections: Connections): void => {
   if (caller === null ? connections.size < connectionsUnknownMax : connections.countOf(caller.subject) < connectionsPerCallerMax) return;
@@ -151,6 +173,7 @@ const createGrpcServer = (options: AcceptorOptions, connections: Connections): S
     monotonicMs: () => options.clock.monotonicMs(),
     logger: options.logger,
     onFinished: options.onFinished,
+    onAuthentication: options.onAuthentication,
   });
   const server = new Server({
     interceptors: [guard],

@@ -7,7 +7,8 @@ import type { HostFacts } from '../../proto/gen/nest/v1/host.ts';
 import type { Caller, IdentityControl } from '../control/identity/api.ts';
 import type { RevisionControl } from '../control/revisions/api.ts';
 import type { Host } from '../domains/host/api.ts';
-import type { Traffic } from '../domains/traffic/api.ts';
+import type { ExportCounters, Traffic } from '../domains/traffic/api.ts';
+import type { AuthenticationEvent } from '../lib/authentication-event.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Service } from './acceptor.ts';
@@ -44,6 +45,10 @@ export interface ServerOptions {
   readonly logger: Logger;
   /** Locks a caller out before its certificate ends; nobody by default. */
   readonly isRevoked?: (caller: Caller) => boolean;
+  /** What collectors got, for /metrics. */
+  readonly exports?: () => ExportCounters;
+  /** Told of each connection, refused call and step of an enrolment; must not raise. */
+  readonly onAuthentication?: (event: AuthenticationEvent) => void;
 }
 
 export interface AgentServer {
@@ -91,6 +96,7 @@ export const createServer = async (options: ServerOptions): Promise<AgentServer>
           ...options,
           contexts,
           isRevoked: options.isRevoked ?? (() => false),
+          onAuthentication: options.onAuthentication ?? (() => undefined),
           enrollmentServices: [enrollment],
           services,
           onFinished: (report) => metrics.observeCall(report),

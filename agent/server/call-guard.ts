@@ -4,6 +4,7 @@ import { rpcAccess } from '../../proto/gen/access.ts';
 import type { RpcAccess } from '../../proto/gen/access.ts';
 import { NestError } from '../../proto/model/error.ts';
 import type { NestErrorCode } from '../../proto/model/error.ts';
+import type { AuthenticationEvent } from '../lib/authentication-event.ts';
 import type { Logger } from '../lib/log.ts';
 import type { CallContext, CallContexts } from './call-context.ts';
 import { endpointsOf } from './connections.ts';
@@ -26,7 +27,17 @@ export interface CallGuardOptions {
   readonly monotonicMs: () => number;
   readonly logger: Logger;
   readonly onFinished: (report: CallReport) => void;
+  readonly onAuthentication: (event: AuthenticationEvent) => void;
 }
+
+/** Codes that refuse a call for who called. */
+const authenticationCodes: ReadonlySet<string> = new Set<NestErrorCode>([
+  'CERTIFICATE_MISSING',
+  'CERTIFICATE_INVALID',
+  'FLEET_MISMATCH',
+  'SCOPE_MISSING',
+]);
+const enrollmentPrefix = '/nest.v1.EnrollmentService/';
 
 /** The protocols of gRPC itself have no access option of ours: what their methods need, by the start of their paths. */
 const protocolAccess: readonly (readonly [prefix: string, access: RpcAccess])[] = [
@@ -42,13 +53,13 @@ const protocolAccess: readonly (readonly [prefix: string, access: RpcAccess])[] 
 export const createCallGuard = (options: CallGuardOptions): ServerInterceptor => {
   return (method, call) => {
     const startedMs = options.monotonicMs();
+    // Asked for now: when the call ends its connection may be gone.
+    const peer = peerOf(options, call);
     finishThrough(call, (status) => {
       const coded = withNestDetails(status);
-      report(options, {
-        path: method.path,
-        outcome: coded.code ?? (status.code === Code.OK ? 'OK' : 'INTERNAL'),
-        durationMs: options.monotonicMs() - startedMs,
-      });
+      const outcome = coded.code ?? (status.code === Code.OK ? 'OK' : 'INTERNAL');
+      report(options, { path: method.path, outcome, durationMs: options.monotonicMs() - startedMs });
+      tellAuthentication(options, peer, { path: method.path, outcome });
       return coded.status;
     });
     return new ServerInterceptingCall(call, {
@@ -125,6 +136,30 @@ const holdsScope = ({ caller }: Connection, scope: string): boolean => {
 const hasDeadline = (call: ServerInterceptingCallInterface): boolean => {
   const deadline = call.getDeadline();
   return deadline instanceof Date || Number.isFinite(deadline);
+};
+
+interface Peer {
+  readonly source: string;
+  readonly subject: string;
+}
+
+const peerOf = ({ connections }: CallGuardOptions, call: ServerInterceptingCallInterface): Peer => {
+  const endpoints = endpointsOf(call.getConnectionInfo());
+  if (endpoints === null) return { source: '', subject: '' };
+  return { source: endpoints.callerAddress, subject: connections.find(endpoints)?.caller?.subject ?? '' };
+};
+
+/** Calls of known callers are too many to tell; what is refused for who called is told, and all of an enrolment. */
+const tellAuthentication = (options: CallGuardOptions, peer: Peer, { path, outcome }: Pick<CallReport, 'path' | 'outcome'>): void => {
+  const isEnrollment = path.startsWith(enrollmentPrefix);
+  if (!isEnrollment && !authenticationCodes.has(outcome)) return;
+  options.onAuthentication({
+    ...peer,
+    kind: isEnrollment ? 'enrollment' : 'call',
+    isAccepted: outcome === 'OK',
+    action: path,
+    code: outcome,
+  });
 };
 
 /** Refusals and failures of one call, said once; defects were logged with their cause where they were caught. */

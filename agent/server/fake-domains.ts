@@ -1,7 +1,7 @@
 /** Plain objects in place of the domains, for tests of the network side. */
 import type { Revision, RevisionControl } from '../control/revisions/api.ts';
 import type { HealthWarning, Host, HostReading } from '../domains/host/api.ts';
-import type { Plan, PlanRequest, Traffic, TrafficStatus } from '../domains/traffic/api.ts';
+import type { Balancer, Plan, PlanRequest, Traffic, TrafficStatus } from '../domains/traffic/api.ts';
 import { createBroadcast } from '../lib/broadcast.ts';
 import { NestError } from '../../proto/model/error.ts';
 
@@ -46,7 +46,18 @@ const fakeStatus: TrafficStatus = {
   flows: 7,
   flowsMax: 1000,
   engines: [{ engine: 'xdp-native', available: true, reason: 'The kernel has it.' }],
-  interfaces: [{ name: 'lan0', mode: 'native', problem: '' }],
+  interfaces: [
+    {
+      name: 'lan0',
+      mode: 'native',
+      problem: '',
+      choice: 'auto',
+      engine: 'xdp-native',
+      reason: 'Chosen by itself.',
+      engines: [{ engine: 'xdp-native', available: true, reason: 'The kernel has it.' }],
+      facts: { receiveQueues: 4, sendQueues: 2, numaNode: 0, speedMbps: 10_000, xdpFeatures: ['basic', 'ndo-xmit'] },
+    },
+  ],
 };
 
 const fakeReading = (timeMs: number): HostReading => ({
@@ -117,6 +128,31 @@ export const createFakeDomains = (): FakeDomains => {
   };
 };
 
+const fakeBalancer: Balancer = {
+  mapping: 'shop',
+  destinations: ['198.19.1.100'],
+  protocols: ['tcp'],
+  ports: ['80'],
+  nat: 'dnat',
+  affinity: 'none',
+  healthCheck: { kind: 'tcp', path: '', intervalMs: 1000, timeoutMs: 500, rise: 2, fall: 3 },
+  backends: [
+    {
+      name: 'web-1',
+      address: '198.19.1.21',
+      port: 8000,
+      weight: 1,
+      wanted: 'up',
+      effective: 'down',
+      health: 'down',
+      healthDetail: 'The connection was refused: nothing listens there.',
+      healthSinceMs: 1_767_225_600_000,
+      flows: 5n,
+      count: { packets: 50n, bytes: 5000n },
+    },
+  ],
+};
+
 const createFakeTraffic = (planned: PlanRequest[]): Traffic => ({
   start: async () => undefined,
   status: () => fakeStatus,
@@ -131,7 +167,16 @@ const createFakeTraffic = (planned: PlanRequest[]): Traffic => ({
   activate: async () => ({ generation: fakePlan.generation, loadMs: 1, flipMs: 0.1 }),
   setRevision: () => undefined,
   counters: () => ({
-    mappings: [{ mapping: 'web', allow: false, count: { packets: 2n ** 40n, bytes: 5n } }],
+    mappings: [
+      {
+        mapping: 'web',
+        allow: false,
+        count: { packets: 2n ** 40n, bytes: 5n },
+        limited: { packets: 7n, bytes: 700n },
+        limit: { packetsPerSecond: 1000, bytesPerSecond: null, burst: 100, perSource: true },
+      },
+    ],
+    path: { judged: 9n, forwarded: 8n, routedByKernel: 7n, tooBigAnswered: 6n, isFlood: true, floodSinceMs: 1_767_225_600_000 },
     reasons: [{ reason: 'POLICY_DENY', dropped: true, count: { packets: 12n, bytes: 1200n } }],
     interfaces: [{ name: 'lan0', index: 2, reasons: [{ reason: 'POLICY_DENY', dropped: true, count: { packets: 12n, bytes: 1200n } }] }],
     recordsLost: 1n,
@@ -139,6 +184,29 @@ const createFakeTraffic = (planned: PlanRequest[]): Traffic => ({
     flowsNotInserted: 3n,
   }),
   flows: async () => ({ flows: [], matched: 0, truncated: false, recordsLost: 0 }),
+  sumFlows: async ({ by }) => ({
+    sums: [{ key: by, flows: 3, deniedFlows: 1, count: { packets: 30n, bytes: 3000n } }],
+    keys: 1,
+    flows: 3,
+    total: { packets: 30n, bytes: 3000n },
+    recordsLost: 2,
+  }),
+  balancers: () => [fakeBalancer],
+  denyLists: (prefixes) => [
+    {
+      name: 'scanners',
+      origin: 'host',
+      file: '',
+      prefixes: 2,
+      firstPrefixes: ['198.18.4.7', '198.18.5.0/24'].slice(0, prefixes),
+      expiresAtMs: null,
+      isExpired: false,
+      hits: { packets: 4n, bytes: 400n },
+      problem: '',
+    },
+  ],
+  updateDenyList: async ({ add, remove }) => ({ added: add.length, removed: remove.length, prefixes: 2 }),
+  setInterfaceEngine: async (_name, engine) => ({ engine: engine === 'off' ? '' : 'xdp-native', reason: `It was told ${engine}.` }),
   watchFlows: async function* watchFlows() {},
   trace: async ({ packet }) => {
     if (packet.length === 1) throw new Error('a secret about the inside');

@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { RevisionControl } from '../control/revisions/api.ts';
 import type { Host } from '../domains/host/api.ts';
-import type { Traffic, TrafficCounters } from '../domains/traffic/api.ts';
+import type { ExportCounters, Traffic, TrafficCounters } from '../domains/traffic/api.ts';
 import type { CallReport } from './call-guard.ts';
 
 export interface MetricsOptions {
@@ -9,6 +9,8 @@ export interface MetricsOptions {
   readonly traffic: Pick<Traffic, 'status' | 'counters'>;
   readonly revisions: Pick<RevisionControl, 'current' | 'pending'>;
   readonly agentVersion: string;
+  /** Absent: this agent exports nothing. */
+  readonly exports?: (() => ExportCounters) | undefined;
 }
 
 export interface Metrics {
@@ -54,6 +56,7 @@ export const createMetrics = (options: MetricsOptions): Metrics => {
   registerHost(registry, options);
   registerTraffic(registry, options);
   registerPolicy(registry, options);
+  if (options.exports !== undefined) registerExports(registry, options.exports);
   return {
     contentType: registry.contentType,
     expose: () => registry.metrics(),
@@ -191,5 +194,40 @@ const registerPolicy = (registry: Registry, { revisions }: MetricsOptions): void
   gauge(registry, { name: 'nest_revision', help: 'Revision of the policy in force' }, (set) => set({}, revisions.current().revision));
   gauge(registry, { name: 'nest_revision_pending', help: '1 while a revision waits for its confirmation' }, (set) =>
     set({}, revisions.pending() === null ? 0 : 1),
+  );
+};
+
+const registerExports = (registry: Registry, read: () => ExportCounters): void => {
+  const perTarget = { labelNames: ['target'] } as const;
+  total(registry, { name: 'nest_export_records_total', help: 'Records made for a collector', labelNames: ['target', 'kind'] }, (add) => {
+    for (const { target, records } of read().targets) for (const { kind, count } of records) add({ target, kind }, count);
+  });
+  total(registry, { name: 'nest_export_datagrams_total', help: 'Datagrams handed to the network', ...perTarget }, (add) => {
+    for (const { target, sent } of read().targets) add({ target }, sent);
+  });
+  total(
+    registry,
+    { name: 'nest_export_dropped_total', help: 'Datagrams that did not leave, by reason', labelNames: ['target', 'reason'] },
+    (add) => {
+      for (const { target, dropped } of read().targets) for (const { reason, count } of dropped) add({ target, reason }, count);
+    },
+  );
+  gauge(registry, { name: 'nest_export_queue', help: 'Datagrams that wait', ...perTarget }, (set) => {
+    for (const { target, queued } of read().targets) set({ target }, queued);
+  });
+  gauge(registry, { name: 'nest_export_resolved', help: '1 when the address of the collector is known', ...perTarget }, (set) => {
+    for (const { target, isResolved } of read().targets) set({ target }, isResolved ? 1 : 0);
+  });
+  total(
+    registry,
+    { name: 'nest_export_incomplete_total', help: 'What is missing in the records made, by cause', labelNames: ['cause'] },
+    (add) => {
+      const { targets, dumpsTruncated, dumpsMissed, recordsDropped, flowsForgotten } = read();
+      if (targets.length === 0) return;
+      add({ cause: 'dump_truncated' }, dumpsTruncated);
+      add({ cause: 'dump_missed' }, dumpsMissed);
+      add({ cause: 'record_dropped' }, recordsDropped);
+      add({ cause: 'flow_forgotten' }, flowsForgotten);
+    },
   );
 };

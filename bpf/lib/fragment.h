@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: AGPL-3.0-only OR GPL-2.0-only */
-/* Later fragments carry no ports: they follow the first fragment of their datagram. */
+/* Later fragments carry no ports: they follow the first fragment of their datagram, and leave as it did. */
 #ifndef NEST_FRAGMENT_H
 #define NEST_FRAGMENT_H
 
-#include "counters.h"
-#include "packet.h"
+#include "balance.h"
+#include "limit.h"
+#include "route.h"
 
+/* In nest_fragment.mapping: the rate limit of the mapping has to be asked. */
+#define NEST_FRAGMENT_LIMITED 0x10000u
+
+/* Before the packet's ends are replaced by those of its flow. */
 static __always_inline void nest_fragment_key_build(struct nest_scratch *scratch)
 {
 	const struct nest_packet *packet = &scratch->packet;
@@ -21,30 +26,31 @@ static __always_inline void nest_fragment_key_build(struct nest_scratch *scratch
 	__builtin_memset(key->pad, 0, sizeof(key->pad));
 }
 
-/* Remembers, or forgets, the datagram that this first fragment begins. */
+/* Remembers, or forgets, the datagram that this first fragment begins, and scratch->out with it. */
 static __always_inline void nest_fragment_begin(struct nest_scratch *scratch, bool is_allowed,
-						__u16 mapping)
+						__u32 mapping)
 {
-	struct nest_fragment fragment = {
-		.sequence = scratch->control.sequence,
-		.mapping = mapping,
-		.seen_ns = scratch->now_ns,
-	};
+	struct nest_fragment *fragment = &scratch->fragment;
 
-	nest_fragment_key_build(scratch);
-	if (is_allowed)
-		nest_runtime_fragment_store(scratch, &fragment);
-	else
+	if (!is_allowed) {
 		nest_runtime_fragment_delete(scratch);
+		return;
+	}
+	fragment->sequence = scratch->control.sequence;
+	fragment->mapping = mapping;
+	fragment->seen_ns = scratch->now_ns;
+	fragment->rewrite = scratch->out;
+	nest_runtime_fragment_store(scratch, fragment);
 }
 
 /*
  * Judges a later fragment. A policy that came in between does not cut a datagram in two; its counters are those
  * of the policy that allowed it, so they are left alone then.
  */
-static __always_inline enum nest_reason nest_fragment_follow(struct nest_scratch *scratch,
-							     bool is_traced)
+static __always_inline enum nest_reason
+nest_fragment_follow(void *context, struct nest_scratch *scratch, bool is_traced)
 {
+	const struct nest_packet *packet = &scratch->packet;
 	const struct nest_fragment *fragment;
 
 	nest_fragment_key_build(scratch);
@@ -52,8 +58,24 @@ static __always_inline enum nest_reason nest_fragment_follow(struct nest_scratch
 	if (!fragment || (__s64)(scratch->now_ns - fragment->seen_ns) >
 				 (__s64)(NEST_FRAGMENT_LIFE_S * NEST_SECOND_NS))
 		return NEST_REASON_FRAGMENT_UNKNOWN;
-	if (!is_traced && fragment->sequence == scratch->control.sequence)
-		nest_count_mapping(&scratch->packet, fragment->sequence, fragment->mapping);
+	scratch->out = fragment->rewrite;
+	if (fragment->sequence == scratch->control.sequence) {
+		const __u32 mapping = fragment->mapping & 0xffff;
+
+		if (fragment->mapping & NEST_FRAGMENT_LIMITED &&
+		    !nest_limit_allows(scratch,
+				       nest_runtime_action(fragment->sequence & 1, mapping),
+				       mapping, is_traced))
+			return NEST_REASON_RATE_LIMIT;
+		if (!is_traced) {
+			nest_count_mapping(packet, fragment->sequence, mapping);
+			nest_count_backend(packet, fragment->sequence, scratch->out.backend, false);
+		}
+	}
+	if (scratch->out.flags & NEST_REWRITE_ANY_WAY &&
+	    !nest_route_is_fresh(scratch, &scratch->out) &&
+	    !nest_route_refresh(context, scratch, &scratch->out))
+		return NEST_REASON_NO_ROUTE;
 	return NEST_REASON_FRAGMENT;
 }
 

@@ -22,6 +22,8 @@ static __always_inline bool nest_identity_find(struct nest_scratch *scratch, con
 		scratch->prefix4.length = 32;
 		*(__be32 *)scratch->prefix4.address = address[0];
 		found = nest_runtime_find(table, &scratch->prefix4);
+		/* Or the compiler makes one call for both tables, and the kernel cannot call a table's own code. */
+		asm volatile("" : "+r"(found));
 	} else {
 		table = nest_runtime_identities6(slot);
 		if (!table)

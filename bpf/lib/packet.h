@@ -23,6 +23,9 @@
 #define NEST_PROTOCOL_AH          51
 #define NEST_PROTOCOL_DESTINATION 60
 
+#define NEST_IPV4_NO_OPTIONS      0x45   /* version 4, five words */
+#define NEST_IPV4_IS_FRAGMENT     0x3fff /* more fragments, or an offset */
+
 #define NEST_TCP_FIN              0x01
 #define NEST_TCP_SYN              0x02
 #define NEST_TCP_RST              0x04
@@ -185,6 +188,7 @@ static __always_inline enum nest_reason nest_parse_icmp(struct nest_cursor *curs
 	if (!icmp)
 		return NEST_REASON_TRUNCATED;
 	packet->l4 = NEST_L4_ICMP;
+	packet->icmp_type = icmp->type;
 	if (packet->family == 4) {
 		is_echo = icmp->type == 8 || icmp->type == 0;
 	} else {
@@ -268,7 +272,7 @@ static __always_inline enum nest_reason nest_parse_ipv4(struct nest_cursor *curs
 	if (header_bytes > sizeof(*ip))
 		packet->parse |= NEST_TRACE_PARSE_IPV4_OPTIONS;
 	fragment = nest_from_be16(ip->fragment);
-	if (fragment & 0x3fff) {
+	if (fragment & NEST_IPV4_IS_FRAGMENT) {
 		packet->identification = ip->identification;
 		packet->fragment_protocol = ip->protocol;
 		reason = nest_parse_fragment(packet, fragment & 0x1fff, fragment & 0x2000);

@@ -101,14 +101,20 @@ static __always_inline enum nest_reason nest_policy_reason(const struct nest_scr
 	return NEST_MATCH_IS_DENY(match) ? NEST_REASON_POLICY_DENY : NEST_REASON_POLICY_ALLOW;
 }
 
-/* Judges the packet, or, for a packet of the responder, its flow's initiator. TABLE_MISSING passes. */
+/*
+ * Judges the packet, or, for a packet of the responder, its flow's initiator. TABLE_MISSING passes. action is what an
+ * allowing mapping does beyond that, NULL when nothing.
+ */
 static __always_inline enum nest_reason nest_policy_judge(struct nest_scratch *scratch,
-							  bool is_reverse, __u16 *mapping)
+							  bool is_reverse, __u16 *mapping,
+							  const struct nest_action **action)
 {
 	const struct nest_packet *packet = &scratch->packet;
 	__be32 source[4], destination[4];
 	__be16 port = is_reverse ? packet->source_port : packet->destination_port;
+	enum nest_reason reason;
 
+	*action = NULL;
 	for (int i = 0; i < 4; i++) {
 		source[i] = is_reverse ? packet->destination[i] : packet->source[i];
 		destination[i] = is_reverse ? packet->source[i] : packet->destination[i];
@@ -117,7 +123,10 @@ static __always_inline enum nest_reason nest_policy_judge(struct nest_scratch *s
 		port = 0;
 	if (!nest_policy_find(scratch, source, destination, nest_from_be16(port)))
 		return NEST_REASON_TABLE_MISSING;
-	return nest_policy_reason(scratch, mapping);
+	reason = nest_policy_reason(scratch, mapping);
+	if (reason == NEST_REASON_POLICY_ALLOW)
+		*action = nest_runtime_action(scratch->control.sequence & 1, *mapping);
+	return reason;
 }
 
 #endif

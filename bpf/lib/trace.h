@@ -16,6 +16,23 @@ static __always_inline struct nest_trace *nest_trace_request(void *metadata, voi
 	return trace;
 }
 
+/* What the metadata has no room for. */
+static __always_inline void nest_trace_answer_more(const struct nest_scratch *scratch)
+{
+	struct nest_trace_more *more = nest_runtime_trace_more();
+
+	if (!more)
+		return;
+	more->rewrite = scratch->out;
+	more->deny_list = scratch->packet.deny_list;
+	more->balancer = scratch->balancer;
+	more->ring_position = scratch->ring_position;
+	more->action = (__u8)scratch->outcome;
+	more->limit = (__u8)scratch->limit;
+	more->pad[0] = 0;
+	more->pad[1] = 0;
+}
+
 static __always_inline void nest_trace_answer(struct nest_trace *trace,
 					      const struct nest_scratch *scratch,
 					      enum nest_reason reason)
@@ -33,6 +50,7 @@ static __always_inline void nest_trace_answer(struct nest_trace *trace,
 	trace->l4_offset = packet->l4_offset;
 	trace->vlan_tags = packet->vlan_tags;
 	trace->parse = packet->parse;
+	nest_trace_answer_more(scratch);
 }
 
 #endif

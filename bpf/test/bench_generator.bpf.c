@@ -12,8 +12,9 @@
 const volatile __u8 template[TEMPLATE_BYTES_MAX] = {};
 const volatile __u32 template_bytes = 0;
 const volatile __u32 vary_offset = 0;
-const volatile __u32 vary_mask = 0; /* 0: all packets are equal */
-const volatile __u64 gap_ns = 0;    /* 0: as fast as it goes */
+/* 0: all packets are equal. Above 16 bits the rest is added to the two bytes behind: destination ports behind source ports. */
+const volatile __u32 vary_mask = 0;
+const volatile __u64 gap_ns = 0; /* 0: as fast as it goes */
 const volatile __u64 packets_max = 0;
 
 __u64 sent = 0;
@@ -41,9 +42,14 @@ int bench_generator(struct xdp_md *context)
 			break;
 		data[i] = template[i];
 	}
-	if (vary_mask && data + (vary_offset & 0xff) + 2 <= end)
-		*(__be16 *)(data + (vary_offset & 0xff)) =
-			bpf_htons((__u16)(sent * 40503u & vary_mask));
+	if (vary_mask && data + (vary_offset & 0xff) + 4 <= end) {
+		const __u32 flow = (__u32)sent * 40503u & vary_mask;
+		__be16 *halves = (void *)(data + (vary_offset & 0xff));
+
+		halves[0] = bpf_htons((__u16)flow);
+		if (vary_mask > 0xffff)
+			halves[1] = bpf_htons((__u16)(bpf_ntohs(halves[1]) + (flow >> 16)));
+	}
 	sent++;
 	return XDP_TX;
 }

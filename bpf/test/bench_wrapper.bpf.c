@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: AGPL-3.0-only OR GPL-2.0-only */
 /*
  * For `nest-packet run`: makes each repetition of BPF_PROG_TEST_RUN another flow, then tail-calls the program under
- * test. Its own cost is measured with bench_empty as the target and subtracted.
+ * test. The headers are written anew each time, because a program may rewrite them and the repetitions share one
+ * buffer. Its own cost is measured with bench_empty as the target and subtracted.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#define BENCH_HEADERS_MAX 96
+
+/* The first bytes of the packet; the packet under test must have at least as many. */
+const volatile __u8 bench_headers[BENCH_HEADERS_MAX] = {};
 /*
  * Where the two bytes lie that tell flows apart: best the lower half of an IPv4 address. And how many flows there
  * are, a power of two, minus one.
@@ -32,8 +37,11 @@ int bench_wrapper(struct xdp_md *context)
 	/* An odd factor walks through all flows, never to a neighbour. */
 	const __u32 flow = bench_sequence++ * 40503u & bench_mask;
 
-	if ((void *)(word + 1) > (void *)(long)context->data_end)
+	if ((void *)(word + 1) > (void *)(long)context->data_end ||
+	    data + BENCH_HEADERS_MAX > (__u8 *)(long)context->data_end)
 		return XDP_ABORTED;
+	for (int i = 0; i < BENCH_HEADERS_MAX; i += 8)
+		*(__u64 *)(data + i) = *(const volatile __u64 *)(bench_headers + i);
 	*word = (*word & bpf_htonl(0xffff0000)) | bpf_htonl(flow);
 	bpf_tail_call(context, &bench_target, 0);
 	return XDP_ABORTED;

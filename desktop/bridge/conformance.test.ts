@@ -15,7 +15,7 @@ import { connectConsole } from './api.ts';
 import { createBridgeClient } from './client.ts';
 import type { BridgeConnection } from './client.ts';
 import type { BridgeHandlers } from './contract.ts';
-import { createFakeHandlers, createFakeWatch } from './fake-core.ts';
+import { createFakeHandlers, createFakeTraffic, createFakeWatch } from './fake-core.ts';
 import { createMemoryTransports } from './in-memory.ts';
 import type { ConsoleState, FleetFrame, Settings } from './model.ts';
 import { createBridgeServer } from './server.ts';
@@ -326,6 +326,34 @@ describe.each<readonly [string, Connect]>([
       await readers[0]?.return?.();
       await until(() => server.streamCount < bridgeLimits.streamsMax);
       expect((await client.subscribe('hosts.watch', {})[Symbol.asyncIterator]().next()).value?.at).toBe(1);
+    });
+  });
+
+  it('carries ten thousand denied prefixes and the choice of an engine, and refuses more and others', async () => {
+    const { engines, ...traffic } = createFakeTraffic();
+    await run(connect, traffic, async ({ client }) => {
+      const hostId = '01J00000000000000000000000';
+      const add = Array.from({ length: 10_000 }, (_, index) => `198.18.${String(index >> 8)}.${String(index & 255)}`);
+      expect(await client.call('host.denyList.update', { hostId, name: 'feed', add, remove: [], expiresAt: 5 })).toEqual({
+        added: 10_000,
+        removed: 0,
+        prefixes: 10_000,
+      });
+      expect(await client.call('host.denyList.update', { hostId, name: 'feed', add: ['2001:db8::/32'], remove: add.slice(1) })).toEqual({
+        added: 1,
+        removed: 9_999,
+        prefixes: 2,
+      });
+      expect(await client.call('host.denyLists', { hostId })).toMatchObject({
+        lists: [{ name: 'feed', prefixes: 2, firstPrefixes: ['198.18.0.0', '2001:db8::/32'], expiresAt: null }],
+      });
+      const tooMany = client.call('host.denyList.update', { hostId, name: 'feed', add: [...add, '198.19.0.1'], remove: [] });
+      await expect(tooMany).rejects.toMatchObject({ code: 'INPUT_INVALID' });
+      expect(await client.call('host.interface.engine', { hostId, interface: 'wan0', engine: 'off' })).toMatchObject({ engine: null });
+      await expect(client.call('host.interface.engine', { hostId, interface: 'wan0', engine: 'fast' as 'xdp' })).rejects.toMatchObject({
+        code: 'INPUT_INVALID',
+      });
+      expect([...engines]).toEqual([['wan0', 'off']]);
     });
   });
 

@@ -17,13 +17,23 @@ const policyText = z.string().check(z.maxLength(3 << 20));
 const confirmWithin = z.int().check(z.minimum(5), z.maximum(3600));
 
 const host = z.strictObject({ hostId });
-const flowQuery = z.strictObject({
+const flowFilter = {
   hostId,
+  /** Either side. */
   address: z.optional(z.string().check(z.maxLength(64))),
+  source: z.optional(z.string().check(z.maxLength(64))),
+  destination: z.optional(z.string().check(z.maxLength(64))),
   port: z.optional(z.int().check(z.minimum(1), z.maximum(65535))),
+  protocol: z.optional(z.int().check(z.minimum(0), z.maximum(255))),
   mapping: z.optional(z.string().check(z.maxLength(63))),
+  interface: z.optional(z.string().check(z.maxLength(15))),
   verdict: z.optional(z.enum(['allowed', 'denied'])),
+  state: z.optional(z.enum(['live', 'ended', 'denied', 'cut'])),
+  reason: z.optional(z.string().check(z.maxLength(32))),
   windowSeconds: z.optional(z.int().check(z.minimum(1), z.maximum(3600))),
+};
+const flowQuery = z.strictObject({
+  ...flowFilter,
   limit: z.optional(z.int().check(z.minimum(1), z.maximum(1000))),
 });
 const packetForm = z.strictObject({
@@ -97,6 +107,36 @@ export const contract = {
   'host.watch': stream(host, of<model.HostSample>()),
   'host.counters': query(host, of<model.HostCounters>()),
   'host.flows': query(flowQuery, of<model.FlowList>()),
+  'host.flowSums': query(
+    z.strictObject({
+      ...flowFilter,
+      by: z.enum(['source', 'destination', 'mapping', 'port', 'reason']),
+      limit: z.optional(z.int().check(z.minimum(1), z.maximum(100))),
+    }),
+    of<model.FlowSums>(),
+  ),
+  'host.balancers': query(host, of<model.BalancerList>()),
+  'host.denyLists': query(host, of<model.DenyListTable>()),
+  /** Changes prefixes that the host keeps beside its policy; takes effect at once, without a revision. */
+  'host.denyList.update': command(
+    z.strictObject({
+      hostId,
+      name,
+      add: z.array(address).check(z.maxLength(10_000)),
+      remove: z.array(address).check(z.maxLength(10_000)),
+      expiresAt: z.optional(z.int().check(z.minimum(1))),
+      delete: z.optional(z.boolean()),
+    }),
+    of<model.DenyListChange>(),
+  ),
+  'host.interface.engine': command(
+    z.strictObject({
+      hostId,
+      interface: z.string().check(z.minLength(1), z.maxLength(15)),
+      engine: z.enum(['auto', 'xdp', 'af_xdp', 'dpdk', 'off']),
+    }),
+    of<model.EngineChoice>(),
+  ),
 
   // ---- policy ----
   'policy.get': query(z.strictObject({ hostId, revision: z.optional(z.int().check(z.minimum(1))) }), of<model.PolicyRevision>()),

@@ -1,5 +1,9 @@
 /** Plain data that crosses the bridge. Times: milliseconds since the Unix epoch. null = not measured or not known. */
 
+import type { EngineName } from './traffic-model.ts';
+
+export type * from './traffic-model.ts';
+
 /** Phantom that carries an output type through the contract. */
 export interface Of<Type> {
   readonly __type?: Type;
@@ -89,6 +93,17 @@ export interface InterfaceRow {
   readonly addresses: readonly string[];
   readonly xdpMode: 'native' | 'generic' | null;
   readonly xdpProblem: string | null;
+  /** What was asked for, what serves it ("xdp-native", ...; null = nothing), and why. */
+  readonly engineChoice: EngineName | null;
+  readonly engine: string | null;
+  readonly engineReason: string | null;
+  readonly engines: readonly { readonly engine: string; readonly available: boolean; readonly reason: string }[];
+  readonly receiveQueues: number | null;
+  readonly sendQueues: number | null;
+  readonly numaNode: number | null;
+  readonly speedMbps: number | null;
+  readonly xdpFeatures: string | null;
+  readonly virtualFunctions: { readonly used: number; readonly max: number } | null;
   readonly received: LinkCount;
   readonly sent: LinkCount;
 }
@@ -176,7 +191,24 @@ export interface HostCounters {
     readonly action: 'allow' | 'deny';
     readonly packets: number;
     readonly bytes: number;
+    /** null: it has no rate limit. limited*: dropped by it under the policy in force. */
+    readonly limit: {
+      readonly packetsPerSecond: number | null;
+      readonly bytesPerSecond: number | null;
+      readonly burst: number;
+      readonly per: 'mapping' | 'source';
+      readonly limitedPackets: number;
+      readonly limitedBytes: number;
+    } | null;
   }[];
+  readonly path: {
+    readonly judged: number;
+    readonly forwarded: number;
+    readonly routedByKernel: number;
+    readonly tooBigAnswered: number;
+    readonly floodMode: boolean;
+    readonly floodSince: number | null;
+  };
   readonly reasons: readonly {
     readonly reason: string;
     readonly sentence: string;
@@ -211,6 +243,14 @@ export interface FlowRow {
   readonly lastSeen: number;
   readonly sourceServices: readonly string[];
   readonly destinationServices: readonly string[];
+  /** Endpoints after translation; null when the flow is not translated. */
+  readonly translation: {
+    readonly source: string;
+    readonly destination: string;
+    readonly sourcePort: number;
+    readonly destinationPort: number;
+    readonly backend: string | null;
+  } | null;
 }
 
 export interface FlowList {
@@ -372,5 +412,8 @@ export interface Trace {
   readonly interface: string;
   readonly durationNs: number;
   readonly hex: string;
+  readonly outcome: 'pass' | 'drop' | 'transmit' | 'redirect';
+  /** The packet as it leaves; null when it is dropped. */
+  readonly outputHex: string | null;
   readonly draft: { readonly allowed: boolean; readonly reason: string; readonly mapping: string | null } | null;
 }

@@ -9,6 +9,7 @@ import { systemClock } from '../lib/api.ts';
 import type { Clock } from '../lib/api.ts';
 import { clean } from './output.ts';
 import type { Terminal } from './terminal.ts';
+import { UsageError } from './usage-error.ts';
 
 export interface GlobalOptions {
   readonly data: string;
@@ -36,9 +37,6 @@ export interface CommandContext {
   /** Prints the JSON, or what `show` makes of it for people. */
   print<Value>(value: Value, show: (value: Value) => string): void;
 }
-
-/** A wrong use of the command line: exit code 2. */
-export class UsageError extends Error {}
 
 /** A refusal that the printed answer tells already: exit code 1 without another word. */
 export class ReportedError extends Error {}

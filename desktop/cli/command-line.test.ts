@@ -1,84 +1,28 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createMemorySettings, createMemoryVault } from '../core/api.ts';
-import type { CredentialVault } from '../core/api.ts';
-import { openFleetCache } from '../core/cache/sqlite-fleet-cache.ts';
-import { createFakeAgent } from '../grpc/fake-agent.ts';
-import type { FakeAgent } from '../grpc/fake-agent.ts';
-import { systemClock, systemRandom } from '../lib/api.ts';
-import { runCommandLine } from './command-line.ts';
 import { formatAge, formatTable } from './output.ts';
+import { openTestConsole } from './test-console.ts';
+import type { TestConsole } from './test-console.ts';
 
 const policy = JSON.stringify({ apiVersion: 'nest/v1', kind: 'Policy', defaultAction: 'allow', services: [], mappings: [] });
 
-interface Answer {
-  readonly code: number;
-  readonly out: string;
-  readonly notes: string;
-}
-
+let opened: TestConsole;
 let folder: string;
-let vault: CredentialVault;
-let agent: FakeAgent;
-
-const nest = async (args: readonly string[], watch: (line: string) => void = () => undefined): Promise<Answer> => {
-  const out: string[] = [];
-  const notes: string[] = [];
-  const code = await runCommandLine({
-    args: ['--data', folder, '--passphrase-file', join(folder, 'passphrase'), ...args],
-    environment: {},
-    platform: 'linux',
-    version: '0.0.0',
-    signal: AbortSignal.timeout(15_000),
-    terminal: {
-      out: (text) => {
-        out.push(text);
-        watch(text);
-      },
-      note: (text) => void notes.push(text),
-      isInteractive: false,
-      ask: () => Promise.reject(new Error('nobody is there')),
-      askSecret: () => Promise.reject(new Error('nobody is there')),
-      keys: async function* () {},
-      readInput: () => Promise.resolve(policy),
-    },
-    openPorts: (data) => ({
-      clock: systemClock(),
-      random: systemRandom,
-      cache: openFleetCache(join(data, 'fleet.sqlite'), Date.now()).cache,
-      vaults: [vault],
-      settings: createMemorySettings(),
-      version: '0.0.0',
-      report: () => undefined,
-    }),
-  });
-  return { code, out: out.join('\n'), notes: notes.join('\n') };
-};
-
-const addHost = (extra: readonly string[]): Promise<Answer> =>
-  nest(['hosts', 'add', 'edge-1', '127.0.0.1', '--port', String(agent.port), ...extra], (line) => {
-    const token = /nest1\.[\w-]+/.exec(line)?.[0];
-    if (token !== undefined) agent.join(token);
-  });
+const nest: TestConsole['nest'] = (args, watch) => opened.nest(args, watch);
+const addHost: TestConsole['addHost'] = (extra) => opened.addHost(extra);
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'nest-cli-'));
-  await writeFile(join(folder, 'passphrase'), 'correct horse battery\n');
+  opened = await openTestConsole(policy);
+  ({ folder } = opened);
   await writeFile(join(folder, 'policy.json'), policy);
-  vault = createMemoryVault();
-  agent = await createFakeAgent();
 });
-afterEach(async () => {
-  await agent.stop();
-  await rm(folder, { recursive: true, force: true });
-});
+afterEach(() => opened.close());
 
 describe('the nest command', () => {
   it('creates a fleet, adds a host, plans, applies, keeps and lists, all in JSON of the bridge', async () => {
     expect(JSON.parse((await nest(['fleet', 'init', 'Test', '--json'])).out)).toMatchObject({ phase: 'open', fleetName: 'Test' });
-    const added = await addHost(['--fingerprint', agent.fingerprint.toUpperCase(), '--json']);
+    const added = await addHost(['--fingerprint', opened.agent.fingerprint.toUpperCase(), '--json']);
     expect(added.out.split('\n').map((line) => (JSON.parse(line) as { state: string }).state)).toEqual([
       'waiting',
       'fingerprint',
@@ -118,7 +62,7 @@ describe('the nest command', () => {
       code: 1,
       notes: expect.stringContaining('IDENTITY_MISMATCH'),
     });
-    expect(agent.agentId).toBe('');
+    expect(opened.agent.agentId).toBe('');
   });
 
   it('ends with 2 for a wrong use, naming what is missing, and with 1 and a code for a refusal', async () => {

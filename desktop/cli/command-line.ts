@@ -2,14 +2,17 @@
 import { Command, CommanderError, Option } from 'commander';
 import { toErrorShape } from '../../proto/model/error.ts';
 import { defaultDataDirectory } from '../core/api.ts';
-import { ReportedError, UsageError } from './command-context.ts';
+import { ReportedError } from './command-context.ts';
 import type { Invocation } from './command-context.ts';
 import { addFleetCommands } from './fleet-commands.ts';
+import { addFlowCommand } from './flow-command.ts';
 import { addHostCommands } from './host-commands.ts';
 import { addObserveCommands } from './observe-commands.ts';
 import { addPolicyCommands } from './policy-commands.ts';
 import { addRolloutCommands } from './rollout-commands.ts';
+import { addTrafficCommands } from './traffic-commands.ts';
 import { clean } from './output.ts';
+import { UsageError } from './usage-error.ts';
 
 export interface CommandLine extends Invocation {
   readonly args: readonly string[];
@@ -33,7 +36,15 @@ export const runCommandLine = async (invocation: CommandLine): Promise<number> =
     .showHelpAfterError('(see nest --help)')
     .exitOverride()
     .configureOutput({ writeOut: (text) => terminal.out(text.trimEnd()), writeErr: (text) => terminal.note(text.trimEnd()) });
-  for (const add of [addFleetCommands, addHostCommands, addPolicyCommands, addRolloutCommands, addObserveCommands])
+  for (const add of [
+    addFleetCommands,
+    addHostCommands,
+    addPolicyCommands,
+    addRolloutCommands,
+    addObserveCommands,
+    addFlowCommand,
+    addTrafficCommands,
+  ])
     add(program, invocation);
   try {
     await program.parseAsync([...args], { from: 'user' });

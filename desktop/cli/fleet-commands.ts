@@ -2,9 +2,10 @@
 import type { Command } from 'commander';
 import { userInfo } from 'node:os';
 import type { ConsoleState } from '../bridge/model.ts';
-import { readPassphrase, UsageError, withCore, withFleet } from './command-context.ts';
+import { readPassphrase, withCore, withFleet } from './command-context.ts';
 import type { CommandContext, GlobalOptions, Invocation } from './command-context.ts';
 import { formatTime } from './output.ts';
+import { UsageError } from './usage-error.ts';
 
 export const addFleetCommands = (program: Command, invocation: Invocation): void => {
   const fleet = program.command('fleet').description('the fleet and its keys');

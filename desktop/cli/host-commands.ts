@@ -4,9 +4,10 @@ import { NestError } from '../../proto/model/error.ts';
 import { agentPortDefault } from '../../proto/model/limits.ts';
 import type { Enrollment, HostDetail, HostRow } from '../bridge/model.ts';
 import { spkiFingerprint } from '../core/api.ts';
-import { askYes, findHost, settledRows, UsageError, withFleet } from './command-context.ts';
+import { askYes, findHost, settledRows, withFleet } from './command-context.ts';
 import type { CommandContext, GlobalOptions, Invocation } from './command-context.ts';
 import { clean, formatAge, formatTable, formatTime, roundRate, shortHash } from './output.ts';
+import { UsageError } from './usage-error.ts';
 
 interface AddOptions extends GlobalOptions {
   readonly port: string;

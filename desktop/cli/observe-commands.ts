@@ -1,10 +1,11 @@
-/** nest trace | flows | counters | revisions */
+/** nest trace | counters | revisions */
 import type { Command } from 'commander';
-import type { FlowList, HostCounters, PolicyRevision, Trace } from '../bridge/model.ts';
+import type { HostCounters, PolicyRevision, Trace } from '../bridge/model.ts';
 import type { InputOf } from '../bridge/contract.ts';
-import { findHost, readText, UsageError, withFleet } from './command-context.ts';
+import { findHost, readText, withFleet } from './command-context.ts';
 import type { CommandContext, GlobalOptions, Invocation } from './command-context.ts';
-import { clean, formatAge, formatTable, formatTime, shortHash } from './output.ts';
+import { clean, formatTable, formatTime, numberOf, oneOf, shortHash, staleNote } from './output.ts';
+import { UsageError } from './usage-error.ts';
 
 interface TraceOptions extends GlobalOptions {
   readonly interface: string;
@@ -17,15 +18,6 @@ interface TraceOptions extends GlobalOptions {
   readonly flags?: string;
   readonly vlan?: string;
   readonly draft?: string;
-}
-
-interface FlowOptions extends GlobalOptions {
-  readonly address?: string;
-  readonly port?: string;
-  readonly mapping?: string;
-  readonly verdict?: string;
-  readonly window?: string;
-  readonly limit?: string;
 }
 
 export const addObserveCommands = (program: Command, invocation: Invocation): void => {
@@ -52,24 +44,6 @@ export const addObserveCommands = (program: Command, invocation: Invocation): vo
           context.signal,
         );
         context.print(trace, showTrace);
-      });
-    });
-  program
-    .command('flows <host>')
-    .description('flows the host has seen, the last seen first')
-    .option('--address <address>', 'address or CIDR of either side')
-    .option('--port <number>', 'of either side')
-    .option('--mapping <name>')
-    .option('--verdict <word>', 'allowed or denied')
-    .option('--window <seconds>', 'seen in the last so many seconds')
-    .option('--limit <number>', '1 to 1000', '50')
-    .action((name: string, _options: unknown, command: Command) => {
-      const options = command.optsWithGlobals<FlowOptions>();
-      return withFleet(invocation, options, async (context) => {
-        const { hostId } = await findHost(context, name);
-        context.print(await context.handlers['host.flows']({ hostId, ...flowQueryOf(options) }, context.signal), (list) =>
-          showFlows(list, context.clock.now()),
-        );
       });
     });
   for (const { name, description, run } of simpleCommands) {
@@ -107,19 +81,6 @@ const simpleCommands: readonly {
   },
 ];
 
-const oneOf = <Word extends string>(option: string, text: string, words: readonly Word[]): Word => {
-  const found = words.find((word) => word === text);
-  if (found === undefined) throw new UsageError(`${option} is one of ${words.join(', ')}.`);
-  return found;
-};
-
-const numberOf = (option: string, text: string, range: { readonly min: number; readonly max: number }): number => {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < range.min || value > range.max)
-    throw new UsageError(`${option} is a number from ${String(range.min)} to ${String(range.max)}.`);
-  return value;
-};
-
 const packetOf = (options: TraceOptions): InputOf<'trace.run'>['packet'] => {
   const tcpFlags =
     options.flags === undefined ? undefined : oneOf('--flags', options.flags, ['syn', 'syn-ack', 'ack', 'fin', 'rst'] as const);
@@ -138,52 +99,20 @@ const packetOf = (options: TraceOptions): InputOf<'trace.run'>['packet'] => {
   };
 };
 
-const flowQueryOf = (options: FlowOptions): Omit<InputOf<'host.flows'>, 'hostId'> => {
-  const verdict = options.verdict === undefined ? undefined : oneOf('--verdict', options.verdict, ['allowed', 'denied'] as const);
-  return {
-    ...(options.address === undefined ? {} : { address: options.address }),
-    ...(options.port === undefined ? {} : { port: numberOf('--port', options.port, { min: 1, max: 65_535 }) }),
-    ...(options.mapping === undefined ? {} : { mapping: options.mapping }),
-    ...(verdict === undefined ? {} : { verdict }),
-    ...(options.window === undefined ? {} : { windowSeconds: numberOf('--window', options.window, { min: 1, max: 3_600 }) }),
-    limit: numberOf('--limit', options.limit ?? '50', { min: 1, max: 1_000 }),
-  };
-};
-
 const showTrace = (trace: Trace): string =>
   [
     `${trace.allowed ? 'ALLOWED' : 'DENIED'}  ${trace.reason}  ${trace.sentence}${trace.mapping === null ? '' : ` (${clean(trace.mapping)})`}`,
     ...trace.steps.map(({ title, detail }) => `  ${clean(title)}: ${clean(detail)}`),
-    `Revision ${String(trace.revision)}, ${trace.interface}, ${String(trace.durationNs)} ns in the kernel`,
+    `Revision ${String(trace.revision)}, ${trace.interface}, ${trace.outcome}, ${String(trace.durationNs)} ns in the kernel`,
+    ...(trace.outputHex === null || trace.outputHex === trace.hex
+      ? []
+      : [`As it comes   ${trace.hex}`, `As it leaves  ${trace.outputHex}`]),
     ...(trace.draft === null
       ? []
       : [
           `Under the draft: ${trace.draft.allowed ? 'ALLOWED' : 'DENIED'}  ${trace.draft.reason}${trace.draft.mapping === null ? '' : ` (${clean(trace.draft.mapping)})`}`,
         ]),
   ].join('\n');
-
-const staleNote = (live: boolean, at: number, now: number): readonly string[] =>
-  live ? [] : [`The host does not answer; this is from ${formatAge(at, now)}.`];
-
-const showFlows = (list: FlowList, now: number): string =>
-  [
-    formatTable(list.flows, [
-      { title: 'SOURCE', value: (flow) => endpoint(flow.source, flow.sourcePort) },
-      { title: 'DESTINATION', value: (flow) => endpoint(flow.destination, flow.destinationPort) },
-      { title: 'PROTO', value: (flow) => flow.protocol },
-      { title: 'STATE', value: (flow) => flow.state },
-      { title: 'VERDICT', value: (flow) => (flow.allowed ? 'allowed' : 'denied') },
-      { title: 'MAPPING', value: (flow) => flow.mapping ?? '(default)' },
-      { title: 'PACKETS', value: (flow) => flow.packets },
-      { title: 'BYTES', value: (flow) => flow.bytes },
-      { title: 'SEEN', value: (flow) => formatAge(flow.lastSeen, now) },
-    ]),
-    `${String(list.flows.length)} of ${String(list.matched)} flows${list.recordsLost === 0 ? '' : `, ${String(list.recordsLost)} records lost`}`,
-    ...staleNote(list.live, list.at, now),
-  ].join('\n');
-
-const endpoint = (address: string, port: number): string =>
-  port === 0 ? address : address.includes(':') ? `[${address}]:${String(port)}` : `${address}:${String(port)}`;
 
 const showCounters = (counters: HostCounters, now: number): string =>
   [
@@ -192,6 +121,7 @@ const showCounters = (counters: HostCounters, now: number): string =>
       { title: 'ACTION', value: ({ action }) => action },
       { title: 'PACKETS', value: ({ packets }) => packets },
       { title: 'BYTES', value: ({ bytes }) => bytes },
+      { title: 'OVER LIMIT', value: ({ limit }) => limit?.limitedPackets ?? null },
     ]),
     '',
     formatTable(
@@ -204,8 +134,9 @@ const showCounters = (counters: HostCounters, now: number): string =>
         { title: 'MEANING', value: ({ sentence }) => sentence },
       ],
     ),
+    ...(counters.path.floodMode ? ['Flood mode: deny lists are asked before the flow table.'] : []),
     `Revision ${String(counters.revision)}, records lost ${String(counters.recordsLost)}, suppressed ${String(counters.recordsSuppressed)}, flows not inserted ${String(counters.flowsNotInserted)}`,
-    ...staleNote(counters.live, counters.at, now),
+    ...staleNote(counters, now),
   ].join('\n');
 
 const showRevisions = (revisions: readonly PolicyRevision[]): string =>

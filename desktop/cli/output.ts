@@ -1,4 +1,5 @@
-/** Tables and units for people; JSON is printed as it crosses the bridge. */
+/** Tables, units and option values for people; JSON is printed as it crosses the bridge. */
+import { UsageError } from './usage-error.ts';
 
 export interface Column<Row> {
   readonly title: string;
@@ -44,6 +45,33 @@ export const formatTime = (at: number | null): string => (at === null ? '-' : `$
 /** One decimal below ten, none above; null stays null. */
 export const roundRate = (rate: number | null): number | null =>
   rate === null ? null : rate < 10 ? Math.round(rate * 10) / 10 : Math.round(rate);
+
+/** A line for an answer that is not live; none for one that is. */
+export const staleNote = ({ live, at }: { readonly live: boolean; readonly at: number }, now: number): readonly string[] =>
+  live ? [] : [`The host does not answer; this is from ${formatAge(at, now)}.`];
+
+/** "198.18.9.12:5432", "[2001:db8::1]:443"; the address alone for port 0 and for ICMP, which has an identifier there. */
+export const endpoint = (address: string, port: number, protocol = ''): string =>
+  port === 0 || protocol.startsWith('icmp')
+    ? address
+    : address.includes(':')
+      ? `[${address}]:${String(port)}`
+      : `${address}:${String(port)}`;
+
+/** The word of an option. Raises UsageError. */
+export const oneOf = <Word extends string>(option: string, text: string, words: readonly Word[]): Word => {
+  const found = words.find((word) => word === text);
+  if (found === undefined) throw new UsageError(`${option} is one of ${words.join(', ')}.`);
+  return found;
+};
+
+/** The whole number of an option. Raises UsageError. */
+export const numberOf = (option: string, text: string, range: { readonly min: number; readonly max: number }): number => {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < range.min || value > range.max)
+    throw new UsageError(`${option} is a number from ${String(range.min)} to ${String(range.max)}.`);
+  return value;
+};
 
 /** Start of a hash, enough to tell two apart. */
 export const shortHash = (hash: string | null): string | null => (hash === null || hash === '' ? null : hash.slice(0, 12));

@@ -2,10 +2,11 @@
 import type { Command } from 'commander';
 import { writeFile } from 'node:fs/promises';
 import type { PolicyCheck, PolicyImport } from '../bridge/model.ts';
-import { chosenHosts, findHost, readText, ReportedError, UsageError, withCore, withFleet } from './command-context.ts';
+import { chosenHosts, findHost, readText, ReportedError, withCore, withFleet } from './command-context.ts';
 import type { GlobalOptions, Invocation } from './command-context.ts';
 import { clean, formatAge, formatTable } from './output.ts';
 import { showPlan } from './plan-view.ts';
+import { UsageError } from './usage-error.ts';
 
 export interface HostChoice extends GlobalOptions {
   readonly host?: readonly string[];

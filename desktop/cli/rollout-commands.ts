@@ -3,13 +3,14 @@ import type { Command } from 'commander';
 import { NestError } from '../../proto/model/error.ts';
 import { confirmWithinSeconds as confirmBounds } from '../../proto/model/limits.ts';
 import type { Rollout } from '../bridge/model.ts';
-import { askYes, chosenHosts, findHost, readText, ReportedError, settledRows, UsageError, withFleet } from './command-context.ts';
+import { askYes, chosenHosts, findHost, readText, ReportedError, settledRows, withFleet } from './command-context.ts';
 import type { CommandContext, Invocation } from './command-context.ts';
 import { formatTime } from './output.ts';
 import { showPlan, showRollout } from './plan-view.ts';
 import { revisionOf } from './policy-commands.ts';
 import type { HostChoice } from './policy-commands.ts';
 import type { GlobalOptions } from './command-context.ts';
+import { UsageError } from './usage-error.ts';
 
 interface ApplyOptions extends HostChoice {
   readonly yes?: true;

@@ -10,13 +10,23 @@ import type {
   RollbackConfigRequest,
 } from '../../proto/gen/nest/v1/config.ts';
 import { FlowServiceService } from '../../proto/gen/nest/v1/flow.ts';
-import type { ListFlowsRequest, ListFlowsResponse } from '../../proto/gen/nest/v1/flow.ts';
+import type { ListFlowsRequest, ListFlowsResponse, SummarizeFlowsRequest, SummarizeFlowsResponse } from '../../proto/gen/nest/v1/flow.ts';
 import { HostServiceService } from '../../proto/gen/nest/v1/host.ts';
 import type { GetHostResponse, HostStatus } from '../../proto/gen/nest/v1/host.ts';
 import { SessionServiceService } from '../../proto/gen/nest/v1/session.ts';
 import type { HelloRequest, HelloResponse } from '../../proto/gen/nest/v1/session.ts';
 import { TrafficServiceService } from '../../proto/gen/nest/v1/traffic.ts';
-import type { GetCountersResponse, TracePacketRequest, TracePacketResponse } from '../../proto/gen/nest/v1/traffic.ts';
+import type {
+  GetCountersResponse,
+  ListBalancersResponse,
+  ListDenyListsResponse,
+  SetInterfaceEngineRequest,
+  SetInterfaceEngineResponse,
+  TracePacketRequest,
+  TracePacketResponse,
+  UpdateDenyListRequest,
+  UpdateDenyListResponse,
+} from '../../proto/gen/nest/v1/traffic.ts';
 import { NestError } from '../../proto/model/error.ts';
 import { callStream, callUnary } from './call.ts';
 import type { CallOptions, Wire } from './call.ts';
@@ -37,7 +47,13 @@ export interface AgentClient {
   confirmConfig(request: ConfirmConfigRequest, options: CallOptions): Promise<ConfigRevision>;
   rollbackConfig(request: RollbackConfigRequest, options: CallOptions): Promise<ConfigRevision>;
   listFlows(request: ListFlowsRequest, options: CallOptions): Promise<ListFlowsResponse>;
+  summarizeFlows(request: SummarizeFlowsRequest, options: CallOptions): Promise<SummarizeFlowsResponse>;
   getCounters(options: CallOptions): Promise<GetCountersResponse>;
+  listBalancers(options: CallOptions): Promise<ListBalancersResponse>;
+  /** With the first `prefixes` (0..1000) prefixes of each list that the host keeps. */
+  listDenyLists(prefixes: number, options: CallOptions): Promise<ListDenyListsResponse>;
+  updateDenyList(request: UpdateDenyListRequest, options: CallOptions): Promise<UpdateDenyListResponse>;
+  setInterfaceEngine(request: SetInterfaceEngineRequest, options: CallOptions): Promise<SetInterfaceEngineResponse>;
   tracePacket(request: TracePacketRequest, options: CallOptions): Promise<TracePacketResponse>;
 }
 
@@ -60,6 +76,11 @@ export const createAgentClient = (wire: Wire): AgentClient => ({
   rollbackConfig: async (request, options) =>
     required((await callUnary(wire, ConfigServiceService.rollbackConfig, { request, ...options })).config),
   listFlows: (request, options) => callUnary(wire, FlowServiceService.listFlows, { request, ...options }),
+  summarizeFlows: (request, options) => callUnary(wire, FlowServiceService.summarizeFlows, { request, ...options }),
+  listBalancers: (options) => callUnary(wire, TrafficServiceService.listBalancers, { request: {}, ...options }),
+  listDenyLists: (prefixes, options) => callUnary(wire, TrafficServiceService.listDenyLists, { request: { prefixes }, ...options }),
+  updateDenyList: (request, options) => callUnary(wire, TrafficServiceService.updateDenyList, { request, ...options }),
+  setInterfaceEngine: (request, options) => callUnary(wire, TrafficServiceService.setInterfaceEngine, { request, ...options }),
   getCounters: (options) => callUnary(wire, TrafficServiceService.getCounters, { request: {}, ...options }),
   tracePacket: (request, options) => callUnary(wire, TrafficServiceService.tracePacket, { request, ...options }),
 });

@@ -1,6 +1,6 @@
 /** A small agent for tests: real TLS and real gRPC on loopback, state in memory, nothing happens unless a test says so. */
-import { Metadata, Server, ServerCredentials, status as grpcStatus } from '@grpc/grpc-js';
-import type { ServerUnaryCall, ServerWritableStream, UntypedServiceImplementation, handleUnaryCall } from '@grpc/grpc-js';
+import { Server, ServerCredentials } from '@grpc/grpc-js';
+import type { ServerWritableStream, UntypedServiceImplementation } from '@grpc/grpc-js';
 import { X509Certificate, createHash, createHmac, hkdfSync, randomBytes, webcrypto } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:tls';
@@ -8,7 +8,6 @@ import type { Server as TlsServer, TLSSocket } from 'node:tls';
 // Decorator metadata is what the X.509 library describes its ASN.1 with; it must be loaded before it.
 import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';
-import { ErrorInfo, Status } from '../../proto/gen/google/rpc/status.ts';
 import { ConfigRevision, ConfigRevision_State, ConfigServiceService, PlanConfigResponse } from '../../proto/gen/nest/v1/config.ts';
 import type {
   ApplyConfigRequest,
@@ -28,25 +27,23 @@ import type {
 } from '../../proto/gen/nest/v1/enrollment.ts';
 import { EnrollmentServiceService } from '../../proto/gen/nest/v1/enrollment.ts';
 import { FlowServiceService } from '../../proto/gen/nest/v1/flow.ts';
-import type { Flow, ListFlowsRequest, ListFlowsResponse } from '../../proto/gen/nest/v1/flow.ts';
 import { HostFacts, HostServiceService, HostStatus, PolicyStatus_Mode } from '../../proto/gen/nest/v1/host.ts';
 import type { GetHostResponse, WatchStatusRequest, WatchStatusResponse } from '../../proto/gen/nest/v1/host.ts';
 import { SessionServiceService } from '../../proto/gen/nest/v1/session.ts';
 import type { HelloRequest, HelloResponse } from '../../proto/gen/nest/v1/session.ts';
-import { GetCountersResponse, TracePacketResponse, TrafficServiceService } from '../../proto/gen/nest/v1/traffic.ts';
-import type { TracePacketRequest } from '../../proto/gen/nest/v1/traffic.ts';
+import { TrafficServiceService } from '../../proto/gen/nest/v1/traffic.ts';
 import { proofInput, tokenKeyInfo, tokenPrefix } from '../../proto/model/enrollment.ts';
 import type { ProofLabel, Transcript } from '../../proto/model/enrollment.ts';
 import { NestError } from '../../proto/model/error.ts';
+import { answer } from './fake-answer.ts';
+import { createFakeTraffic, flowService, trafficService } from './fake-traffic.ts';
+import type { FakeTraffic } from './fake-traffic.ts';
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 
-export interface FakeAgentState {
+export interface FakeAgentState extends FakeTraffic {
   status: HostStatus;
   revisions: ConfigRevision[];
-  flows: Flow[];
-  counters: GetCountersResponse;
-  trace: TracePacketResponse;
   plan: PlanConfigResponse;
   /** What the next apply, confirm or roll back answers instead of doing anything. */
   refusal: NestError | null;
@@ -286,9 +283,7 @@ const initialState = (): FakeAgentState => ({
     policy: { mode: PolicyStatus_Mode.ENFORCE, revision: 0n, generation: 'g0', desiredGeneration: 'g0' },
   }),
   revisions: [ConfigRevision.fromPartial({ revision: 0n, policyJson: '{}', generation: 'g0', state: ConfigRevision_State.CONFIRMED })],
-  flows: [],
-  counters: GetCountersResponse.fromPartial({}),
-  trace: TracePacketResponse.fromPartial({}),
+  ...createFakeTraffic(),
   plan: PlanConfigResponse.fromPartial({
     planHash: 'a'.repeat(64),
     generation: 'g1',
@@ -337,19 +332,8 @@ const addServices = (server: Server, { state, watchers, strangers, identity, emi
       emit();
     },
   });
-  server.addService(FlowServiceService, {
-    listFlows: answer<ListFlowsRequest, ListFlowsResponse>(async () => ({
-      flows: state.flows,
-      matched: BigInt(state.flows.length),
-      truncated: false,
-      recordsLost: 0n,
-    })),
-    watchFlows: () => undefined,
-  });
-  server.addService(TrafficServiceService, {
-    getCounters: answer<object, GetCountersResponse>(async () => state.counters),
-    tracePacket: answer<TracePacketRequest, TracePacketResponse>(async (request) => ({ ...state.trace, interface: request.interface })),
-  });
+  server.addService(FlowServiceService, flowService(state));
+  server.addService(TrafficServiceService, trafficService(state));
   server.addService(ConfigServiceService, {
     getConfig: answer<GetConfigRequest, { config: ConfigRevision | undefined }>(async ({ revision }) => {
       const found = revision === 0n ? state.revisions[0] : state.revisions.find((known) => known.revision === revision);
@@ -432,37 +416,4 @@ const peerHash = (socket: TLSSocket): Buffer => {
     : createHash('sha256')
         .update(certificate.publicKey.export({ type: 'spki', format: 'der' }))
         .digest();
-};
-
-/** A unary handler from an async function; what it throws becomes a status as agents send it. */
-const answer =
-  <Request, Response>(
-    work: (request: Request, call: ServerUnaryCall<Request, Response>) => Promise<Response>,
-  ): handleUnaryCall<Request, Response> =>
-  (call, callback) => {
-    const respond = async (): Promise<void> => {
-      let response: Response;
-      try {
-        response = await work(call.request, call);
-      } catch (error) {
-        callback(statusOf(error));
-        return;
-      }
-      callback(null, response);
-    };
-    void respond();
-  };
-
-const statusOf = (error: unknown): { readonly code: grpcStatus; readonly details: string; readonly metadata: Metadata } => {
-  const metadata = new Metadata();
-  const { code, message, details } =
-    error instanceof NestError ? error : new NestError('INTERNAL', error instanceof Error ? (error.stack ?? '') : String(error));
-  const info = ErrorInfo.encode({ reason: code, domain: 'nest', metadata: { details: JSON.stringify(details) } }).finish();
-  const rich = Status.encode({
-    code: grpcStatus.FAILED_PRECONDITION,
-    message,
-    details: [{ typeUrl: 'type.googleapis.com/google.rpc.ErrorInfo', value: Buffer.from(info) }],
-  }).finish();
-  metadata.set('grpc-status-details-bin', Buffer.from(rich));
-  return { code: grpcStatus.FAILED_PRECONDITION, details: message, metadata };
 };

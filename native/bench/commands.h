@@ -16,6 +16,7 @@ void receive(const std::vector<std::string>& words);
 void judge(const std::vector<std::string>& words);
 void age(const std::vector<std::string>& words);
 void lose(const std::vector<std::string>& words);
+void dump(const std::vector<std::string>& words);
 void run(const std::vector<std::string>& words);
 void generate(const std::vector<std::string>& words);
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-only
 // `judge`, `run` and `generate`: programs by BPF_PROG_TEST_RUN.
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
-#include <bpf/libbpf.h>
 #include <nest/abi.h>
 #include <pthread.h>
 #include <signal.h>
@@ -19,84 +17,18 @@
 #include "arguments.h"
 #include "backend/xdp/descriptor.h"
 #include "commands.h"
+#include "objects.h"
 
 namespace nest::bench {
 namespace {
 
 using xdp::Descriptor;
 
-struct ObjectClose {
-  void operator()(bpf_object* object) const { bpf_object__close(object); }
-};
-using ObjectPointer = std::unique_ptr<bpf_object, ObjectClose>;
-
-ObjectPointer open_object(const std::string& path) {
-  ObjectPointer object(bpf_object__open_file(path.c_str(), nullptr));
-  if (object == nullptr) fail(path);
-  return object;
-}
-
 Descriptor open_pinned(const std::string& pin_path) {
   Descriptor program(bpf_obj_get((pin_path + "/programs/nest_xdp").c_str()));
   if (!program) fail(pin_path + "/programs/nest_xdp");
   return program;
 }
-
-int program_of(const ObjectPointer& object, const char* name) {
-  const bpf_program* program = bpf_object__find_program_by_name(object.get(), name);
-  if (program == nullptr) throw std::invalid_argument(std::string("the object has no program ") + name);
-  return bpf_program__fd(program);
-}
-
-bpf_map* section_of(const ObjectPointer& object, const char* section) {
-  bpf_map* map = nullptr;
-  bpf_object__for_each_map(map, object.get()) {
-    if (std::string(bpf_map__name(map)).ends_with(section)) return map;
-  }
-  throw std::invalid_argument(std::string("the object has no section ") + section);
-}
-
-size_t offset_of(const ObjectPointer& object, const char* section, const char* variable) {
-  const btf* types = bpf_object__btf(object.get());
-  const int id = btf__find_by_name_kind(types, section, BTF_KIND_DATASEC);
-  if (id > 0) {
-    const btf_type* type = btf__type_by_id(types, static_cast<uint32_t>(id));
-    const btf_var_secinfo* entries = btf_var_secinfos(type);
-    for (int i = 0; i < btf_vlen(type); i++) {
-      const btf_type* entry = btf__type_by_id(types, entries[i].type);
-      if (std::strcmp(btf__name_by_offset(types, entry->name_off), variable) == 0) return entries[i].offset;
-    }
-  }
-  throw std::invalid_argument(std::string("the object has no variable ") + variable);
-}
-
-/// Read-only data of an object that is not loaded yet.
-class Settings {
- public:
-  explicit Settings(const ObjectPointer& object) : object_(object) {
-    size_t bytes = 0;
-    const auto* initial =
-        static_cast<const uint8_t*>(bpf_map__initial_value(section_of(object, ".rodata"), &bytes));
-    data_.assign(initial, initial + bytes);
-  }
-
-  void set(const char* variable, const void* value, size_t bytes) {
-    std::memcpy(data_.data() + offset_of(object_, ".rodata", variable), value, bytes);
-  }
-  void set(const char* variable, uint32_t value) { set(variable, &value, sizeof(value)); }
-  void set64(const char* variable, uint64_t value) { set(variable, &value, sizeof(value)); }
-
-  void load() {
-    if (bpf_map__set_initial_value(section_of(object_, ".rodata"), data_.data(), data_.size()) != 0)
-      fail("read-only data");
-    const int result = bpf_object__load(object_.get());
-    if (result != 0) throw std::system_error(-result, std::generic_category(), "load");
-  }
-
- private:
-  const ObjectPointer& object_;
-  std::vector<uint8_t> data_;
-};
 
 struct TestRun {
   uint32_t action = 0;
@@ -142,30 +74,41 @@ void print_series(const Series& series, uint64_t flows, uint32_t floor_ns, bool 
   std::printf("]}%s\n", is_last ? "" : ",");
 }
 
-/// The packaged xdp-filter with its largest feature set, where installed.
-ObjectPointer open_xdp_filter() {
-  ObjectPointer object(bpf_object__open_file("/usr/lib/bpf/xdpfilt_alw_all.o", nullptr));
-  if (object != nullptr && bpf_object__load(object.get()) != 0) object.reset();
-  return object;
+/// As many as the largest policies that are compared have.
+constexpr uint32_t kFilterAddresses = 10'000;
+/// BENCH_HEADERS_MAX of bench_wrapper.bpf.c.
+constexpr size_t kHeaderBytes = 96;
+
+/// Addresses beside the random ones, from --filter-address.
+std::vector<uint32_t> filtered_addresses(const Arguments& arguments) {
+  if (!arguments.has("filter-address")) return {};
+  const Packet bytes = arguments.bytes("filter-address");
+  if (bytes.size() != sizeof(uint32_t)) throw std::invalid_argument("--filter-address has four bytes");
+  uint32_t address = 0;
+  std::memcpy(&address, bytes.data(), sizeof(address));
+  return {address};
 }
 
 void measure(const Arguments& arguments, int nest, uint64_t flows, bool is_last) {
   if (flows == 0 || (flows & (flows - 1)) != 0 || flows > 65536)
     throw std::invalid_argument("--flows must be powers of two up to 65536");
-  const Packet packet = arguments.bytes("packet");
+  Packet packet = arguments.bytes("packet");
+  packet.resize(std::max<size_t>(packet.size(), kHeaderBytes));
   const auto repeat = static_cast<uint32_t>(arguments.number("repeat", 400'000));
   const uint32_t interface = arguments.has("interface") ? interface_index(arguments.text("interface")) : 0;
   const ObjectPointer object = open_object(arguments.text("object"));
   Settings settings(object);
   settings.set("bench_offset", static_cast<uint32_t>(arguments.number("vary-offset")));
   settings.set("bench_mask", static_cast<uint32_t>(flows - 1));
+  settings.set("bench_headers", packet.data(), kHeaderBytes);
   settings.load();
   const int wrapper = program_of(object, "bench_wrapper");
   const int targets = bpf_object__find_map_fd_by_name(object.get(), "bench_target");
 
   std::vector<Series> all = {{"empty", program_of(object, "bench_empty"), {}}, {"nest", nest, {}}};
-  const ObjectPointer filter = open_xdp_filter();
-  if (filter != nullptr) all.push_back({"xdp-filter", program_of(filter, "xdpfilt_alw_all"), {}});
+  const FilterPeer filter = load_xdp_filter(arguments.has("filter") ? arguments.text("filter") : "alw_all",
+                                            kFilterAddresses, filtered_addresses(arguments));
+  if (filter.program >= 0) all.push_back({"xdp-filter", filter.program, {}});
   const uint32_t key = 0;
   const auto aim = [&](const Series& series) {
     if (bpf_map_update_elem(targets, &key, &series.target, BPF_ANY) != 0)
@@ -245,8 +188,8 @@ void lose(const std::vector<std::string>& words) {
 }
 
 void run(const std::vector<std::string>& words) {
-  const Arguments arguments(
-      words, {"pin-path", "object", "packet", "vary-offset", "interface", "flows", "repeat", "samples"});
+  const Arguments arguments(words, {"pin-path", "object", "packet", "vary-offset", "interface", "flows",
+                                    "repeat", "samples", "filter", "filter-address"});
   const Descriptor nest = open_pinned(arguments.text("pin-path"));
   const std::vector<uint64_t> flows = arguments.numbers("flows", "1,4096,65536");
   std::printf("[\n");

@@ -14,20 +14,44 @@ export {
   parsePrefix,
 } from './address.ts';
 export type { Address, Prefix } from './address.ts';
-export { compilePolicy } from './compiler.ts';
-export type { CompiledPolicy, CompiledStats } from './compiler.ts';
+export { completeHealthCheck } from './action-schema.ts';
+export type {
+  CompleteHealthCheck,
+  PolicyAffinity,
+  PolicyBackend,
+  PolicyBackendState,
+  PolicyDscp,
+  PolicyHealthCheck,
+  PolicyNat,
+  PolicyRateLimit,
+} from './action-schema.ts';
+export { compilePolicy, createPolicyCompiler } from './compiler.ts';
+export type { CompiledPolicy, CompiledStats, PolicyCompiler } from './compiler.ts';
+export { encodeDenyPrefixes } from './deny-compiler.ts';
+export type { DenyOptions } from './deny-compiler.ts';
+export { parseExpiry } from './deny-schema.ts';
+export type { PolicyDenyList } from './deny-schema.ts';
+export { backendSeed, flowHash, ringPosition } from './flow-hash.ts';
+export type { BalancedTuple } from './flow-hash.ts';
 export { generationOf } from './generation.ts';
 export { openImage } from './judge.ts';
-export type { BeatenMapping, Judgement, PolicyImage, TrafficTuple } from './judge.ts';
+export type { BeatenMapping, DeniedAddress, Judgement, NamedBackend, PolicyImage, TrafficTuple } from './judge.ts';
+export type { JudgedBackend, JudgedBalancer, JudgedLimit, JudgedTreatment } from './judge-treatment.ts';
 export { parsePolicy, validatePolicy } from './policy.ts';
+export { parsePorts } from './port-range.ts';
 export { diffPolicies } from './policy-diff.ts';
 export type { ChangedEntry, DiffLine, FieldChange, PolicyDiff } from './policy-diff.ts';
-export type { PolicyProblem } from './policy-problems.ts';
+export type { PolicyProblem } from './policy-problem.ts';
+export { createPolicyReader } from './policy-reader.ts';
+export type { PolicyReader } from './policy-reader.ts';
 export { policySchema } from './policy-schema.ts';
 export type {
+  CheckedBackend,
   CheckedMapping,
+  CheckedRateLimit,
   Policy,
   PolicyAction,
+  PolicyDefaultAction,
   PolicyDocument,
   PolicyMapping,
   PolicyProtocol,

@@ -1,17 +1,14 @@
 /** From a checked policy to the table image. */
-import { NestError } from '../../proto/model/error.ts';
-import { parsePrefix } from './address.ts';
+import { compileTreatments } from './action-compiler.ts';
+import { compileDenyLists, liveLists, prefixesByList } from './deny-compiler.ts';
+import type { DenyOptions } from './deny-compiler.ts';
+import type { PolicyDenyList } from './deny-schema.ts';
 import { encodeImage } from './image-encoder.ts';
-import { ClassMembersExceeded, classify, prefixKey } from './identity-classes.ts';
-import type { Classification, SideClasses } from './identity-classes.ts';
-import { classMembersMax, compileWorkMax, identitiesMax, identityAny, mappingsMax, pairsMax, portIntervalsMax } from './limits.ts';
-import { PairTableBuilder, TableLimitExceeded } from './pair-table.ts';
-import type { MappingGroup } from './pair-table.ts';
-import { MatchRanks, segmentsOfRanges } from './port-intervals.ts';
-import { PortSetPool } from './port-set-pool.ts';
-import { anyName } from './policy-schema.ts';
-import type { Policy, PolicyMapping, PolicyService } from './policy-schema.ts';
-import { sideOf, trafficOf } from './traffic-match.ts';
+import type { DenyTables } from './image-content.ts';
+import { deny4Bytes, deny6Bytes, identity4Bytes, identity6Bytes } from './limits.ts';
+import type { Policy } from './policy-schema.ts';
+import { PolicyTables } from './policy-tables.ts';
+import { isSameValue } from './same-value.ts';
 
 export interface CompiledStats {
   readonly identities4: number;
@@ -21,6 +18,10 @@ export interface CompiledStats {
   readonly pairs: number;
   readonly portIntervals: number;
   readonly mappings: number;
+  readonly denyPrefixes4: number;
+  readonly denyPrefixes6: number;
+  readonly balancers: number;
+  readonly backends: number;
   readonly imageBytes: number;
 }
 
@@ -30,168 +31,97 @@ export interface CompiledPolicy {
   readonly stats: CompiledStats;
   /** Mapping names; the position is the index in matches and counters. */
   readonly names: readonly string[];
+  /** Deny lists in the order of their counters, with the prefixes that are theirs: one in two lists belongs to the first. */
+  readonly denyLists: readonly { readonly name: string; readonly prefixes: number }[];
+}
+
+/** Compiles one policy after another, and gives the same bytes as `compilePolicy` sooner when little has changed. */
+export interface PolicyCompiler {
+  /** As `compilePolicy`. Files of deny lists must not be written to afterwards. */
+  compile(policy: Policy, options?: DenyOptions): CompiledPolicy;
 }
 
 /**
  * Compiles a policy. The bytes depend on its meaning alone, not on the order or repetition of entries in the document.
- * Raises POLICY_TOO_LARGE; details are { mapping, limit, max }.
+ * Raises POLICY_TOO_LARGE with details { mapping, limit, max } or { denyList, limit, max }, and POLICY_INVALID for a deny list
+ * file that is missing or malformed.
  */
-export const compilePolicy = (policy: Policy): CompiledPolicy => {
-  const mappings = sortedByName(policy.mappings);
-  const crossing = mappings[mappingsMax];
-  if (crossing !== undefined) throw tooLarge('mappings', crossing);
-  const services = usedServices(policy.services, mappings);
-  limitIdentities(services, mappings);
-  try {
-    return compileSorted(policy, services, mappings);
-  } catch (error) {
-    if (error instanceof TableLimitExceeded) throw tooLarge(error.limit, mappings[error.mapping]);
-    if (error instanceof ClassMembersExceeded) throw tooLarge('classMembers', mappingOf(mappings, services[error.service]?.name));
-    throw error;
-  }
+export const compilePolicy = (policy: Policy, options: DenyOptions = {}): CompiledPolicy =>
+  assemble(new PolicyTables(policy), policy, compileDenyLists(policy.denyLists, options));
+
+/** A compiler that keeps the tables of the last policy: some tens of MB for one of a million pairs. */
+export const createPolicyCompiler = (): PolicyCompiler => {
+  let tables: PolicyTables | undefined;
+  const deny = new DenyMemory();
+  return {
+    compile: (policy, options = {}) => {
+      const before = tables;
+      tables = undefined;
+      const isAdvanced = before?.advance(policy) ?? false;
+      const current = isAdvanced && before !== undefined ? before : new PolicyTables(policy);
+      const compiled = assemble(current, policy, deny.compile(policy.denyLists, options));
+      tables = current;
+      return compiled;
+    },
+  };
 };
 
-const compileSorted = (policy: Policy, services: readonly PolicyService[], mappings: readonly PolicyMapping[]): CompiledPolicy => {
-  const sourceNames = new Set(mappings.flatMap((mapping) => sideOf(mapping.sources)));
-  const destinationNames = new Set(mappings.flatMap((mapping) => sideOf(mapping.destinations)));
-  const classes = classify(
-    services.map(({ name, addresses }) => ({ addresses, isSource: sourceNames.has(name), isDestination: destinationNames.has(name) })),
-  );
-  const ranks = new MatchRanks(mappings.map(({ action, priority }, index) => ({ index, isDeny: action === 'deny', priority })));
-  const table = new PairTableBuilder(groupMappings(mappings, services, { classes, ranks }), ranks);
-  table.fill(classes.source.families, classes.destination.families);
-  const pairs = table.pairs();
-  const pool = new PortSetPool();
-  const portSets = new Uint32Array(pairs.length * 2);
-  for (const [position, pair] of pairs.entries()) {
-    const { list, lastMapping } = table.listOf(pair);
-    const { first, count } = pool.enter(list);
-    if (pool.intervalCount > portIntervalsMax) throw new TableLimitExceeded('portIntervals', lastMapping);
-    portSets[position * 2] = first;
-    portSets[position * 2 + 1] = count;
-  }
-  const namesOf = (side: SideClasses): string[][] =>
-    side.members.slice(1).map((members) => members.map((member) => services[member]?.name ?? ''));
-  const content = {
-    isEmpty: mappings.length === 0 && policy.defaultAction === 'allow',
+const assemble = (tables: PolicyTables, policy: Policy, deny: DenyTables): CompiledPolicy => {
+  const { mappings, names, frame, sections } = tables;
+  const treatments = compileTreatments(mappings);
+  const image = encodeImage({
+    isEmpty: mappings.length === 0 && policy.defaultAction === 'allow' && deny.names.length === 0,
     isDefaultDeny: policy.defaultAction === 'deny',
-    identities4: classes.identities4,
-    identities6: classes.identities6,
-    pairs,
-    portSets,
-    portIntervals: pool.intervals(),
-    mappings: mappings.map(({ name, action, priority }) => ({ name, isDeny: action === 'deny', priority })),
-    sources: namesOf(classes.source),
-    destinations: namesOf(classes.destination),
-  };
-  const image = encodeImage(content);
+    frame,
+    ...sections,
+    mappings,
+    ...treatments,
+    deny,
+  });
   const stats = {
-    identities4: content.identities4.length,
-    identities6: content.identities6.length,
-    sourceClasses: content.sources.length,
-    destinationClasses: content.destinations.length,
-    pairs: pairs.length,
-    portIntervals: pool.intervalCount,
+    identities4: frame.identities4.length / identity4Bytes,
+    identities6: frame.identities6.length / identity6Bytes,
+    sourceClasses: frame.sourceClasses,
+    destinationClasses: frame.destinationClasses,
+    pairs: sections.pairs.length,
+    portIntervals: sections.portIntervals.length / 2,
     mappings: mappings.length,
+    denyPrefixes4: deny.rows4.length / deny4Bytes,
+    denyPrefixes6: deny.rows6.length / deny6Bytes,
+    balancers: treatments.balancers.length,
+    backends: treatments.backends.length,
     imageBytes: image.length,
   };
-  return { image, stats, names: mappings.map(({ name }) => name) };
+  return { image, stats, names, denyLists: prefixesByList(deny) };
 };
 
-/** Code-unit order, which for the names the schema allows is the order of their bytes. */
-const sortedByName = <T extends { readonly name: string }>(entries: readonly T[]): readonly T[] =>
-  [...entries].sort((a, b) => (a.name < b.name ? -1 : 1));
+interface DenyPart {
+  readonly list: PolicyDenyList;
+  readonly file: string | Uint8Array | undefined;
+}
 
-const usedServices = (services: readonly PolicyService[], mappings: readonly PolicyMapping[]): readonly PolicyService[] => {
-  const used = new Set(mappings.flatMap((mapping) => [...sideOf(mapping.sources), ...sideOf(mapping.destinations)]));
-  return sortedByName(services.filter(({ name }) => used.has(name)));
-};
+/** The deny tables of the last compilation, for as long as lists and files stay the same. */
+class DenyMemory {
+  #parts: readonly DenyPart[] = [];
+  #tables: DenyTables | undefined;
 
-/** Counts distinct prefixes mapping by mapping, so that the one that crosses the limit can be named before any table is built. */
-const limitIdentities = (services: readonly PolicyService[], mappings: readonly PolicyMapping[]): void => {
-  if (services.reduce((sum, { addresses }) => sum + addresses.length, 0) <= identitiesMax) return;
-  const pending = new Map(services.map((service) => [service.name, service]));
-  const seen = { 4: new Set<string | number>(), 6: new Set<string | number>() };
-  for (const mapping of mappings) {
-    for (const name of [...sideOf(mapping.sources), ...sideOf(mapping.destinations)]) {
-      for (const text of pending.get(name)?.addresses ?? []) {
-        const prefix = parsePrefix(text);
-        if (prefix !== undefined) seen[prefix.family].add(prefixKey(prefix));
-      }
-      pending.delete(name);
-      if (Math.max(seen[4].size, seen[6].size) > identitiesMax) throw tooLarge('identities', mapping);
-    }
+  compile(lists: readonly PolicyDenyList[], options: DenyOptions): DenyTables {
+    const parts = liveLists(lists, options.now).map(({ list }) => ({
+      list,
+      file: list.file === undefined ? undefined : options.denyFiles?.get(list.file),
+    }));
+    const isComplete = options.denyFiles === undefined || parts.every(({ list, file }) => list.file === undefined || file !== undefined);
+    const isSame =
+      isComplete && parts.length === this.#parts.length && parts.every((part, position) => isSamePart(part, this.#parts[position]));
+    if (this.#tables !== undefined && isSame) return this.#tables;
+    this.#tables = compileDenyLists(lists, options);
+    this.#parts = parts;
+    return this.#tables;
   }
-};
+}
 
-const groupMappings = (
-  mappings: readonly PolicyMapping[],
-  services: readonly PolicyService[],
-  context: { readonly classes: Classification; readonly ranks: MatchRanks },
-): MappingGroup[] => {
-  const positions = new Map(services.map(({ name }, position) => [name, position]));
-  const sourceClasses = classListCache(positions, context.classes.source);
-  const destinationClasses = classListCache(positions, context.classes.destination);
-  const groups = new Map<string, MappingGroup>();
-  for (const [index, mapping] of mappings.entries()) {
-    const { l4Mask, ports } = trafficOf(mapping);
-    const sources = sideOf(mapping.sources);
-    const destinations = sideOf(mapping.destinations);
-    const key = `${sources.join()}>${destinations.join()}>${String(l4Mask)}`;
-    let group = groups.get(key);
-    if (group === undefined) {
-      group = {
-        sources: sourceClasses(sources),
-        destinations: destinationClasses(destinations),
-        l4Mask,
-        segments: [],
-        firstMapping: index,
-        lastMapping: index,
-      };
-      groups.set(key, group);
-    }
-    segmentsOfRanges(context.ranks.rankOf(index), ports, group.segments);
-    group.lastMapping = index;
-  }
-  return [...groups.values()];
-};
+const isSamePart = (a: DenyPart, b: DenyPart | undefined): boolean =>
+  b !== undefined && isSameValue(a.list, b.list) && (a.file === b.file || isSameFile(a.file, b.file));
 
-/** Classes that contain one of the named services, computed once per list of names. */
-const classListCache = (positions: ReadonlyMap<string, number>, side: SideClasses): ((names: readonly string[]) => readonly number[]) => {
-  const known = new Map<string, readonly number[]>();
-  return (names) => {
-    if (names[0] === anyName) return [identityAny];
-    const key = names.join();
-    let classes = known.get(key);
-    if (classes === undefined) {
-      const lists = names.map((name) => side.classesOfService[positions.get(name) ?? -1] ?? []);
-      classes = lists.length === 1 && lists[0] !== undefined ? lists[0] : [...new Set(lists.flat())].sort((a, b) => a - b);
-      known.set(key, classes);
-    }
-    return classes;
-  };
-};
-
-const mappingOf = (mappings: readonly PolicyMapping[], service: string | undefined): PolicyMapping | undefined =>
-  mappings.find((mapping) => service !== undefined && (mapping.sources.includes(service) || mapping.destinations.includes(service)));
-
-const limits = {
-  mappings: { max: mappingsMax, what: 'mappings', next: 'Join mappings that share sources and destinations.' },
-  identities: { max: identitiesMax, what: 'address prefixes of one family', next: 'Write wider prefixes in its services.' },
-  classMembers: { max: classMembersMax, what: 'overlaps between services', next: 'Let fewer services contain the same addresses.' },
-  pairs: { max: pairsMax, what: 'source and destination pairs', next: 'Use fewer or wider services in it.' },
-  portIntervals: { max: portIntervalsMax, what: 'port intervals', next: 'Write port ranges instead of single ports.' },
-  work: { max: compileWorkMax, what: 'compilation steps', next: 'Let fewer overlapping services meet in it.' },
-} as const;
-
-const tooLarge = (limit: keyof typeof limits, mapping: PolicyMapping | undefined): NestError => {
-  const { max, what, next } = limits[limit];
-  const name = mapping?.name ?? '';
-  return new NestError(
-    'POLICY_TOO_LARGE',
-    `The policy needs more than ${max.toLocaleString('en-US')} ${what}; the mapping ${name} crosses the limit. ${next}`,
-    {
-      details: { mapping: name, limit, max },
-    },
-  );
-};
+const isSameFile = (a: string | Uint8Array | undefined, b: string | Uint8Array | undefined): boolean =>
+  a instanceof Uint8Array && b instanceof Uint8Array && a.length === b.length && a.every((byte, position) => byte === b[position]);

@@ -19,6 +19,11 @@ describe('the contract with the data path', () => {
       NEST_PAIRS_MAX: limits.pairsMax,
       NEST_PORT_INTERVALS_MAX: limits.portIntervalsMax,
       NEST_IDENTITIES_MAX: limits.identitiesMax,
+      NEST_DENY_PREFIXES_MAX: limits.denyPrefixesMax,
+      NEST_DENY_LISTS_MAX: limits.denyListsMax,
+      NEST_BALANCERS_MAX: limits.balancersMax,
+      NEST_BACKENDS_MAX: limits.backendsMax,
+      NEST_RING_SIZE: limits.ringSize,
       NEST_L4_TCP: limits.l4.tcp,
       NEST_L4_UDP: limits.l4.udp,
       NEST_L4_ICMP: limits.l4.icmp,
@@ -27,8 +32,20 @@ describe('the contract with the data path', () => {
       NEST_MATCH_NONE: limits.matchNone,
       NEST_FLAG_ENFORCE: limits.flagEnforce,
       NEST_FLAG_DEFAULT_DENY: limits.flagDefaultDeny,
+      NEST_FLAG_DENY: limits.flagDeny,
+      NEST_ACTION_LIMIT_PER_SOURCE: limits.actionLimitPerSource,
+      NEST_ACTION_SNAT: limits.actionSourceNat,
+      NEST_ACTION_MASQUERADE: limits.actionMasquerade,
+      NEST_DSCP_KEEP: limits.dscpKeep,
+      NEST_NAT_DESTINATION: limits.natKind.dnat,
+      NEST_NAT_FULL: limits.natKind.full,
+      NEST_NAT_DIRECT: limits.natKind.dsr,
+      NEST_BACKEND_UP: limits.backendState.up,
+      NEST_BACKEND_DRAIN: limits.backendState.drain,
+      NEST_BACKEND_DOWN: limits.backendState.down,
+      NEST_RING_NONE: limits.ringNone,
     };
-    for (const [name, value] of Object.entries(numbers)) expect(define(abi, name), name).toBe(String(value));
+    for (const [name, value] of Object.entries(numbers)) expect(Number(define(abi, name)), name).toBe(value);
   });
 
   it('has the layout of image.h', () => {
@@ -40,6 +57,22 @@ describe('the contract with the data path', () => {
     expect(sizeOf(image, 'nest_image_identity6')).toBe(limits.identity6Bytes);
     expect(sizeOf(image, 'nest_image_pair')).toBe(limits.pairBytes);
     expect(sizeOf(image, 'nest_image_mapping')).toBe(limits.mappingBytes);
+    expect(sizeOf(image, 'nest_image_action')).toBe(limits.actionBytes);
+    expect(sizeOf(image, 'nest_image_deny4')).toBe(limits.deny4Bytes);
+    expect(sizeOf(image, 'nest_image_deny6')).toBe(limits.deny6Bytes);
+    expect(sizeOf(header('abi.h'), 'nest_balancer')).toBe(limits.balancerBytes);
+    expect(sizeOf(header('abi.h'), 'nest_backend')).toBe(limits.backendBytes);
+  });
+
+  it('has the ranges that abi.h tells beside its fields', () => {
+    const abi = header('abi.h');
+    expect(abi).toContain('packets_per_second; /* 0 = no limit, else 1 .. 1e9 */');
+    expect(abi).toContain('0 = no limit, else 1 .. 1e12; length on the wire */');
+    expect(abi).toContain('depth of the bucket, 1 .. 1e9 */');
+    expect(abi).toContain('burst_bytes;        /* 1514 .. 4e9 */');
+    expect(abi).toContain('weight;      /* 0..1000; 0 is never chosen */');
+    expect([limits.packetsPerSecondMax, limits.bytesPerSecondMax, limits.burstPacketsMax]).toEqual([1e9, 1e12, 1e9]);
+    expect([limits.burstBytesMin, limits.burstBytesMax, limits.backendWeightMax]).toEqual([1514, 4e9, 1000]);
   });
 
   it('orders matches by priority, then deny, then the name that sorts first', () => {

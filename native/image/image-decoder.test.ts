@@ -31,18 +31,18 @@ describe('opening a table image', () => {
 
   it.each([
     ['nothing', new Uint8Array()],
-    ['a header alone', image.slice(0, 64)],
+    ['a header alone', image.slice(0, 96)],
     ['one byte too few', image.slice(0, -1)],
     ['one byte too many', Uint8Array.from([...image, 0])],
     ['another magic', withWord(0, 0)],
-    ['another version', withWord(8, 2)],
+    ['another version', withWord(8, 1)],
     ['unknown flags', withWord(12, 0xff)],
     ['more identities than bytes', withWord(16, 1000)],
     ['a count of four thousand million', withWord(24, 0xffff_ffff)],
     ['fewer classes than it uses', withWord(44, 1)],
-    ['reserved fields set', withWord(60, 1)],
-    ['a prefix of 33 bits', withWord(64, 33)],
-    ['an unknown class', withWord(72, 9999)],
+    ['reserved fields set', withWord(92, 1)],
+    ['a prefix of 33 bits', withWord(96, 33)],
+    ['an unknown class', withWord(104, 9999)],
   ])('refuses %s', (_, bytes) => {
     expect(codeOf(bytes)).toBe('IMAGE_INVALID');
   });

@@ -5,6 +5,8 @@ import { addressFromBytes, parseAddress } from './address.ts';
 import type { Address } from './address.ts';
 import { decodeImage } from './image-decoder.ts';
 import type { DecodedImage } from './image-decoder.ts';
+import { treatmentOf } from './judge-treatment.ts';
+import type { JudgedTreatment } from './judge-treatment.ts';
 import { identityAny, l4, matchNone, portMax } from './limits.ts';
 import { matchIndex } from './match-word.ts';
 import { pairNumber } from './pair-table.ts';
@@ -16,6 +18,7 @@ export interface TrafficTuple {
   readonly destination: string | Uint8Array;
   /** IP protocol number, 0..255: the upper-layer one in IPv6. */
   readonly protocol: number;
+  /** Decides on the backend of a balancer. */
   readonly sourcePort?: number | undefined;
   /** 0..65535; needed for TCP and UDP, ignored otherwise. */
   readonly destinationPort?: number | undefined;
@@ -30,7 +33,10 @@ export interface BeatenMapping {
 
 export interface Judgement {
   readonly action: 'allow' | 'deny';
-  readonly reason: Extract<ReasonName, 'POLICY_ALLOW' | 'POLICY_DENY' | 'DEFAULT_ALLOW' | 'DEFAULT_DENY'>;
+  readonly reason: Extract<
+    ReasonName,
+    'POLICY_ALLOW' | 'POLICY_DENY' | 'DEFAULT_ALLOW' | 'DEFAULT_DENY' | 'DENY_LIST' | 'NO_BACKEND' | 'NOT_TRANSLATABLE'
+  >;
   /** Match word, 0 = default action. */
   readonly match: number;
   readonly mapping: string | undefined;
@@ -42,6 +48,16 @@ export interface Judgement {
   readonly destinationServices: readonly string[];
   /** Winners of the less fortunate probes, best first: at most three, and not every mapping that was beaten. */
   readonly losers: readonly BeatenMapping[];
+  /** Set when a deny list dropped the packet: no mapping is asked then. */
+  readonly denied: DeniedAddress | undefined;
+  /** What the mapping does beyond allow; undefined = nothing. */
+  readonly treatment: JudgedTreatment | undefined;
+}
+
+export interface DeniedAddress {
+  /** Name of the list. */
+  readonly list: string;
+  readonly side: 'source' | 'destination';
 }
 
 export interface PolicyImage {
@@ -49,9 +65,18 @@ export interface PolicyImage {
   judge(tuple: TrafficTuple): Judgement;
   /** Mapping names; the position is the index in matches and counters. */
   readonly mappingNames: readonly string[];
+  /** Names of the deny lists; the position is their index in counters. */
+  readonly denyListNames: readonly string[];
+  /** Backends by index in counters and states, with the mapping that has them. */
+  readonly backends: readonly NamedBackend[];
   readonly defaultAction: 'allow' | 'deny';
   /** False: the policy is empty and nothing is dropped, not even what cannot be read. */
   readonly isEnforced: boolean;
+}
+
+export interface NamedBackend {
+  readonly mapping: string;
+  readonly backend: string;
 }
 
 /** Opens an image for judging. Raises IMAGE_INVALID. */
@@ -60,6 +85,11 @@ export const openImage = (image: Uint8Array): PolicyImage => {
   return {
     judge: (tuple) => judge(decoded, tuple),
     mappingNames: decoded.mappings.map(({ name }) => name),
+    denyListNames: decoded.denyLists,
+    backends: decoded.backends.map(({ name, balancer }) => ({
+      mapping: decoded.mappings[decoded.balancers[balancer]?.mapping ?? -1]?.name ?? '',
+      backend: name,
+    })),
     defaultAction: decoded.isDefaultDeny ? 'deny' : 'allow',
     isEnforced: decoded.isEnforced,
   };
@@ -72,6 +102,8 @@ const judge = (image: DecodedImage, tuple: TrafficTuple): Judgement => {
     throw new NestError('INPUT_INVALID', 'Source and destination are of different address families: give two of the same.');
   const transport = transportOf(tuple.protocol, source.family);
   const port = portOf(tuple.destinationPort, transport);
+  const denied = deniedBy(image, source, destination);
+  if (denied !== undefined) return deniedJudgement(denied);
   const ranges = source.family === 4 ? image.ranges4 : image.ranges6;
   const sourceIdentity = ranges.find(source.words).source;
   const destinationIdentity = ranges.find(destination.words).destination;
@@ -79,9 +111,12 @@ const judge = (image: DecodedImage, tuple: TrafficTuple): Judgement => {
   const [match = matchNone, ...beaten] = matches;
   const winner = match === matchNone ? undefined : image.mappings[matchIndex(match)];
   const isDeny = winner === undefined ? image.isEnforced && image.isDefaultDeny : winner.isDeny;
+  const action = winner === undefined ? undefined : image.actions.get(matchIndex(match));
+  const packet = { source, destination, sourcePort: tuple.sourcePort, destinationPort: port, protocol: tuple.protocol, transport };
+  const treatment = action === undefined ? undefined : treatmentOf(image, action, packet);
   return {
-    action: isDeny ? 'deny' : 'allow',
-    reason: reasonOf(winner !== undefined, isDeny),
+    action: isDeny || treatment?.refusal !== undefined ? 'deny' : 'allow',
+    reason: treatment?.refusal ?? reasonOf(winner !== undefined, isDeny),
     match,
     mapping: winner?.name,
     priority: winner?.priority,
@@ -90,10 +125,36 @@ const judge = (image: DecodedImage, tuple: TrafficTuple): Judgement => {
     sourceServices: image.sources[sourceIdentity] ?? [],
     destinationServices: image.destinations[destinationIdentity] ?? [],
     losers: beaten.length === 0 ? noLosers : losersOf(image, beaten),
+    denied: undefined,
+    treatment,
   };
 };
 
 const noLosers: readonly BeatenMapping[] = [];
+
+/** The list of the source counts before that of the destination. */
+const deniedBy = (image: DecodedImage, source: Address, destination: Address): DeniedAddress | undefined => {
+  const table = source.family === 4 ? image.deny4 : image.deny6;
+  const bySource = table.find(source.words);
+  if (bySource !== 0) return { list: image.denyLists[bySource - 1] ?? '', side: 'source' };
+  const byDestination = table.find(destination.words);
+  return byDestination === 0 ? undefined : { list: image.denyLists[byDestination - 1] ?? '', side: 'destination' };
+};
+
+const deniedJudgement = (denied: DeniedAddress): Judgement => ({
+  action: 'deny',
+  reason: 'DENY_LIST',
+  match: matchNone,
+  mapping: undefined,
+  priority: undefined,
+  sourceIdentity: identityAny,
+  destinationIdentity: identityAny,
+  sourceServices: [],
+  destinationServices: [],
+  losers: noLosers,
+  denied,
+  treatment: undefined,
+});
 
 const losersOf = (image: DecodedImage, words: readonly number[]): BeatenMapping[] =>
   words.flatMap((word) => {

@@ -40,7 +40,10 @@ export class NumberTable {
 
   /** All keys, ascending. */
   sortedKeys(): Float64Array {
-    return this.#keys.filter((key) => key !== empty).sort();
+    const sorted = new Float64Array(this.#size);
+    let count = 0;
+    for (const key of this.#keys) if (key !== empty) sorted[count++] = key;
+    return sorted.sort();
   }
 
   /** Where the key is, or the free slot where it would be; there always is one. */

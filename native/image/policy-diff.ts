@@ -1,8 +1,7 @@
 /** What changes from one policy to another: as data for programs, as lines for people. Order, repetition and spelling of entries do not count. */
-import { formatPrefix, parsePrefix } from './address.ts';
-import { portRangesOf } from './port-range.ts';
-import type { Policy, PolicyMapping, PolicyService } from './policy-schema.ts';
-import { sideOf } from './traffic-match.ts';
+import { denyListRows, mappingRows, serviceRows } from './diff-rows.ts';
+import type { Row, Rows } from './diff-rows.ts';
+import type { Policy } from './policy-schema.ts';
 
 export interface FieldChange {
   /** For instance "priority". */
@@ -34,6 +33,7 @@ export interface PolicyDiff {
   readonly defaultAction: FieldChange | undefined;
   readonly services: EntryChanges;
   readonly mappings: EntryChanges;
+  readonly denyLists: EntryChanges;
   /** Changed entries with their unchanged fields around; at most 2,000 lines. */
   readonly lines: readonly DiffLine[];
   /** Lines left out because of that limit. */
@@ -48,8 +48,9 @@ const columnWidth = 28;
 
 /** Compares two policies; `before` undefined = there was none. */
 export const diffPolicies = (before: Policy | undefined, after: Policy): PolicyDiff => {
-  const services = compareEntries(before?.services ?? [], after.services, serviceFields);
-  const mappings = compareEntries(before?.mappings ?? [], after.mappings, mappingFields);
+  const services = compareEntries(before?.services ?? [], after.services, serviceRows);
+  const mappings = compareEntries(before?.mappings ?? [], after.mappings, mappingRows);
+  const denyLists = compareEntries(before?.denyLists ?? [], after.denyLists, denyListRows);
   const previousAction = before?.defaultAction ?? '';
   const defaultAction =
     previousAction === after.defaultAction ? undefined : { field: 'defaultAction', before: previousAction, after: after.defaultAction };
@@ -60,47 +61,18 @@ export const diffPolicies = (before: Policy | undefined, after: Policy): PolicyD
   }
   if (services.lines.length > 0) lines.push({ kind: 'same', text: 'services:' }, ...services.lines);
   if (mappings.lines.length > 0) lines.push({ kind: 'same', text: 'mappings:' }, ...mappings.lines);
+  if (denyLists.lines.length > 0) lines.push({ kind: 'same', text: 'denyLists:' }, ...denyLists.lines);
   return {
     isEmpty: lines.length === 0,
     defaultAction,
     services: services.changes,
     mappings: mappings.changes,
+    denyLists: denyLists.changes,
     lines: lines.slice(0, linesMax),
     linesHidden: Math.max(0, lines.length - linesMax),
     linesAdded: lines.filter(({ kind }) => kind === 'added').length,
     linesRemoved: lines.filter(({ kind }) => kind === 'removed').length,
   };
-};
-
-/** Rows of an entry as it is shown: one or two fields a row. */
-type Rows = readonly (readonly Field[])[];
-type Field = readonly [name: string, value: string];
-
-const serviceFields = (service: PolicyService): Rows => {
-  const addresses = new Set(service.addresses.map((text) => canonicalAddress(text)));
-  return [[['name', service.name]], [['addresses', `[${[...addresses].sort().join(', ')}]`]]];
-};
-
-const mappingFields = (mapping: PolicyMapping): Rows => {
-  const ports = portRangesOf(mapping.ports ?? []).map(({ first, last }) =>
-    first === last ? `"${String(first)}"` : `"${String(first)}-${String(last)}"`,
-  );
-  const protocols: Field = ['protocols', `[${sideOf(mapping.protocols).join(', ')}]`];
-  return [
-    [['name', mapping.name]],
-    [['sources', `[${sideOf(mapping.sources).join(', ')}]`]],
-    [['destinations', `[${sideOf(mapping.destinations).join(', ')}]`]],
-    ports.length === 0 ? [protocols] : [protocols, ['ports', `[${ports.join(', ')}]`]],
-    [
-      ['action', mapping.action],
-      ['priority', String(mapping.priority)],
-    ],
-  ];
-};
-
-const canonicalAddress = (text: string): string => {
-  const prefix = parsePrefix(text);
-  return prefix === undefined ? text : formatPrefix(prefix);
 };
 
 const compareEntries = <T extends { readonly name: string }>(
@@ -124,7 +96,7 @@ const compareEntries = <T extends { readonly name: string }>(
       const fields = changedFields(rowsOf(left), rowsOf(right));
       if (fields.length === 0) continue;
       changes.changed.push({ name, fields });
-      lines.push(...changedLines(textOf(rowsOf(left)), textOf(rowsOf(right))));
+      lines.push(...changedLines(rowsOf(left), rowsOf(right)));
     }
   }
   return { changes, lines };
@@ -140,16 +112,31 @@ const changedFields = (left: Rows, right: Rows): FieldChange[] => {
   });
 };
 
-/** Rows stand at the same place on both sides, so lines compare one to one. */
-const changedLines = (left: readonly string[], right: readonly string[]): DiffLine[] =>
-  left.flatMap((text, row): DiffLine[] => {
-    const other = right[row] ?? '';
-    if (text === other) return [{ kind: 'same', text }];
-    return [
-      { kind: 'removed', text },
-      { kind: 'added', text: other },
-    ];
-  });
+/** Rows have one order on both sides; those that one side alone has stand where they belong. */
+const changedLines = (left: Rows, right: Rows): DiffLine[] => {
+  const lines: DiffLine[] = [];
+  const before = textOf(left);
+  const after = textOf(right);
+  const rightKeys = new Set(right.map(keyOf));
+  let next = 0;
+  for (const [position, row] of left.entries()) {
+    const text = before[position] ?? '';
+    if (!rightKeys.has(keyOf(row))) {
+      lines.push({ kind: 'removed', text });
+      continue;
+    }
+    for (; next < right.length && keyAt(right, next) !== keyOf(row); next++) lines.push({ kind: 'added', text: after[next] ?? '' });
+    const other = after[next++] ?? '';
+    if (text === other) lines.push({ kind: 'same', text });
+    else lines.push({ kind: 'removed', text }, { kind: 'added', text: other });
+  }
+  for (; next < right.length; next++) lines.push({ kind: 'added', text: after[next] ?? '' });
+  return lines;
+};
+
+const keyOf = (row: Row): string => row[0][0];
+
+const keyAt = (rows: Rows, position: number): string | undefined => rows[position]?.[0][0];
 
 const textOf = (rows: Rows): string[] =>
   rows.map((row, position) => {

@@ -1,12 +1,18 @@
 /** The policy document and its schema. What one field alone can get wrong is here; what fields say together is in policy-problems.ts. */
 import { z } from 'zod';
 
-import { formatPrefix, isNetwork, networkOf, parsePrefix } from './address.ts';
+import { treatmentFields, treatmentKeys } from './action-schema.ts';
+import type { PolicyBackend, PolicyBackendState, PolicyRateLimit, PolicyTreatment } from './action-schema.ts';
+import { denyListSchema } from './deny-schema.ts';
+import type { PolicyDenyList } from './deny-schema.ts';
 import { priorityMax } from './limits.ts';
-import { didYouMean } from './nearest-name.ts';
 import { isPortProblem, parsePorts } from './port-range.ts';
+import { checkedString, nameSchema, prefixProblem, unknownKeys } from './schema-checks.ts';
 
-export type PolicyAction = 'allow' | 'deny';
+/** What happens when no mapping matches. */
+export type PolicyDefaultAction = 'allow' | 'deny';
+/** "balance" allows, and chooses a backend. */
+export type PolicyAction = 'allow' | 'deny' | 'balance';
 export type PolicyProtocol = 'tcp' | 'udp' | 'icmp' | 'any';
 
 export interface PolicyService {
@@ -15,7 +21,7 @@ export interface PolicyService {
   readonly addresses: readonly string[];
 }
 
-export interface PolicyMapping {
+export interface PolicyMapping extends PolicyTreatment {
   readonly name: string;
   /** Names of services, or "any". */
   readonly sources: readonly string[];
@@ -32,81 +38,50 @@ export interface PolicyMapping {
 export interface PolicyDocument {
   readonly apiVersion: 'nest/v1';
   readonly kind: 'Policy';
-  readonly defaultAction: PolicyAction;
+  readonly defaultAction: PolicyDefaultAction;
   readonly services: readonly PolicyService[];
   readonly mappings: readonly PolicyMapping[];
+  /** Traffic from and to these is dropped before any mapping is asked. */
+  readonly denyLists?: readonly PolicyDenyList[] | undefined;
 }
 
 declare const checked: unique symbol;
 
+export interface CheckedBackend extends PolicyBackend {
+  readonly weight: number;
+  readonly state: PolicyBackendState;
+}
+
+export interface CheckedRateLimit extends PolicyRateLimit {
+  readonly per: 'mapping' | 'source';
+}
+
 export interface CheckedMapping extends PolicyMapping {
   readonly ports: readonly string[];
+  /** There, and not empty, when the action is "balance". */
+  readonly backends?: readonly CheckedBackend[] | undefined;
+  readonly rateLimit?: CheckedRateLimit | undefined;
 }
 
 /** A document that was checked by `parsePolicy` and is frozen: nothing below it checks again. */
 export interface Policy extends PolicyDocument {
   readonly mappings: readonly CheckedMapping[];
+  readonly denyLists: readonly PolicyDenyList[];
   readonly [checked]: true;
 }
 
-/** "any" in sources, destinations and protocols. */
-export const anyName = 'any';
-
-const documentKeys = ['apiVersion', 'kind', 'defaultAction', 'services', 'mappings'];
+const documentKeys = ['apiVersion', 'kind', 'defaultAction', 'services', 'mappings', 'denyLists'];
 const serviceKeys = ['name', 'addresses'];
-const mappingKeys = ['name', 'sources', 'destinations', 'protocols', 'ports', 'action', 'priority'];
+const mappingKeys = ['name', 'sources', 'destinations', 'protocols', 'ports', 'action', 'priority', ...treatmentKeys];
 
-/** Message for unknown keys, with the nearest known one. */
-const unknownKeys =
-  (known: readonly string[]) => (issue: { readonly code?: string | undefined; readonly keys?: readonly string[] | undefined }) =>
-    issue.code === 'unrecognized_keys'
-      ? (issue.keys ?? [])
-          .slice(0, 5)
-          .map((key) => `Unknown key ${JSON.stringify(key.slice(0, 63))}.${didYouMean(key, known)}`)
-          .join(' ')
-      : undefined;
-
-/** A check of one string that reports a problem of ours: `params.code` is the problem's code. */
-const checkedString = (check: (text: string) => { readonly code: string; readonly message: string } | undefined) =>
-  z.string().superRefine((text, context) => {
-    const problem = check(text);
-    if (problem !== undefined) context.addIssue({ code: 'custom', message: problem.message, params: { code: problem.code } });
-  });
-
-const nameSchema = checkedString((name) => {
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(name)) {
-    return {
-      code: 'NAME_INVALID',
-      message: 'A name has 1 to 63 letters, digits, dots, dashes and underscores and starts with a letter or digit.',
-    };
-  }
-  return name.toLowerCase() === anyName
-    ? { code: 'NAME_RESERVED', message: '"any" stands for every address: choose another name.' }
-    : undefined;
-});
-
-const addressSchema = checkedString((text) => {
-  const prefix = parsePrefix(text);
-  if (prefix === undefined) {
-    const shown = JSON.stringify(text.slice(0, 63));
-    return {
-      code: 'ADDRESS_INVALID',
-      message: `${shown} is not an address or CIDR: write for instance 198.18.4.0/24, 198.18.4.7 or 2001:db8:4::/48.`,
-    };
-  }
-  if (isNetwork(prefix)) return undefined;
-  return {
-    code: 'ADDRESS_HOST_BITS',
-    message: `${text} has bits set behind its prefix length: write ${formatPrefix(networkOf(prefix))}, or leave the length out for the address alone.`,
-  };
-});
+const addressSchema = checkedString(prefixProblem);
 
 const portsSchema = checkedString((text) => {
   const result = parsePorts(text);
   return isPortProblem(result) ? result : undefined;
 });
 
-const actionSchema = z.enum(['allow', 'deny']);
+const actionSchema = z.enum(['allow', 'deny', 'balance']);
 
 const serviceSchema = z.strictObject({ name: nameSchema, addresses: z.array(addressSchema).min(1) }, { error: unknownKeys(serviceKeys) });
 
@@ -119,6 +94,7 @@ const mappingSchema = z.strictObject(
     ports: z.array(portsSchema).default([]),
     action: actionSchema,
     priority: z.int().min(0).max(priorityMax),
+    ...treatmentFields,
   },
   { error: unknownKeys(mappingKeys) },
 );
@@ -131,9 +107,10 @@ export const policySchema = z.strictObject(
   {
     apiVersion: z.literal('nest/v1'),
     kind: z.literal('Policy'),
-    defaultAction: actionSchema,
+    defaultAction: z.enum(['allow', 'deny']),
     services: z.array(serviceSchema),
     mappings: z.array(mappingSchema),
+    denyLists: z.array(denyListSchema).default([]),
   },
   { error: unknownKeys(documentKeys) },
 );

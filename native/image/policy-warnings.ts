@@ -1,11 +1,12 @@
 /** What is allowed but probably not meant. Sound, not complete: a warning is always true, but not every oddity is found. */
+import { warnDenyLists, warnTreatments } from './action-warnings.ts';
 import { encodeMatch } from './match-word.ts';
 import { portMax } from './limits.ts';
 import { formatPrefix, parsePrefix } from './address.ts';
-import { anyName } from './policy-schema.ts';
+import { anyName } from './schema-checks.ts';
 import type { Policy, PolicyMapping } from './policy-schema.ts';
-import { problemsMax } from './policy-problems.ts';
-import type { PolicyProblem } from './policy-problems.ts';
+import { problemsMax } from './policy-problem.ts';
+import type { PolicyProblem, Report } from './policy-problem.ts';
 import { sideOf, trafficOf } from './traffic-match.ts';
 import type { TrafficMatch } from './traffic-match.ts';
 
@@ -20,7 +21,7 @@ export const warningsOf = (policy: Policy): PolicyProblem[] => {
   const warn = (path: string, code: string, message: string): void => {
     if (problems.length < problemsMax) problems.push({ severity: 'warning', path, code, message });
   };
-  if (policy.defaultAction === 'deny' && !policy.mappings.some((mapping) => mapping.action === 'allow')) {
+  if (policy.defaultAction === 'deny' && policy.mappings.every((mapping) => mapping.action === 'deny')) {
     warn(
       '',
       'NOTHING_ALLOWED',
@@ -29,13 +30,13 @@ export const warningsOf = (policy: Policy): PolicyProblem[] => {
   }
   warnServices(policy, warn);
   for (const [position, mapping] of policy.mappings.entries()) warnMapping(mapping, `mappings[${String(position)}]`, warn);
+  warnTreatments(policy, warn);
+  warnDenyLists(policy.denyLists, warn);
   if (problems.length < problemsMax) warnShadowed(policy, warn);
   return problems;
 };
 
-type Warn = (path: string, code: string, message: string) => void;
-
-const warnServices = (policy: Policy, warn: Warn): void => {
+const warnServices = (policy: Policy, warn: Report): void => {
   const used = new Set(policy.mappings.flatMap((mapping) => [...mapping.sources, ...mapping.destinations]));
   for (const [position, service] of policy.services.entries()) {
     const path = `services[${String(position)}]`;
@@ -58,7 +59,7 @@ const warnServices = (policy: Policy, warn: Warn): void => {
   }
 };
 
-const warnMapping = (mapping: PolicyMapping, path: string, warn: Warn): void => {
+const warnMapping = (mapping: PolicyMapping, path: string, warn: Report): void => {
   for (const field of ['sources', 'destinations', 'protocols', 'ports'] as const) {
     const entries: readonly string[] = mapping[field] ?? [];
     if (new Set(entries).size < entries.length) warn(`${path}.${field}`, 'ENTRY_REPEATED', 'An entry is in the list twice: leave one out.');
@@ -70,7 +71,7 @@ const warnMapping = (mapping: PolicyMapping, path: string, warn: Warn): void => 
   const isEveryPort = range !== undefined && range.first === 1 && range.last === portMax;
   if (isEveryPort) warn(`${path}.ports`, 'PORTS_EVERY', 'This is every port: leave ports out to say so.');
   const isAnyToAny = mapping.sources.includes(anyName) && mapping.destinations.includes(anyName) && mapping.protocols.includes('any');
-  if (mapping.action === 'allow' && isAnyToAny && (ports.length === 0 || isEveryPort)) {
+  if (mapping.action !== 'deny' && isAnyToAny && (ports.length === 0 || isEveryPort)) {
     warn(path, 'ALLOWS_EVERYTHING', `${mapping.name} allows everything from everywhere: name the sources or destinations that are meant.`);
   }
 };
@@ -85,7 +86,7 @@ interface Candidate {
 }
 
 /** Reports mappings that one mapping with a larger match word covers in full. */
-const warnShadowed = (policy: Policy, warn: Warn): void => {
+const warnShadowed = (policy: Policy, warn: Report): void => {
   const candidates = rankedCandidates(policy);
   const index = new Map<string, Candidate[]>();
   const shadows: { readonly loser: Candidate; readonly winner: Candidate }[] = [];

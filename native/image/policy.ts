@@ -1,7 +1,8 @@
 /** Parses policy documents at the edge: what comes out is checked, frozen and complete. */
 import { NestError } from '../../proto/model/error.ts';
-import { crossProblems, problemsMax, problemsOfIssues } from './policy-problems.ts';
-import type { PolicyProblem } from './policy-problems.ts';
+import { problemsMax, problemsOfIssues } from './policy-problem.ts';
+import type { PolicyProblem } from './policy-problem.ts';
+import { crossProblems } from './policy-problems.ts';
 import { policySchema } from './policy-schema.ts';
 import type { Policy } from './policy-schema.ts';
 import { warningsOf } from './policy-warnings.ts';
@@ -26,6 +27,9 @@ export const validatePolicy = (input: unknown): PolicyProblem[] => {
   const { policy, problems } = check(input);
   return policy === undefined ? problems : warningsOf(policy);
 };
+
+/** The checked document; undefined when there is any problem. */
+export const tryPolicy = (input: unknown): Policy | undefined => check(input).policy;
 
 const check = (input: unknown): { policy: Policy; problems: [] } | { policy: undefined; problems: PolicyProblem[] } => {
   const result = policySchema.safeParse(input);

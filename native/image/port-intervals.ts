@@ -2,8 +2,7 @@
  * Port intervals: who wins on which destination port. A list is [start, match, start, match, ...]: sorted by start, the
  * first starts at 0, an interval reaches to the start of the next one, neighbours differ.
  */
-import { matchIndex, encodeMatch } from './match-word.ts';
-import type { Match } from './match-word.ts';
+import { matchIndex } from './match-word.ts';
 import { matchNone, portMax } from './limits.ts';
 import type { PortRange } from './port-range.ts';
 
@@ -14,11 +13,11 @@ export class MatchRanks {
   readonly #words: Uint32Array;
   readonly #rankOfIndex: Uint32Array;
 
-  /** Matches by mapping index. */
-  constructor(matches: readonly Match[]) {
-    this.#words = Uint32Array.from(matches, encodeMatch).sort().reverse();
-    this.#rankOfIndex = new Uint32Array(matches.length);
-    for (const [rank, word] of this.#words.entries()) this.#rankOfIndex[matchIndex(word)] = rank;
+  /** Match words by mapping index. */
+  constructor(words: Uint32Array) {
+    this.#words = words.slice().sort().reverse();
+    this.#rankOfIndex = new Uint32Array(words.length);
+    for (let rank = 0; rank < words.length; rank++) this.#rankOfIndex[matchIndex(this.#words[rank] ?? 0)] = rank;
   }
 
   wordOf(rank: number): number {

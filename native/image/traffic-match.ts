@@ -2,7 +2,7 @@
 import { l4, l4Bit } from './limits.ts';
 import { portRangesOf } from './port-range.ts';
 import type { PortRange } from './port-range.ts';
-import { anyName } from './policy-schema.ts';
+import { anyName } from './schema-checks.ts';
 import type { PolicyMapping, PolicyProtocol } from './policy-schema.ts';
 
 export interface TrafficMatch {

@@ -93,12 +93,12 @@ describe('adopting', () => {
     }
   });
 
-  it('recovers from kill -9 at any moment of loading', async () => {
-    for (let round = 0; round < 12; round += 1) {
+  it('recovers from kill -9 at any moment of loading', { timeout: 180_000 }, async () => {
+    for (let round = 0; round < 8; round += 1) {
       const pinPath = newPinPath();
       const child = hold([pinPath]);
       while (!existsSync(pinPath)) await new Promise((resolve) => setTimeout(resolve, 1));
-      await new Promise((resolve) => setTimeout(resolve, round * 30));
+      await new Promise((resolve) => setTimeout(resolve, round * 60));
       await kill(child);
       const { dataPath } = await openDataPath(pinPath);
       expect(dataPath.state()).toMatchObject({ sequence: 0, interfaces: [] });
@@ -130,26 +130,6 @@ describe('adopting', () => {
       step: expect.stringContaining('pin folder'),
     });
     rmSync(pinPath, { recursive: true });
-  });
-
-  it('refuses pins of another build, and leaves them alone', async () => {
-    const { dataPath, pinPath } = await openDataPath();
-    await dataPath.close();
-    const folder = mkdtempSync(join(tmpdir(), 'nest-t-'));
-    const other = join(folder, 'other.bpf.o');
-    const source = fileURLToPath(new URL('../../bpf', import.meta.url));
-    const multiarch = process.arch === 'arm64' ? 'aarch64-linux-gnu' : 'x86_64-linux-gnu';
-    // The same source, optimised less: same maps, other programs. It is never loaded.
-    execFileSync(
-      'clang-19',
-      ['--target=bpf', '-mcpu=v3', '-O1', '-g', '-Iinclude', '-I.', `-I/usr/include/${multiarch}`, '-c', 'nest_xdp.bpf.c', '-o', other],
-      { cwd: source },
-    );
-    await expect(loadNative().open({ objectPath: other, pinPath })).rejects.toMatchObject({ code: 'NATIVE_PIN_INCOMPATIBLE' });
-    const { dataPath: again } = await openDataPath(pinPath);
-    expect(again.state().adopted).toBe(true);
-    await again.remove();
-    rmSync(folder, { recursive: true });
   });
 
   it('refuses a second owner', async () => {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DataPath } from '../addon.ts';
 import { openDataPath } from './support/data-path.ts';
 import type { ImageContent } from './support/image-builder.ts';
-import { buildImage, headerBytes, l4, match } from './support/image-builder.ts';
+import { buildImage, headerBytes, headerOffsets, l4, match } from './support/image-builder.ts';
 import { address } from './support/packets.ts';
 import { content, webPolicy } from './support/policies.ts';
 
@@ -35,15 +35,17 @@ const hostile: readonly (readonly [string, Buffer])[] = [
   ['nothing', Buffer.alloc(0)],
   ['less than a header', webPolicy().subarray(0, headerBytes - 1)],
   ['another magic', damaged((image) => Buffer.concat([Buffer.from('NESTIMG2'), image.subarray(8)]))],
-  ['another version', patched(8, 2)],
-  ['unknown flags', patched(12, 4)],
-  ['more IPv4 prefixes than there are', patched(16, 262_144)],
-  ['more IPv4 prefixes than the limit', patched(16, 0xffff_ffff)],
-  ['more pairs than the limit', patched(24, 1_048_577)],
-  ['more port intervals than the limit', patched(28, 0x8000_0000)],
-  ['more mappings than the limit', patched(32, 16_385)],
-  ['names longer than the image', patched(36, 0x7fff_ffff)],
-  ['a reserved word that is set', patched(52, 1)],
+  ['the version before', patched(headerOffsets.version, 1)],
+  ['unknown flags', patched(headerOffsets.flags, 16)],
+  ['flood mode', patched(headerOffsets.flags, 3 | 8)],
+  ['deny lists that its flags deny', patched(headerOffsets.flags, 3 | 4)],
+  ['more IPv4 prefixes than there are', patched(headerOffsets.identities4, 262_144)],
+  ['more IPv4 prefixes than the limit', patched(headerOffsets.identities4, 0xffff_ffff)],
+  ['more pairs than the limit', patched(headerOffsets.pairs, 1_048_577)],
+  ['more port intervals than the limit', patched(headerOffsets.portIntervals, 0x8000_0000)],
+  ['more mappings than the limit', patched(headerOffsets.mappings, 16_385)],
+  ['names longer than the image', patched(headerOffsets.names, 0x7fff_ffff)],
+  ['a reserved word that is set', patched(headerOffsets.reserved, 1)],
   ['bytes behind the end', damaged((image) => Buffer.concat([image, Buffer.from([0])]))],
   ['a missing last byte', damaged((image) => image.subarray(0, -1))],
   ['a prefix of 33 bits', rebuilt({ identities4: [{ address: [10, 0, 0, 0], length: 33, source: 1 }] })],

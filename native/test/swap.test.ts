@@ -61,7 +61,7 @@ describe('counting', () => {
 describe('a swap', () => {
   it('refuses a sequence that does not follow, and changes nothing', async () => {
     const { sequence } = dataPath.state();
-    for (const wrong of [sequence, sequence + 2, 0])
+    for (const wrong of [sequence, sequence - 1, sequence + 2, 0])
       await expect(dataPath.swap(webPolicy(), wrong)).rejects.toMatchObject({ code: 'NATIVE_SYSTEM' });
     expect(dataPath.state().sequence).toBe(sequence);
   });

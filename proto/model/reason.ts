@@ -11,6 +11,13 @@ const droppedReasons: ReadonlySet<ReasonName> = new Set<ReasonName>([
   'TOO_MANY_TAGS',
   'TOO_MANY_HEADERS',
   'FRAGMENT_UNKNOWN',
+  'DENY_LIST',
+  'RATE_LIMIT',
+  'NO_BACKEND',
+  'NAT_EXHAUSTED',
+  'NOT_TRANSLATABLE',
+  'NO_ROUTE',
+  'TOO_BIG',
 ]);
 
 /** Index = reason number. */
@@ -43,6 +50,14 @@ const sentences: Readonly<Record<ReasonName, string>> = {
   TOO_MANY_HEADERS: 'More than eight IPv6 extension headers',
   FRAGMENT_UNKNOWN: 'Later fragment whose first one was not allowed or not seen',
   TABLE_MISSING: 'A policy table is missing in the kernel, the packet passes',
+  FLOW_RELATED: 'An ICMP error about an allowed flow',
+  DENY_LIST: 'Source or destination is on a deny list',
+  RATE_LIMIT: 'Over the rate limit of its mapping',
+  NO_BACKEND: 'None of the backends takes new flows',
+  NAT_EXHAUSTED: 'Source NAT found no free port',
+  NOT_TRANSLATABLE: 'The protocol has no port that could be translated',
+  NO_ROUTE: 'No next hop is known for the new destination',
+  TOO_BIG: 'Larger than the way out takes, answered by ICMP',
 };
 
 /** One sentence for the operator. */

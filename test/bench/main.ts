@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 
 import { BenchRefused, toReport, toTable } from './report.ts';
+import { saveReport } from './saved-report.ts';
 import { packetSuite } from './suite-packet.ts';
 import { tablesSuite } from './suite-tables.ts';
 
@@ -10,20 +11,25 @@ const suites = [packetSuite, tablesSuite];
 
 const usage = (): string =>
   [
-    'Usage: npm run bench -- <suite> [--json <file>]',
+    'Usage: npm run bench -- <suite> [--section <name>] [--json <file>] [--save <folder>]',
     '',
     'Suites:',
-    ...suites.map(({ name, summary }) => `  ${name.padEnd(8)} ${summary}`),
+    ...suites.flatMap(({ name, summary, sections }) => [
+      `  ${name.padEnd(8)} ${summary}`,
+      ...(sections === undefined ? [] : [`  ${' '.repeat(8)} sections: ${sections.join(', ')}`]),
+    ]),
     '',
-    '  --json <file>  also write the report as JSON',
-    '  --help         this text',
+    '  --section <name>  only that part of the suite',
+    '  --json <file>     also write the report as JSON',
+    '  --save <folder>   also write the report, its table and its plots there',
+    '  --help            this text',
   ].join('\n');
 
 /** Exit code: 0 all targets met, 1 a target missed, 2 wrong arguments, 3 the run was refused, 130 interrupted. */
 const main = async (): Promise<number> => {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { json: { type: 'string' }, help: { type: 'boolean', default: false } },
+    options: { json: { type: 'string' }, save: { type: 'string' }, section: { type: 'string' }, help: { type: 'boolean', default: false } },
   });
   if (values.help) {
     console.log(usage());
@@ -41,9 +47,15 @@ const main = async (): Promise<number> => {
     });
   const startedAt = new Date();
   try {
-    const rows = await suite.run(interruption.signal);
+    if (values.section !== undefined && suite.sections?.includes(values.section) !== true) {
+      console.error(`Suite "${suite.name}" has no section "${values.section}".\n\n${usage()}`);
+      return 2;
+    }
+    const rows = await suite.run(interruption.signal, { only: values.section, progress: (line) => console.error(line) });
     console.log(toTable(rows));
-    if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(toReport(suite.name, startedAt, rows), null, 2)}\n`);
+    const report = toReport(suite.name, startedAt, rows);
+    if (values.save !== undefined) saveReport(values.save, report);
+    if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`);
     return rows.some(({ ok }) => ok === false) ? 1 : 0;
   } catch (error) {
     if (interruption.signal.aborted) {

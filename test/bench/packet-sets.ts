@@ -1,12 +1,18 @@
 /** Policies and packets whose cost the packet suite measures. */
 import { parsePolicy } from '../../native/image/api.ts';
-import type { Policy, PolicyMapping } from '../../native/image/api.ts';
+import type { Policy, PolicyDenyList, PolicyMapping } from '../../native/image/api.ts';
 import { buildPacket, tcpFlags } from '../support/packet.ts';
 import { Random } from '../support/random-policy.ts';
 import { workloadPorts } from './workload.ts';
 
 /** Where nest-packet varies two bytes of a packet. */
 export const offsets = { destinationAddress: 14 + 18, sourcePort: 14 + 20 } as const;
+
+/** An address that {@link benchPolicy} can deny; its packets are those of {@link establishedPacket}. */
+export const floodSource = '198.19.250.77';
+/** A backend that is a neighbour on the link its packets come by. */
+export const forwardNetwork = { host: '198.19.252.1', backend: '198.19.252.10' } as const;
+const virtualAddress = '198.19.253.1';
 
 const payloadBytes = 18;
 const flowEnds = { source: '198.19.250.1', destination: '198.19.251.1' };
@@ -19,7 +25,7 @@ const variedBits = 12;
  * A policy of that many mappings, at least 10. One allows the flows of {@link establishedPacket}; another denies whatever
  * {@link deniedPacket} asks, at the top priority, so that every such packet goes all the way through the tables.
  */
-export const benchPolicy = (mappings: number): Policy => {
+export const benchPolicy = (mappings: number, deny: { readonly denyPrefixes?: number; readonly denied?: string } = {}): Policy => {
   const random = new Random(mappings);
   const serviceBits = Math.min(variedBits - 1, Math.max(3, Math.floor(Math.log2(mappings / 4))));
   const services = Array.from({ length: 2 ** serviceBits }, (_, index) => ({
@@ -39,6 +45,7 @@ export const benchPolicy = (mappings: number): Policy => {
     apiVersion: 'nest/v1',
     kind: 'Policy',
     defaultAction: 'deny',
+    denyLists: denyListsOf(deny, random),
     services: [...services, { name: 'bench-from', addresses: ['198.19.250.0/24'] }, { name: 'bench-to', addresses: ['198.19.251.0/24'] }],
     mappings: [
       ...traffic,
@@ -56,6 +63,91 @@ export const benchPolicy = (mappings: number): Policy => {
   });
 };
 
+/** Random prefixes outside the network that packets are made of, half of them single addresses, and the one that is meant. */
+const denyListsOf = (
+  { denyPrefixes = 0, denied }: { readonly denyPrefixes?: number; readonly denied?: string },
+  random: Random,
+): PolicyDenyList[] => {
+  if (denyPrefixes === 0 && denied === undefined) return [];
+  const prefixes = Array.from({ length: denyPrefixes }, (_, index) => randomPrefix(random, index % 2 === 0 ? 32 : random.between(16, 28)));
+  return [{ name: 'bench', prefixes: denied === undefined ? prefixes : [...prefixes, denied] }];
+};
+
+const randomPrefix = (random: Random, length: number): string => {
+  // 198.18.0.0/15 stays free.
+  const address = ((random.between(1, 190) << 24) | random.between(0, 0xff_ffff)) >>> 0;
+  const network = (address & (length === 32 ? 0xffff_ffff : ~(0xffff_ffff >>> length))) >>> 0;
+  return `${[24, 16, 8, 0].map((shift) => (network >>> shift) & 255).join('.')}/${String(length)}`;
+};
+
+/** A policy that is little more than so many different denied prefixes. */
+export const denyListPolicy = (prefixes: number, { length, seed }: { readonly length: number; readonly seed: number }): Policy => {
+  const random = new Random(seed + length);
+  const found = new Set<string>();
+  while (found.size < prefixes) found.add(randomPrefix(random, length));
+  return parsePolicy({
+    apiVersion: 'nest/v1',
+    kind: 'Policy',
+    defaultAction: 'allow',
+    services: [],
+    mappings: [],
+    denyLists: [{ name: 'bench', prefixes: [...found] }],
+  });
+};
+
+/** Balances a virtual address over one backend; packets are those of {@link balancedPacket}. */
+export const balancedPolicy = (): Policy =>
+  parsePolicy({
+    apiVersion: 'nest/v1',
+    kind: 'Policy',
+    defaultAction: 'deny',
+    services: [{ name: 'virtual', addresses: [virtualAddress] }],
+    mappings: [
+      {
+        name: 'balance',
+        sources: ['any'],
+        destinations: ['virtual'],
+        protocols: ['tcp', 'udp'],
+        ports: [String(flowPort)],
+        action: 'balance',
+        priority: 100,
+        backends: [{ name: 'only', address: forwardNetwork.backend, port: 8000 }],
+      },
+    ],
+  });
+
+/** A packet of one flow to the virtual address. */
+export const balancedPacket = (): Uint8Array =>
+  buildPacket({
+    source: flowEnds.source,
+    destination: virtualAddress,
+    transport: { kind: 'udp', sourcePort: 40_000, destinationPort: flowPort },
+    payloadBytes: 56,
+  });
+
+/** A packet that the denying mapping nearest to the middle of the policy's order matches. */
+export const midListPacket = (policy: Policy): Uint8Array => {
+  const ordered = policy.mappings
+    .filter(
+      ({ action, ports, sources, protocols }) =>
+        action === 'deny' && ports.length > 0 && !sources.includes('any') && !protocols.includes('udp'),
+    )
+    .toSorted((a, b) => b.priority - a.priority);
+  const middle = ordered.toSorted((a, b) => Math.abs(a.priority - 500) - Math.abs(b.priority - 500))[0];
+  if (middle === undefined) throw new RangeError('The policy has no denying mapping with ports.');
+  const addressOf = (names: readonly string[]): string => {
+    const network = policy.services.find(({ name }) => name === names[0])?.addresses[0] ?? '';
+    return network.replace(/\/.*$/, '');
+  };
+  const [port = ''] = middle.ports;
+  return buildPacket({
+    source: addressOf(middle.sources),
+    destination: addressOf(middle.destinations),
+    transport: { kind: 'tcp', sourcePort: 40_000, destinationPort: Number.parseInt(port, 10), flags: tcpFlags.syn },
+    payloadBytes,
+  });
+};
+
 /** Network number `index` of 2^bits that share 198.18.0.0/20. */
 const sharedNetwork = (index: number, bits: number): string => {
   const address = index << (variedBits - bits);
@@ -63,8 +155,13 @@ const sharedNetwork = (index: number, bits: number): string => {
 };
 
 /** A packet of an allowed flow; varying its source port gives as many flows, established after the first round. */
-export const establishedPacket = (): Uint8Array =>
-  buildPacket({ ...flowEnds, transport: { kind: 'tcp', sourcePort: 0, destinationPort: flowPort, flags: tcpFlags.ack }, payloadBytes });
+export const establishedPacket = (source: string = flowEnds.source): Uint8Array =>
+  buildPacket({
+    ...flowEnds,
+    source,
+    transport: { kind: 'tcp', sourcePort: 0, destinationPort: flowPort, flags: tcpFlags.ack },
+    payloadBytes,
+  });
 
 /** A denied packet: it never gets a flow, so it is judged every time. Varying its destination spreads it over the services. */
 export const deniedPacket = (): Uint8Array =>
@@ -75,11 +172,10 @@ export const deniedPacket = (): Uint8Array =>
     payloadBytes,
   });
 
-/** The first packet of a new, allowed flow; varying its source port gives 65,536 flows for each series (0..253). */
-export const newFlowPacket = (series: number): Uint8Array =>
+/** The first packet of a new, allowed flow; varying its ports by 22 bits gives four million flows. */
+export const newFlowPacket = (): Uint8Array =>
   buildPacket({
     ...flowEnds,
-    source: `198.19.250.${String(series + 1)}`,
     transport: { kind: 'udp', sourcePort: 0, destinationPort: flowPort },
     payloadBytes,
   });

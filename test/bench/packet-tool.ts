@@ -25,6 +25,8 @@ export interface CostRequest {
   readonly varyOffset: number;
   /** Different packets, a power of two up to 65,536. */
   readonly packets: number;
+  /** The set of features of xdp-filter, and an address it knows; default: its largest one, random addresses alone. */
+  readonly filter?: { readonly set: string; readonly address: Uint8Array };
 }
 
 /** Nanoseconds a packet, measured in turn within one call: the empty program, ours, and the packaged xdp-filter where it is installed. */
@@ -52,6 +54,9 @@ export const measureCost = async (request: CostRequest, signal: AbortSignal): Pr
       String(request.packets),
       '--samples',
       String(samplesPerCall),
+      ...(request.filter === undefined
+        ? []
+        : ['--filter', request.filter.set, '--filter-address', Buffer.from(request.filter.address).toString('hex')]),
     ],
     { signal },
   );
@@ -64,31 +69,33 @@ export const measureCost = async (request: CostRequest, signal: AbortSignal): Pr
 
 const toMedian = (samples: readonly number[] | undefined): number | undefined => (samples === undefined ? undefined : median(samples));
 
-/** Sends packets that differ in two bytes through a link of the own network namespace. */
-export const sendPackets = async (
+/** Sends packets from the kernel through a link of the own network namespace, as fast as it goes or at a rate. */
+export const generatePackets = async (
   request: {
     readonly link: string;
     readonly packet: Uint8Array;
-    readonly varyOffset: number;
-    readonly packets: number;
-    readonly rate: number;
+    readonly count: number;
+    /** Packets a second; absent = as fast as it goes. */
+    readonly rate?: number;
+    /** Where two bytes tell packets apart, and how many there are: a power of two; above 65,536 the two bytes behind help. */
+    readonly vary?: { readonly offset: number; readonly flows: number };
   },
   signal: AbortSignal,
 ): Promise<z.infer<typeof sendSchema>> => {
   const output = await command(
     [
       built('native/nest-packet'),
-      'send',
+      'generate',
+      '--object',
+      built('bpf/bench_generator.bpf.o'),
       '--interface',
       request.link,
       '--template',
       Buffer.from(request.packet).toString('hex'),
-      '--vary',
-      `${String(request.varyOffset)}:${String(request.packets)}`,
       '--count',
-      String(request.packets),
-      '--rate',
-      String(request.rate),
+      String(request.count),
+      ...(request.rate === undefined ? [] : ['--rate', String(request.rate)]),
+      ...(request.vary === undefined ? [] : ['--vary-offset', String(request.vary.offset), '--flows', String(request.vary.flows)]),
     ],
     { signal },
   );

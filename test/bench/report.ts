@@ -39,7 +39,15 @@ export interface Report {
 export interface Suite {
   readonly name: string;
   readonly summary: string;
-  readonly run: (signal: AbortSignal) => Promise<readonly Row[]>;
+  /** Parts that can be run alone; absent = none. */
+  readonly sections?: readonly string[];
+  readonly run: (signal: AbortSignal, options: SuiteOptions) => Promise<readonly Row[]>;
+}
+
+export interface SuiteOptions {
+  /** Name of the only section to run. */
+  readonly only?: string | undefined;
+  readonly progress: (line: string) => void;
 }
 
 export class BenchRefused extends Error {}

@@ -140,7 +140,10 @@ export class Lab implements AsyncDisposable {
     this.spawn(serverNamespace, name, [
       nodePath,
       join(import.meta.dirname, 'server.ts'),
-      ...['--web', name, '--port', String(serverPorts.web)],
+      '--web',
+      name,
+      '--port',
+      String(serverPorts.web),
       ...addresses.flatMap((address) => ['--address', address]),
     ]);
   }

@@ -15,6 +15,8 @@ export interface ParsedPacket {
   readonly sourcePort: number;
   readonly destinationPort: number;
   readonly tcpFlags: number;
+  /** Of the transport header, from the Ethernet header on; 0 in a later fragment. */
+  readonly transportOffset: number;
   /** False for ICMP other than echo: each packet is judged alone. */
   readonly hasFlow: boolean;
   readonly fragment: 'none' | 'first' | 'later';
@@ -129,8 +131,8 @@ interface Head extends Pick<
 }
 
 const parseTransport = (body: Reader, { hopLimit, ...head }: Head): ParsedPacket => {
-  const plain = { ...head, sourcePort: 0, destinationPort: 0, tcpFlags: 0, hasFlow: true };
-  if (head.fragment === 'later') return { ...plain, transport: undefined, hasFlow: false };
+  const plain = { ...head, transportOffset: body.offset, sourcePort: 0, destinationPort: 0, tcpFlags: 0, hasFlow: true };
+  if (head.fragment === 'later') return { ...plain, transportOffset: 0, transport: undefined, hasFlow: false };
   if (head.protocol === 6) {
     body.need(tcpHeaderBytes);
     const headerBytes = (body.peek(12) >> 4) * 4;
@@ -156,10 +158,17 @@ const parseTransport = (body: Reader, { hopLimit, ...head }: Head): ParsedPacket
 /** Bytes with an end; reading past it decides the packet. */
 class Reader {
   readonly #bytes: Uint8Array;
+  readonly #frameOffset: number;
   #position = 0;
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, frameOffset = bytes.byteOffset) {
     this.#bytes = bytes;
+    this.#frameOffset = frameOffset;
+  }
+
+  /** In the frame. */
+  get offset(): number {
+    return this.#bytes.byteOffset - this.#frameOffset;
   }
 
   get length(): number {
@@ -196,7 +205,7 @@ class Reader {
   }
 
   part(from: number, to: number): Reader {
-    return new Reader(this.#bytes.subarray(from, to));
+    return new Reader(this.#bytes.subarray(from, to), this.#frameOffset);
   }
 
   rest(): Reader {

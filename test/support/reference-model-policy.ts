@@ -20,6 +20,8 @@ export interface ReferenceJudgement {
   readonly reason: ReasonName;
   /** Undefined = default action. */
   readonly mapping: string | undefined;
+  /** The mapping of that name. */
+  readonly rule: PolicyMapping | undefined;
 }
 
 interface Network {
@@ -37,10 +39,12 @@ export class ReferencePolicy {
   readonly #document: PolicyDocument;
   readonly #networks: ReadonlyMap<string, readonly Network[]>;
   readonly #rules: readonly Rule[];
+  readonly #denied: readonly Network[];
 
   constructor(document: PolicyDocument) {
     this.#document = document;
     this.#networks = new Map(document.services.map(({ name, addresses }) => [name, addresses.map(toNetwork)]));
+    this.#denied = (document.denyLists ?? []).flatMap(({ prefixes }) => prefixes ?? []).map(toNetwork);
     this.#rules = document.mappings.map((mapping) => ({
       mapping,
       ports: (mapping.ports ?? []).flatMap((entry) => entry.split(',').map(toRange)),
@@ -52,15 +56,20 @@ export class ReferencePolicy {
     return this.#document.mappings.length === 0 && this.#document.defaultAction === 'allow';
   }
 
+  /** True when the address is on a deny list. */
+  denies(address: Uint8Array): boolean {
+    return isInside(this.#denied, address);
+  }
+
   /** The verdict on the first packet of a flow. */
   judge(tuple: ReferenceTuple): ReferenceJudgement {
     let best: PolicyMapping | undefined;
     for (const rule of this.#rules) {
       if (this.#matches(rule, tuple) && (best === undefined || beats(rule.mapping, best))) best = rule.mapping;
     }
-    const isAllowed = (best?.action ?? this.#document.defaultAction) === 'allow';
-    if (best === undefined) return { isAllowed, reason: isAllowed ? 'DEFAULT_ALLOW' : 'DEFAULT_DENY', mapping: undefined };
-    return { isAllowed, reason: isAllowed ? 'POLICY_ALLOW' : 'POLICY_DENY', mapping: best.name };
+    const isAllowed = (best?.action ?? this.#document.defaultAction) !== 'deny';
+    if (best === undefined) return { isAllowed, reason: isAllowed ? 'DEFAULT_ALLOW' : 'DEFAULT_DENY', mapping: undefined, rule: undefined };
+    return { isAllowed, reason: isAllowed ? 'POLICY_ALLOW' : 'POLICY_DENY', mapping: best.name, rule: best };
   }
 
   #matches({ mapping, ports }: Rule, tuple: ReferenceTuple): boolean {
@@ -81,22 +90,22 @@ export class ReferencePolicy {
   }
 
   #contains(names: readonly string[], address: Uint8Array): boolean {
-    const bits = address.length * 8;
-    const value = toBigInt(address);
-    return names.some((name) => {
-      if (name === 'any') return true;
-      const networks = this.#networks.get(name) ?? [];
-      return networks.some(
-        (network) => network.bits === bits && value >> BigInt(bits - network.length) === network.value >> BigInt(bits - network.length),
-      );
-    });
+    return names.some((name) => name === 'any' || isInside(this.#networks.get(name) ?? [], address));
   }
 }
+
+const isInside = (networks: readonly Network[], address: Uint8Array): boolean => {
+  const bits = address.length * 8;
+  const value = toBigInt(address);
+  return networks.some(
+    (network) => network.bits === bits && value >> BigInt(bits - network.length) === network.value >> BigInt(bits - network.length),
+  );
+};
 
 /** Higher priority, then deny, then the name that sorts first. */
 const beats = (a: PolicyMapping, b: PolicyMapping): boolean => {
   if (a.priority !== b.priority) return a.priority > b.priority;
-  if (a.action !== b.action) return a.action === 'deny';
+  if ((a.action === 'deny') !== (b.action === 'deny')) return a.action === 'deny';
   return a.name < b.name;
 };
 

@@ -38,11 +38,33 @@ export interface Flow {
   readonly destinationServices: readonly string[];
 }
 
+/** What is absent does not filter. */
 export interface FlowFilter {
+  /** Address or CIDR of either side, and of one side. */
   readonly address?: string;
+  readonly source?: string;
+  readonly destination?: string;
+  /** Of either side. */
   readonly port?: number;
+  /** IP protocol number. */
+  readonly protocol?: number;
   readonly mapping?: string;
+  readonly interface?: string;
   readonly verdict?: 'allowed' | 'denied';
+  readonly state?: Flow['state'];
+  readonly reason?: ReasonName;
+}
+
+export type FlowSumKey = 'source' | 'destination' | 'mapping' | 'port' | 'reason';
+
+export interface FlowSums {
+  /** The most bytes first. Key of a mapping: empty = default action. Of a port: "tcp/443", or the protocol where there is none. */
+  readonly sums: readonly { readonly key: string; readonly flows: number; readonly deniedFlows: number; readonly count: Count }[];
+  /** Different keys in all. */
+  readonly keys: number;
+  readonly flows: number;
+  readonly total: Count;
+  readonly recordsLost: number;
 }
 
 export interface FlowImpact {
@@ -101,8 +123,98 @@ export interface PlanRequest {
   } | null;
 }
 
+export interface RateLimit {
+  /** null = not limited in that unit. */
+  readonly packetsPerSecond: number | null;
+  readonly bytesPerSecond: number | null;
+  /** Packets that may come at once; bytes when only bytes are limited. */
+  readonly burst: number;
+  readonly perSource: boolean;
+}
+
+export interface Backend {
+  readonly name: string;
+  readonly address: string;
+  /** 0 = as in the packet. */
+  readonly port: number;
+  readonly weight: number;
+  readonly wanted: 'up' | 'drain' | 'down';
+  /** What the data path does with it now. */
+  readonly effective: 'up' | 'drain' | 'down';
+  readonly health: 'unknown' | 'up' | 'down';
+  /** The last answer of the check; empty before the first. */
+  readonly healthDetail: string;
+  readonly healthSinceMs: number | null;
+  /** Begun under the policy in force. */
+  readonly flows: bigint;
+  readonly count: Count;
+}
+
+export interface Balancer {
+  readonly mapping: string;
+  readonly destinations: readonly string[];
+  readonly protocols: readonly string[];
+  readonly ports: readonly string[];
+  readonly nat: 'dnat' | 'full' | 'dsr';
+  readonly affinity: 'none' | 'source';
+  readonly backends: readonly Backend[];
+  readonly healthCheck: {
+    readonly kind: 'tcp' | 'http' | 'icmp';
+    readonly path: string;
+    readonly intervalMs: number;
+    readonly timeoutMs: number;
+    readonly rise: number;
+    readonly fall: number;
+  } | null;
+}
+
+export interface DenyList {
+  readonly name: string;
+  /** Of the policy document, or kept by this host. */
+  readonly origin: 'policy' | 'host';
+  /** Name of the file it is read from; empty = none. */
+  readonly file: string;
+  readonly prefixes: number;
+  readonly firstPrefixes: readonly string[];
+  readonly expiresAtMs: number | null;
+  readonly isExpired: boolean;
+  /** Dropped because of it, under the policy in force. */
+  readonly hits: Count;
+  /** Why its file was not read, or a part of it; empty when nothing is wrong. */
+  readonly problem: string;
+}
+
+export interface DenyListUpdate {
+  readonly name: string;
+  readonly add: readonly string[];
+  readonly remove: readonly string[];
+  /** When the added prefixes go by themselves; null = never. */
+  readonly expiresAtMs: number | null;
+  /** Removes the list whole. */
+  readonly delete: boolean;
+}
+
+export interface PathCounters {
+  readonly judged: bigint;
+  readonly forwarded: bigint;
+  readonly routedByKernel: bigint;
+  readonly tooBigAnswered: bigint;
+  readonly isFlood: boolean;
+  readonly floodSinceMs: number | null;
+}
+
+export type EngineName = 'auto' | 'xdp' | 'af_xdp' | 'dpdk' | 'off';
+
 export interface TrafficCounters {
-  readonly mappings: readonly { readonly mapping: string; readonly allow: boolean; readonly count: Count }[];
+  readonly mappings: readonly {
+    readonly mapping: string;
+    readonly allow: boolean;
+    readonly count: Count;
+    /** Over the limit, under the policy in force; not in `count`. */
+    readonly limited: Count;
+    readonly limit: RateLimit | null;
+  }[];
+  readonly path: PathCounters;
   readonly reasons: readonly { readonly reason: ReasonName; readonly dropped: boolean; readonly count: Count }[];
   readonly interfaces: readonly {
     readonly name: string;
@@ -112,6 +224,28 @@ export interface TrafficCounters {
   readonly recordsLost: bigint;
   readonly recordsSuppressed: bigint;
   readonly flowsNotInserted: bigint;
+}
+
+/** What left this host for collectors, since the agent started. */
+export interface ExportCounters {
+  readonly targets: readonly {
+    readonly target: 'syslog' | 'ipfix';
+    /** Datagrams handed to the network, waiting, and dropped by reason. */
+    readonly sent: number;
+    readonly queued: number;
+    readonly dropped: readonly { readonly reason: string; readonly count: number }[];
+    /** False while the collector's name has no address. */
+    readonly isResolved: boolean;
+    readonly records: readonly { readonly kind: string; readonly count: number }[];
+  }[];
+  /** Dumps that did not hold all flows. */
+  readonly dumpsTruncated: number;
+  /** Periods in which the dump could not be read or came too late. */
+  readonly dumpsMissed: number;
+  /** Records that came faster than they could be sent. */
+  readonly recordsDropped: number;
+  /** Flows forgotten for lack of room: some of their counts are in no record. */
+  readonly flowsForgotten: number;
 }
 
 export interface TraceResult {
@@ -125,6 +259,9 @@ export interface TraceResult {
   readonly durationNs: number;
   readonly sourceServices: readonly string[];
   readonly destinationServices: readonly string[];
+  readonly outcome: 'pass' | 'drop' | 'transmit' | 'redirect';
+  /** The packet as it leaves; empty when it is dropped. */
+  readonly output: Uint8Array;
 }
 
 export interface TrafficStatus {
@@ -137,7 +274,28 @@ export interface TrafficStatus {
   readonly flows: number | null;
   readonly flowsMax: number;
   readonly engines: readonly { readonly engine: string; readonly available: boolean; readonly reason: string }[];
-  readonly interfaces: readonly { readonly name: string; readonly mode: 'native' | 'generic' | null; readonly problem: string }[];
+  readonly interfaces: readonly InterfaceService[];
+}
+
+/** How one interface is served. */
+export interface InterfaceService {
+  readonly name: string;
+  readonly mode: 'native' | 'generic' | null;
+  readonly problem: string;
+  readonly choice: EngineName;
+  /** "xdp-native", "xdp-generic", "af_xdp", "dpdk"; empty = none. */
+  readonly engine: string;
+  /** Why this one, or why none. */
+  readonly reason: string;
+  readonly engines: readonly { readonly engine: string; readonly available: boolean; readonly reason: string }[];
+  /** null: not known. */
+  readonly facts: {
+    readonly receiveQueues: number;
+    readonly sendQueues: number;
+    readonly numaNode: number | null;
+    readonly speedMbps: number | null;
+    readonly xdpFeatures: readonly string[] | null;
+  } | null;
 }
 
 /**
@@ -158,8 +316,23 @@ export interface Traffic extends Activation {
     query: { readonly filter: FlowFilter; readonly limit: number; readonly windowSeconds: number },
     signal: AbortSignal,
   ): Promise<{ readonly flows: readonly Flow[]; readonly matched: number; readonly truncated: boolean; readonly recordsLost: number }>;
+  /** Sums of flows by one property; at most 100. */
+  sumFlows(
+    query: { readonly filter: FlowFilter; readonly by: FlowSumKey; readonly limit: number; readonly windowSeconds: number },
+    signal: AbortSignal,
+  ): Promise<FlowSums>;
   /** Batches of at most 500 flows; the oldest are dropped for a slow reader and counted in `lost`. */
   watchFlows(filter: FlowFilter, signal: AbortSignal): AsyncIterable<{ readonly flows: readonly Flow[]; readonly lost: number }>;
+  balancers(): readonly Balancer[];
+  /** With the first so many prefixes of each list that the host keeps. */
+  denyLists(prefixes: number): readonly DenyList[];
+  /** Takes effect at once. Raises INPUT_INVALID, OBSERVE_ONLY, STATE_FAILED, ENGINE_FAILED. */
+  updateDenyList(update: DenyListUpdate): Promise<{ readonly added: number; readonly removed: number; readonly prefixes: number }>;
+  /**
+   * Which engine serves an interface from now on; kept over restarts. Raises INTERFACE_UNKNOWN, ENGINE_UNAVAILABLE (with the reason), OBSERVE_ONLY,
+   * STATE_FAILED.
+   */
+  setInterfaceEngine(name: string, engine: EngineName): Promise<{ readonly engine: string; readonly reason: string }>;
   trace(request: { readonly interface: string; readonly packet: Uint8Array }, signal: AbortSignal): Promise<TraceResult>;
   /** Stops threads; traffic goes on under the pinned programs. */
   close(): Promise<void>;

@@ -10,6 +10,8 @@ export interface AttachmentsOptions {
   readonly observeReason: string;
   /** "auto": all that are up, but loopback and VLANs (their packets are seen on the interface below). */
   readonly wanted: 'auto' | readonly string[];
+  /** Interfaces that an operator has switched off, and those that another engine serves. */
+  readonly isOff?: (name: string) => boolean;
   readonly list: () => Promise<readonly NetworkInterface[]>;
   readonly log: Logger;
 }
@@ -56,16 +58,17 @@ export const createAttachments = (options: AttachmentsOptions): Attachments => {
   };
 };
 
+/** Names of interfaces that are to be served. */
+export const wantedNames = (wanted: 'auto' | readonly string[], present: readonly NetworkInterface[]): readonly string[] =>
+  wanted === 'auto' ? present.filter(({ isUp, isLoopback, isVlan }) => isUp && !isLoopback && !isVlan).map(({ name }) => name) : wanted;
+
 const attachAll = async (options: AttachmentsOptions, present: readonly NetworkInterface[]): Promise<readonly Attachment[]> => {
-  const wanted =
-    options.wanted === 'auto'
-      ? present.filter(({ isUp, isLoopback, isVlan }) => isUp && !isLoopback && !isVlan).map(({ name }) => name)
-      : options.wanted;
-  const { engine } = options;
+  const wanted = wantedNames(options.wanted, present);
+  const { engine, isOff = () => false } = options;
   if (engine === null) return wanted.map((name) => ({ name, mode: null, problem: options.observeReason }));
   await detachStale(engine, options, present);
   const attachments: Attachment[] = [];
-  for (const name of wanted) attachments.push(await attach(engine, name, present));
+  for (const name of wanted) attachments.push(isOff(name) ? { name, mode: null, problem: '' } : await attach(engine, name, present));
   const kept = options.wanted === 'auto' ? engine.state().interfaces.filter(({ name }) => !wanted.includes(name)) : [];
   return [...attachments, ...kept.map(({ name, mode }) => ({ name, mode, problem: '' }))];
 };
@@ -75,7 +78,7 @@ const detachStale = async (engine: Engine, options: AttachmentsOptions, present:
   for (const { name, index } of engine.state().interfaces) {
     const isThere = present.some((entry) => entry.name === name && entry.index === index);
     const isWanted = options.wanted === 'auto' || options.wanted.includes(name);
-    if (isThere && isWanted) continue;
+    if (isThere && isWanted && options.isOff?.(name) !== true) continue;
     try {
       await engine.detach(name);
     } catch (error) {

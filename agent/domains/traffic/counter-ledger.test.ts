@@ -103,7 +103,7 @@ describe('counter ledger', () => {
                 mappings: [...action.mappings].sort().map((name) => ({ name, allow: true })),
                 isDefaultAllow: true,
               };
-              ledger.prepareSwap(instance, kernel.counters(), record);
+              ledger.prepareSwap(instance, kernel.counters(), { sequence: kernel.sequence + 1, record });
               if (action.outcome === 'killed before') restart();
               else if (action.outcome === 'failed') {
                 kernel.clearNext();
@@ -127,20 +127,41 @@ describe('counter ledger', () => {
     const ledger = createCounterLedger(database);
     const first = new CountingKernel();
     const record = { generation: 'g', mappings: [{ name: 'alpha', allow: false }], isDefaultAllow: true };
-    ledger.prepareSwap('boot:1', first.counters(), record);
+    ledger.prepareSwap('boot:1', first.counters(), { sequence: 1, record });
     first.swap(record);
     first.count(0, 10);
     ledger.checkpoint('boot:1', first.counters());
     const second = new CountingKernel();
     second.instance = 2;
     expect(ledger.sequence('boot:2', 1)).toBeUndefined();
-    ledger.prepareSwap('boot:2', second.counters(), record);
+    ledger.prepareSwap('boot:2', second.counters(), { sequence: 1, record });
     second.swap(record);
     second.count(0, 5);
     expect(ledger.totals('boot:2', second.counters())).toEqual([
       { mapping: 'alpha', allow: false, packets: 15n, bytes: 900n },
       { mapping: '', allow: true, packets: 0n, bytes: 0n },
     ]);
+    ledger.close();
+  });
+
+  it('gives a stamp to the swap that it counts up from', () => {
+    const { database } = openStateDatabase({ path: ':memory:', migrations: ledgerMigrations });
+    const ledger = createCounterLedger(database);
+    const record = (generation: string) => ({ generation, mappings: [], isDefaultAllow: true });
+    const kernel = new CountingKernel();
+    for (const [sequence, generation] of [
+      [1, 'a'],
+      [6, 'b'],
+      [7, 'c'],
+    ] as const) {
+      ledger.prepareSwap('boot:1', kernel.counters(), { sequence, record: record(generation) });
+      ledger.setRevision('boot:1', sequence, sequence * 10);
+    }
+    const named = [1, 3, 5, 6, 7, 9, 4_000_000_001].map((stamp) => ledger.sequence('boot:1', stamp)?.generation);
+    expect(named).toEqual(['a', 'a', 'a', 'b', 'c', 'c', 'c']);
+    expect(ledger.revisionOf('boot:1', 5)).toBe(10);
+    expect(ledger.sequence('boot:1', 0)).toBeUndefined();
+    expect(ledger.sequence('boot:2', 9)).toBeUndefined();
     ledger.close();
   });
 
@@ -151,7 +172,7 @@ describe('counter ledger', () => {
     const kernel = new CountingKernel();
     const record = { generation: 'g', mappings: [{ name: 'alpha', allow: false }], isDefaultAllow: false };
     const ledger = open();
-    ledger.prepareSwap('boot:1', kernel.counters(), record);
+    ledger.prepareSwap('boot:1', kernel.counters(), { sequence: 1, record });
     ledger.setRevision('boot:1', 1, 7);
     ledger.close();
     const again = open();

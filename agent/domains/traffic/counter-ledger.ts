@@ -2,6 +2,8 @@ import type { DatabaseSync } from 'node:sqlite';
 import type { EngineCounters, MappingValues } from '../../engine/api.ts';
 import { mappingDefault } from '../../engine/api.ts';
 import { inTransaction } from '../../control/revisions/api.ts';
+import { denyListMigration } from './deny/host-deny-lists.ts';
+import { interfaceEngineMigration } from './interface-engines.ts';
 
 /** What the kernel runs under one sequence. */
 export interface SequenceRecord {
@@ -16,7 +18,7 @@ interface LedgerMapping {
   readonly allow: boolean;
 }
 
-interface LedgerTotal {
+export interface LedgerTotal {
   /** Empty = default action. */
   readonly mapping: string;
   readonly allow: boolean;
@@ -36,7 +38,7 @@ export interface CounterLedger {
   revisionOf(instance: string, sequence: number): number;
   setRevision(instance: string, sequence: number, revision: number): void;
   /** Before a swap: folds what is about to be overwritten and notes what the next sequence will run. */
-  prepareSwap(instance: string, counters: EngineCounters, next: SequenceRecord): void;
+  prepareSwap(instance: string, counters: EngineCounters, next: { readonly sequence: number; readonly record: SequenceRecord }): void;
   /** After a swap that failed: its sequence runs nothing. */
   cancelSwap(instance: string, sequence: number): void;
   /** Folds what was counted until now, so that even a reboot loses only what came later. */
@@ -65,6 +67,8 @@ export const ledgerMigrations: readonly string[] = [
      bytes INTEGER NOT NULL,
      turn INTEGER NOT NULL
    ) STRICT, WITHOUT ROWID`,
+  denyListMigration,
+  interfaceEngineMigration,
 ];
 
 /** Sequences whose names are kept, so that flows judged by an older policy can be named. */
@@ -99,15 +103,17 @@ class StoredLedger implements CounterLedger {
   }
 
   sequence(instance: string, sequence: number): SequenceRecord | undefined {
-    return this.#known.get(keyOf(instance, sequence));
+    return this.#known.get(this.#swapOf(instance, sequence));
   }
 
   revisionOf(instance: string, sequence: number): number {
-    return this.#known.get(keyOf(instance, sequence))?.revision ?? 0;
+    return this.#known.get(this.#swapOf(instance, sequence))?.revision ?? 0;
   }
 
-  setRevision(instance: string, sequence: number, revision: number): void {
-    const known = this.#known.get(keyOf(instance, sequence));
+  setRevision(instance: string, stamp: number, revision: number): void {
+    const key = this.#swapOf(instance, stamp);
+    const known = this.#known.get(key);
+    const [, sequence] = partsOf(key);
     if (known === undefined || known.revision === revision) return;
     this.#change(
       () =>
@@ -118,8 +124,11 @@ class StoredLedger implements CounterLedger {
     known.revision = revision;
   }
 
-  prepareSwap(instance: string, counters: EngineCounters, next: SequenceRecord): void {
-    const sequence = counters.active.sequence + 1;
+  prepareSwap(
+    instance: string,
+    counters: EngineCounters,
+    { sequence, record: next }: { readonly sequence: number; readonly record: SequenceRecord },
+  ): void {
     try {
       this.#change(() => {
         this.#fold(instance, counters);
@@ -163,6 +172,19 @@ class StoredLedger implements CounterLedger {
 
   close(): void {
     if (this.#database.isOpen) this.#database.close();
+  }
+
+  /** Key of the swap that a stamp belongs to: re-stamps count up from their swap, so it is the last one until then. */
+  #swapOf(instance: string, stamp: number): string {
+    let swap = stamp;
+    if (!this.#known.has(keyOf(instance, stamp))) {
+      swap = -1;
+      for (const key of this.#known.keys()) {
+        const [owner, sequence] = partsOf(key);
+        if (owner === instance && sequence <= stamp && sequence > swap) swap = sequence;
+      }
+    }
+    return keyOf(instance, swap);
   }
 
   /** One transaction; when it fails, memory is read from disk again, so that both always agree. */
@@ -210,12 +232,17 @@ class StoredLedger implements CounterLedger {
   }
 
   #forget(instance: string, next: number): void {
-    this.#database
-      .prepare('DELETE FROM sequence WHERE instance <> ? OR sequence >= ? OR sequence < ?')
-      .run(instance, next, next - sequencesKept);
+    const kept = [...this.#known.keys()]
+      .map(partsOf)
+      .filter(([owner, sequence]) => owner === instance && sequence < next)
+      .map(([, sequence]) => sequence)
+      .sort((a, b) => b - a)
+      .slice(0, sequencesKept);
+    const oldest = kept.at(-1) ?? next;
+    this.#database.prepare('DELETE FROM sequence WHERE instance <> ? OR sequence >= ? OR sequence < ?').run(instance, next, oldest);
     for (const key of this.#known.keys()) {
       const [owner, sequence] = partsOf(key);
-      if (owner !== instance || sequence >= next || sequence < next - sequencesKept) this.#known.delete(key);
+      if (owner !== instance || sequence >= next || sequence < oldest) this.#known.delete(key);
     }
   }
 

@@ -76,6 +76,7 @@ export const createFakeHost = (): FakeHost => {
         mode,
         interfaces: ['lan0', 'wan0'],
         stateDir: directory,
+        denyListDir: join(directory, 'deny-lists'),
         engine: createEngine({ mode, objectPath: 'x', pinPath: 'x', loadAddon, platform, bootId: async () => 'boot' }),
         clock,
         log: silentLogger,

@@ -48,6 +48,8 @@ export interface FlowFeedOptions {
   readonly names: FlowNames;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Sees each batch before its memory is given back; must not raise. */
+  readonly onRecords?: ((batch: RecordBatch) => void) | undefined;
 }
 
 /** Starts to poll and sweep at once. */
@@ -151,6 +153,7 @@ class PollingFeed implements FlowFeed {
       const record = recordAt(batch.rows, position);
       if (record.kind !== recordKinds.start) this.store.add(record);
     }
+    this.#options.onRecords?.(batch);
     if (this.#watched.readers > 0) this.#spread(batch);
     else this.#position += batch.count;
   }

@@ -58,7 +58,8 @@ export const mappingOf = (record: FlowRecord, names: FlowNames, judged: Judgemen
   return names.mappingName(record.sequence, record.mapping) ?? judged?.mapping ?? '';
 };
 
-const stateOf = (kind: number, isAllowed: boolean): Flow['state'] => {
+/** How a record's flow ended, or that it has not. */
+export const stateOf = (kind: number, isAllowed: boolean): Flow['state'] => {
   if (kind === recordKinds.deny) return 'denied';
   if (kind === recordKinds.end) return 'ended';
   return isAllowed ? 'live' : 'cut';

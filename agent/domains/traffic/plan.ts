@@ -7,13 +7,15 @@ import type { FlowImpact, Plan, PlanRequest, Problem } from './api.ts';
 import type { Attachment } from './attachments.ts';
 import { contextWarnings, isManagementReachable } from './context-warnings.ts';
 import { parseDocument } from './policy-tables.ts';
-import type { PolicyCompiler, PolicyTables } from './policy-tables.ts';
+import type { DocumentCompiler, PolicyTables } from './policy-tables.ts';
 
 export interface PlanContext {
-  readonly compiler: PolicyCompiler;
+  readonly compiler: DocumentCompiler;
   readonly attachments: readonly Attachment[];
   /** Why a plan cannot be applied on this host; empty when it can. */
   readonly observeReason: string;
+  /** The candidate's judge with deny lists from files and of the host. Raises POLICY_INVALID, POLICY_TOO_LARGE. */
+  readonly complete: (tables: PolicyTables) => Promise<PolicyImage>;
   /** null where no flows are known. */
   readonly replay: (candidate: PolicyImage, windowMinutes: number, signal: AbortSignal) => Promise<FlowImpact | null>;
   readonly expiresAtMs: number;
@@ -25,16 +27,16 @@ export const planHashOf = (baseEtag: string, generation: string): string =>
 
 /** Difference, problems and effect of a candidate, before anything is touched. A refused candidate has problems and nothing else. */
 export const makePlan = async (request: PlanRequest, context: PlanContext, signal: AbortSignal): Promise<Plan> => {
-  const candidate = await compileCandidate(request.policyJson, context.compiler);
+  const candidate = await compileCandidate(request.policyJson, context);
   if ('refused' in candidate) return refusedPlan(request, context, candidate.refused);
-  const { tables } = candidate;
-  const managementReachable = isManagementReachable(tables.judge, request.management);
+  const { tables, judge } = candidate;
+  const managementReachable = isManagementReachable(judge, request.management);
   await setImmediate();
   const found = validatePolicy(tables.policy).map(problemOf);
   await setImmediate();
-  const impact = await context.replay(tables.judge, request.flowWindowMinutes, signal);
+  const impact = await context.replay(judge, request.flowWindowMinutes, signal);
   const isEnforcing = context.observeReason === '';
-  const problems = [...found, ...contextWarnings(tables.judge, { managementReachable, attachments: context.attachments, isEnforcing })];
+  const problems = [...found, ...contextWarnings(judge, { managementReachable, attachments: context.attachments, isEnforcing })];
   return {
     planHash: planHashOf(request.base.etag, tables.generation),
     baseRevision: request.base.revision,
@@ -55,10 +57,11 @@ export const makePlan = async (request: PlanRequest, context: PlanContext, signa
 
 const compileCandidate = async (
   policyJson: string,
-  compiler: PolicyCompiler,
-): Promise<{ readonly tables: PolicyTables } | { readonly refused: readonly Problem[] }> => {
+  { compiler, complete }: PlanContext,
+): Promise<{ readonly tables: PolicyTables; readonly judge: PolicyImage } | { readonly refused: readonly Problem[] }> => {
   try {
-    return { tables: await compiler.compile(policyJson) };
+    const tables = await compiler.compile(policyJson);
+    return { tables, judge: await complete(tables) };
   } catch (error) {
     const code = errorCodeOf(error);
     if (code !== 'POLICY_INVALID' && code !== 'POLICY_TOO_LARGE') throw error;

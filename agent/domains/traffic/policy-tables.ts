@@ -3,8 +3,8 @@ import { performance } from 'node:perf_hooks';
 import { setImmediate } from 'node:timers/promises';
 import { NestError } from '../../../proto/model/error.ts';
 import { policyBytesMax } from '../../../proto/model/limits.ts';
-import { compilePolicy, generationOf, openImage, parsePolicy } from '../../engine/api.ts';
-import type { CompiledPolicy, Policy, PolicyImage } from '../../engine/api.ts';
+import { createPolicyCompiler, createPolicyReader, generationOf, openImage } from '../../engine/api.ts';
+import type { CompiledPolicy, Policy, PolicyCompiler, PolicyImage, PolicyReader } from '../../engine/api.ts';
 import type { TableStats } from './api.ts';
 import type { SequenceRecord } from './counter-ledger.ts';
 
@@ -17,24 +17,27 @@ export interface PolicyTables {
   readonly judge: PolicyImage;
   readonly stats: TableStats;
   readonly record: SequenceRecord;
+  /** Prefixes by deny list, in the order of the image. */
+  readonly denyLists: CompiledPolicy['denyLists'];
 }
 
 /** Plan, apply and activate ask for the same document one after another. */
 const tablesKept = 4;
 
 /** Compiles documents and keeps the last few. Raises POLICY_INVALID, POLICY_TOO_LARGE. */
-export interface PolicyCompiler {
+export interface DocumentCompiler {
   compile(policyJson: string): Promise<PolicyTables>;
 }
 
-/** A compiler with a small memory. */
-export const createPolicyCompiler = (): PolicyCompiler => {
+/** A compiler with a small memory, quick when a document differs little from the one before. */
+export const createDocumentCompiler = (): DocumentCompiler => {
+  const incremental = { reader: createPolicyReader(), compiler: createPolicyCompiler() };
   const known = new Map<string, PolicyTables>();
   return {
     compile: async (policyJson) => {
       const key = createHash('sha256').update(policyJson).digest('hex');
       const found = known.get(key);
-      const tables = found ?? (await compileTables(policyJson));
+      const tables = found ?? (await compileTables(policyJson, incremental));
       known.delete(key);
       known.set(key, tables);
       for (const oldest of known.keys()) {
@@ -67,26 +70,34 @@ export const parseDocument = (policyJson: string): unknown => {
 };
 
 /** Large policies take a good part of a second: timers and calls get their turn between the steps. */
-const compileTables = async (policyJson: string): Promise<PolicyTables> => {
+const compileTables = async (
+  policyJson: string,
+  { reader, compiler }: { readonly reader: PolicyReader; readonly compiler: PolicyCompiler },
+): Promise<PolicyTables> => {
   const document = parseDocument(policyJson);
   await setImmediate();
-  const policy = parsePolicy(document);
+  const policy = reader.parse(document);
   await setImmediate();
   const begunMs = performance.now();
-  const compiled = compilePolicy(policy);
+  const compiled = compiler.compile(policy);
   const compileMs = performance.now() - begunMs;
   await setImmediate();
   const generation = await generationOf(compiled.image);
+  // Opening takes longer than a small change: who only loads the tables does without.
+  let judge: PolicyImage | undefined;
   const actions = new Map(policy.mappings.map(({ name, action }) => [name, action]));
   return {
     policy,
     image: compiled.image,
     generation,
-    judge: openImage(compiled.image),
+    get judge() {
+      return (judge ??= openImage(compiled.image));
+    },
+    denyLists: compiled.denyLists,
     stats: statsOf(compiled, compileMs),
     record: {
       generation,
-      mappings: compiled.names.map((name) => ({ name, allow: actions.get(name) === 'allow' })),
+      mappings: compiled.names.map((name) => ({ name, allow: actions.get(name) !== 'deny' })),
       isDefaultAllow: policy.defaultAction === 'allow',
     },
   };

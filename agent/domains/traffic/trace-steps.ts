@@ -1,5 +1,5 @@
 import { isDropped, reasonSentence } from '../../../proto/model/reason.ts';
-import { traceFlow, traceParse } from '../../engine/api.ts';
+import { addressFromBytes, formatAddress, traceFlow, traceParse } from '../../engine/api.ts';
 import type { EngineTrace, Judgement } from '../../engine/api.ts';
 import type { TraceResult } from './api.ts';
 import { packetWords } from './packet-words.ts';
@@ -13,6 +13,15 @@ export interface TracedPacket {
   /** The same packet judged with the image of the kernel's tables; null when policy was not asked. */
   readonly judgement: Judgement | null;
   readonly defaultAction: 'allow' | 'deny';
+  readonly names: TraceNames;
+}
+
+/** What indices in a trace stand for; null: the trace has none. */
+export interface TraceNames {
+  readonly denyList: string | null;
+  readonly backend: string | null;
+  /** Interface the packet leaves by without the kernel. */
+  readonly egress: string | null;
 }
 
 type Steps = TraceResult['steps'];
@@ -24,10 +33,11 @@ const namesMax = 5;
 export const traceSteps = (traced: TracedPacket): Steps => {
   const words = packetWords(traced.packet, traced.trace);
   const steps = [parseStep(traced, words)];
-  const { flow, l4 } = traced.trace;
+  const { flow, l4, denyList } = traced.trace;
+  if (denyList !== null) steps.push(denyStep(traced));
   if (flow !== traceFlow.notAsked) steps.push(flowStep(flow));
   if (traced.judgement !== null && l4 !== 0) steps.push(identityStep(traced.judgement, words), policyStep(traced, traced.judgement));
-  steps.push(verdictStep(traced));
+  steps.push(...limitSteps(traced), ...rewriteSteps(traced, words), verdictStep(traced));
   return steps;
 };
 
@@ -84,6 +94,48 @@ const policyStep = ({ mapping, defaultAction }: TracedPacket, judgement: Judgeme
     detail: `mapping ${mapping}, priority ${String(judgement.priority ?? 0)}, ${judgement.action} · beat ${beaten.join(', ')}`,
     subject: mapping,
   };
+};
+
+const denyStep = ({ names }: TracedPacket): Step => ({
+  stage: 'deny',
+  title: 'Deny list',
+  detail: `source or destination is on ${names.denyList ?? 'a list'}: dropped before any mapping is asked`,
+  subject: names.denyList ?? '',
+});
+
+const limitSteps = ({ trace, mapping }: TracedPacket): readonly Step[] => {
+  if (trace.limit === 'none') return [];
+  const detail = trace.limit === 'within' ? 'within the limit of the mapping' : 'over the limit of the mapping: dropped';
+  return [{ stage: 'limit', title: 'Rate limit', detail, subject: mapping }];
+};
+
+const rewriteSteps = ({ trace, names, mapping }: TracedPacket, words: PacketWords): readonly Step[] => {
+  const { rewrite, balancer, ringPosition } = trace;
+  const steps: Step[] = [];
+  if (balancer !== null) {
+    const chosen =
+      names.backend === null ? 'no backend takes new flows' : `backend ${names.backend}, ring position ${String(ringPosition)}`;
+    steps.push({ stage: 'balance', title: 'Balance', detail: chosen, subject: names.backend ?? mapping });
+  }
+  if (rewrite === null) return steps;
+  const changes = [
+    ...(rewrite.isSource ? [`source ${words.source} > ${endpoint(rewrite.source, rewrite.sourcePort)}`] : []),
+    ...(rewrite.isDestination ? [`destination ${words.destination} > ${endpoint(rewrite.destination, rewrite.destinationPort)}`] : []),
+    ...(rewrite.dscp === null ? [] : [`DSCP ${String(rewrite.dscp)}`]),
+    ...(rewrite.isDirect ? ['the MAC address alone: the backend answers by itself'] : []),
+  ];
+  if (changes.length > 0) steps.push({ stage: 'rewrite', title: 'Rewrite', detail: changes.join(' · '), subject: '' });
+  const way = names.egress === null ? 'the kernel routes the packet' : `leaves by ${names.egress} without the kernel`;
+  if (rewrite.isSource || rewrite.isDestination || rewrite.isDirect)
+    steps.push({ stage: 'route', title: 'Way out', detail: way, subject: names.egress ?? '' });
+  return steps;
+};
+
+const endpoint = (bytes: Uint8Array, port: number): string => {
+  const address = addressFromBytes(bytes);
+  if (address === undefined) return String(port);
+  const text = formatAddress(address);
+  return address.family === 6 ? `[${text}]:${String(port)}` : `${text}:${String(port)}`;
 };
 
 const verdictStep = ({ trace, mapping }: TracedPacket): Step => {

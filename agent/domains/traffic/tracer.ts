@@ -2,10 +2,12 @@ import { NestError } from '../../../proto/model/error.ts';
 import { traceFlow } from '../../engine/api.ts';
 import type { Engine, EngineTrace, Judgement } from '../../engine/api.ts';
 import type { TraceResult } from './api.ts';
+import { backendPlaces } from './balancing/backend-places.ts';
 import type { SequenceRecord } from './counter-ledger.ts';
 import { packetWords } from './packet-words.ts';
 import type { PolicyTables } from './policy-tables.ts';
 import { traceSteps } from './trace-steps.ts';
+import type { TraceNames } from './trace-steps.ts';
 
 /** Ethernet header alone to a full frame with two tags, bytes. */
 const tracedBytes = { min: 14, max: 1514 } as const;
@@ -17,6 +19,8 @@ export interface TraceContext {
   readonly sequence: (sequence: number) => SequenceRecord | undefined;
   /** Tables in force, when they are known. */
   readonly tables: () => PolicyTables | null;
+  /** Name of an interface by its index. */
+  readonly nameOf: (index: number) => string;
 }
 
 /** Runs the packet through the loaded program without effect and explains its way. Raises PACKET_INVALID, INTERFACE_UNKNOWN, ENGINE_FAILED. */
@@ -58,7 +62,7 @@ const explain = (
   const judgement = judge(request.packet, trace, inForce);
   const agreed = judgement !== null && (judgement.mapping ?? '') === mapping ? judgement : null;
   return {
-    allowed: trace.verdict === 'pass',
+    allowed: trace.outcome !== 'drop',
     reason: trace.reason,
     mapping,
     priority: agreed?.priority ?? 0,
@@ -68,12 +72,27 @@ const explain = (
       mapping,
       judgement: agreed,
       defaultAction: record?.isDefaultAllow === false ? 'deny' : 'allow',
+      names: traceNames(trace, inForce, context),
     }),
     generation: record?.generation ?? '',
     interface: request.interface,
     durationNs: trace.durationNs,
     sourceServices: agreed?.sourceServices ?? [],
     destinationServices: agreed?.destinationServices ?? [],
+    outcome: trace.outcome,
+    output: trace.outcome === 'drop' ? new Uint8Array() : trace.output,
+  };
+};
+
+/** What indices in the trace stand for, as far as the tables in force are known. */
+const traceNames = (trace: EngineTrace, tables: PolicyTables | null, context: TraceContext): TraceNames => {
+  const places = tables === null ? [] : backendPlaces(tables.policy);
+  const backend = trace.rewrite?.backend ?? null;
+  const place = backend === null ? undefined : places[backend];
+  return {
+    denyList: trace.denyList === null ? null : (tables?.denyLists[trace.denyList]?.name ?? `#${String(trace.denyList)}`),
+    backend: backend === null ? null : (place?.backend.name ?? `#${String(backend)}`),
+    egress: typeof trace.rewrite?.egress === 'number' ? context.nameOf(trace.rewrite.egress) : null,
   };
 };
 

@@ -113,17 +113,35 @@ describe('interfaces', () => {
     host.kernel.interfaces.delete('wan0');
     host.kernel.foreign.add('lan0');
     const traffic = await host.open();
-    expect(traffic.status().interfaces).toEqual([
-      { name: 'lan0', mode: null, problem: 'lan0 already runs a program of someone else.' },
-      { name: 'wan0', mode: null, problem: 'There is no interface wan0. It is attached when it appears.' },
+    expect(traffic.status().interfaces).toMatchObject([
+      { name: 'lan0', mode: null, engine: '', problem: 'lan0 already runs a program of someone else.' },
+      { name: 'wan0', mode: null, engine: '', problem: 'There is no interface wan0. It is attached when it appears.' },
     ]);
     host.kernel.interfaces.set('wan0', 9);
     await host.advance(upkeepMs);
-    expect(traffic.status().interfaces[1]).toEqual({ name: 'wan0', mode: 'native', problem: '' });
+    expect(traffic.status().interfaces[1]).toMatchObject({ name: 'wan0', mode: 'native', engine: 'xdp-native', problem: '' });
     expect(host.warnings.get('INTERFACE_NOT_ATTACHED')).toContain('lan0');
     host.kernel.foreign.clear();
     await host.advance(upkeepMs);
     expect(host.warnings.has('INTERFACE_NOT_ATTACHED')).toBe(false);
+  });
+
+  it('are switched off and on by an operator, also for the next start', async () => {
+    const traffic = await host.open();
+    expect(await traffic.setInterfaceEngine('lan0', 'off')).toMatchObject({
+      engine: '',
+      reason: expect.stringContaining('Switched off') as string,
+    });
+    expect(traffic.status().interfaces).toMatchObject([
+      { name: 'lan0', mode: null, choice: 'off', problem: '' },
+      { name: 'wan0', mode: 'native', choice: 'auto' },
+    ]);
+    await traffic.close();
+    const again = await host.open();
+    expect(again.status().interfaces[0]).toMatchObject({ name: 'lan0', mode: null, choice: 'off' });
+    expect(await again.setInterfaceEngine('lan0', 'xdp')).toMatchObject({ engine: 'xdp-native' });
+    await expect(again.setInterfaceEngine('dmz0', 'xdp')).rejects.toMatchObject({ code: 'INTERFACE_UNKNOWN' });
+    await expect(again.setInterfaceEngine('lan0', 'dpdk')).rejects.toMatchObject({ code: 'ENGINE_UNAVAILABLE' });
   });
 
   it('chosen by "auto" are those that are up, but loopback and VLANs', async () => {

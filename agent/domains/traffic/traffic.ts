@@ -2,32 +2,60 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { NestError, toErrorShape } from '../../../proto/model/error.ts';
 import { planLifeMs } from '../../../proto/model/limits.ts';
-import { isDropped } from '../../../proto/model/reason.ts';
-import type { ReasonName } from '../../../proto/model/reason.ts';
 import { openStateDatabase } from '../../control/revisions/api.ts';
 import type { RaiseWarning } from '../../control/revisions/api.ts';
 import { flowsMax } from '../../engine/api.ts';
-import type { Engine, EngineCounters, EngineProbe, EngineSource, PolicyImage } from '../../engine/api.ts';
+import type { Engine, EngineProbe, EngineSource, Fastpath, PolicyImage } from '../../engine/api.ts';
 import type { Clock, Timer } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
-import type { Count, Flow, FlowFilter, FlowImpact, Plan, PlanRequest, Traffic, TrafficCounters, TrafficStatus } from './api.ts';
-import { createAttachments } from './attachments.ts';
+import type {
+  Balancer,
+  DenyList,
+  DenyListUpdate,
+  EngineName,
+  Flow,
+  FlowFilter,
+  FlowSums,
+  Plan,
+  PlanRequest,
+  Traffic,
+  TrafficCounters,
+  TrafficStatus,
+} from './api.ts';
+import { createAttachments, wantedNames } from './attachments.ts';
 import type { Attachments } from './attachments.ts';
 import { createCounterLedger, ledgerMigrations } from './counter-ledger.ts';
 import type { CounterLedger } from './counter-ledger.ts';
+import type { FlowExporter } from './export/exporter.ts';
+import { warnAttachments, warnLocalSource, warnObserving, warnTables } from './data-path-warnings.ts';
+import { createDenySources } from './deny/deny-sources.ts';
+import type { DenySources } from './deny/deny-sources.ts';
+import { openHostDenyLists } from './deny/host-deny-lists.ts';
+import type { HostDenyLists } from './deny/host-deny-lists.ts';
 import { startFlowFeed } from './flow-feed.ts';
 import type { FlowFeed } from './flow-feed.ts';
-import { flowMatch } from './flow-filter.ts';
-import { queryFlows } from './flow-query.ts';
+import { createFlowReader, noFlows, noSums } from './flow-reader.ts';
+import type { FlowListQuery, FlowReader, FlowSumsQuery } from './flow-reader.ts';
 import type { FlowNames } from './flow-view.ts';
-import { replayFlows } from './impact.ts';
+import { probeBackend } from './health/probe.ts';
+import type { Probe } from './health/probe.ts';
+import { checkEngineChoice, interfaceService, openEngineChoices } from './interface-engines.ts';
+import type { EngineChoices } from './interface-engines.ts';
+import { createInterfaceWatch } from './interface-watch.ts';
+import { createLocalTraffic } from './local-traffic.ts';
+import type { LocalTraffic } from './local-traffic.ts';
 import { listNetworkInterfaces } from './network-interfaces.ts';
 import type { NetworkInterface } from './network-interfaces.ts';
 import { makePlan } from './plan.ts';
 import { createPlanCache } from './plan-cache.ts';
-import { createPolicyCompiler } from './policy-tables.ts';
+import { createDocumentCompiler } from './policy-tables.ts';
 import type { PolicyTables } from './policy-tables.ts';
+import { createSteering } from './steering.ts';
+import type { LoadableTables, Steering } from './steering.ts';
 import { tracePacket } from './tracer.ts';
+import { noCounters, trafficCounters } from './traffic-counters.ts';
+import { createUserEngines } from './user-engines.ts';
+import type { UserEngines } from './user-engines.ts';
 
 export interface TrafficOptions {
   /** enforce: `start` fails without a data path. auto: it goes on observing. observe: the data path is not opened. */
@@ -39,13 +67,27 @@ export interface TrafficOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly raise: RaiseWarning;
+  /** Gets every flow record; absent: nothing leaves the host. */
+  readonly exporter?: FlowExporter;
   readonly listInterfaces?: () => Promise<readonly NetworkInterface[]>;
+  /** Where files of deny lists lie. */
+  readonly denyListDir: string;
+  /** Whether what this host itself sends is judged; default auto. */
+  readonly local?: 'auto' | 'off';
+  /** Engines that the configuration asks for, by interface. */
+  readonly engines?: ReadonlyMap<string, EngineName>;
+  /** Runs the engines outside the kernel; absent: this agent has none. */
+  readonly fastpath?: Fastpath;
+  /** Asks backends whether they are there. */
+  readonly probe?: Probe;
 }
 
 /** How often missing interfaces are tried again and counters are looked through. */
 export const upkeepMs = 5_000;
 /** Upkeeps between two checkpoints of the counters. */
 const upkeepsPerCheckpoint = 12;
+/** How often the miss rate is looked at. */
+const sampleMs = 1_000;
 
 /** Opens the counter state. Raises STATE_FAILED; a damaged file is moved aside with a warning, and counting begins anew. */
 export const createTraffic = (options: TrafficOptions): Traffic => {
@@ -58,7 +100,11 @@ export const createTraffic = (options: TrafficOptions): Traffic => {
       severity: 'warning',
     });
   }
-  return new HostTraffic(options, createCounterLedger(database));
+  return new HostTraffic(options, {
+    ledger: createCounterLedger(database),
+    lists: openHostDenyLists(database),
+    choices: openEngineChoices(database, options.engines ?? new Map()),
+  });
 };
 
 /** What exists only while a data path is open. */
@@ -66,13 +112,28 @@ interface Live {
   readonly engine: Engine;
   readonly instance: string;
   readonly feed: FlowFeed;
+  readonly reader: FlowReader;
+}
+
+/** What is on disk. */
+interface Kept {
+  readonly ledger: CounterLedger;
+  readonly lists: HostDenyLists;
+  readonly choices: EngineChoices;
 }
 
 class HostTraffic implements Traffic {
   readonly #options: TrafficOptions;
   readonly #ledger: CounterLedger;
-  readonly #compiler = createPolicyCompiler();
+  readonly #compiler = createDocumentCompiler();
   readonly #plans;
+  readonly #lists: HostDenyLists;
+  readonly #choices: EngineChoices;
+  readonly #sources: DenySources;
+  readonly #steering: Steering;
+  readonly #interfaces = createInterfaceWatch();
+  readonly #local: LocalTraffic;
+  readonly #users: UserEngines;
   #live: Live | null = null;
   #attachments: Attachments;
   #observeReason = 'The agent is starting. Try again in a moment.';
@@ -81,25 +142,53 @@ class HostTraffic implements Traffic {
   #desiredGeneration = '';
   #activations: Promise<unknown> = Promise.resolve();
   #timer: Timer | undefined;
+  #sampling: Timer | undefined;
   #upkeeps = 0;
   #isClosed = false;
 
-  constructor(options: TrafficOptions, ledger: CounterLedger) {
+  constructor(options: TrafficOptions, { ledger, lists, choices }: Kept) {
     this.#options = options;
     this.#ledger = ledger;
+    this.#choices = choices;
+    this.#lists = lists;
+    this.#sources = createDenySources({ directory: options.denyListDir, lists, nowMs: () => options.clock.nowMs() });
+    this.#steering = createSteering({
+      clock: options.clock,
+      log: options.log,
+      probe: options.probe ?? probeBackend,
+      sources: this.#sources,
+      lists,
+      enqueue: (what, work) => void this.#change(what, work),
+      reload: () => void this.#change('the deny lists', async () => await this.#reload()),
+    });
     this.#plans = createPlanCache(options.clock);
+    this.#local = createLocalTraffic({ wanted: options.local ?? 'auto', log: options.log });
+    this.#users = createUserEngines({
+      fastpath: options.fastpath,
+      choiceOf: (name) => this.#choices.of(name),
+      names: async () => wantedNames(options.interfaces, await (options.listInterfaces ?? listNetworkInterfaces)()),
+      attachments: () => this.#attachments,
+      raise: options.raise,
+      log: options.log,
+    });
     this.#attachments = this.#newAttachments(null);
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    const { engine, reason, probes } = await this.#options.engine.open();
-    this.#probes = probes;
+    const { engine: kernel, reason, probes } = await this.#options.engine.open();
+    this.#probes = await this.#users.probes(probes);
     this.#observeReason = reason;
-    if (engine === null) this.#warnObserving(reason);
+    if (kernel === null) warnObserving(this.#options, reason);
+    const engine = kernel === null ? null : this.#users.join(kernel);
     this.#attachments = this.#newAttachments(engine);
-    await this.#attachments.refresh();
-    if (engine !== null) this.#goLive(engine);
+    await this.#users.align();
+    if (engine !== null) {
+      this.#goLive(engine);
+      await this.#interfaces.refresh(engine, [...engine.state().interfaces, ...this.#users.links()]);
+      await this.#local.refresh(engine);
+    }
     this.#armUpkeep();
+    this.#armSampling();
     signal.throwIfAborted();
   }
 
@@ -116,7 +205,14 @@ class HostTraffic implements Traffic {
       flows: live?.feed.live ?? null,
       flowsMax,
       engines: this.#probes,
-      interfaces: this.#attachments.status(),
+      interfaces: this.#attachments.status().map((attachment) =>
+        interfaceService(attachment, {
+          choice: this.#choices.of(attachment.name),
+          probes: this.#probes,
+          facts: this.#interfaces.facts(attachment.name),
+          user: this.#users.service(attachment.name),
+        }),
+      ),
     };
   }
 
@@ -124,16 +220,12 @@ class HostTraffic implements Traffic {
     policyJson: string,
     signal: AbortSignal,
   ): Promise<{ readonly generation: string; readonly loadMs: number; readonly flipMs: number }> {
-    const turn = this.#activations
-      .catch(() => undefined)
-      .then(async () => {
-        const tables = await this.#compiler.compile(policyJson);
-        this.#desiredGeneration = tables.generation;
-        signal.throwIfAborted();
-        return await this.#makeCurrent(tables);
-      });
-    this.#activations = turn;
-    return await turn;
+    return await this.#inTurn(async () => {
+      const tables = await this.#compiler.compile(policyJson);
+      this.#desiredGeneration = tables.generation;
+      signal.throwIfAborted();
+      return await this.#makeCurrent(tables);
+    });
   }
 
   async plan(request: PlanRequest, signal: AbortSignal): Promise<Plan> {
@@ -141,8 +233,10 @@ class HostTraffic implements Traffic {
       compiler: this.#compiler,
       attachments: this.#attachments.status(),
       observeReason: this.#observeReason,
+      complete: async (tables: PolicyTables) => await this.#steering.preview(tables),
       expiresAtMs: this.#options.clock.nowMs() + planLifeMs,
-      replay: async (candidate: PolicyImage, windowMinutes: number) => await this.#replay(candidate, windowMinutes, signal),
+      replay: async (candidate: PolicyImage, windowMinutes: number) =>
+        (await this.#live?.reader.replay(candidate, this.#tables?.judge ?? null, { windowMinutes, signal })) ?? null,
     };
     const plan = await makePlan(request, context, signal);
     if (plan.planHash !== '') this.#plans.put(plan);
@@ -168,41 +262,15 @@ class HostTraffic implements Traffic {
 
   counters(): TrafficCounters {
     const counters = this.#live?.engine.counters() ?? noCounters;
-    const interfaces = counters.interfaces.map(({ name, index, reasons }) => ({
-      name,
-      index,
-      reasons: reasons.map(({ reason, packets, bytes }) => reasonCount(reason, { packets, bytes })),
-    }));
-    return {
-      mappings: this.#ledger
-        .totals(this.#live?.instance ?? '', counters)
-        .map(({ mapping, allow, packets, bytes }) => ({ mapping, allow, count: { packets, bytes } })),
-      reasons: sumReasons(counters),
-      interfaces,
-      recordsLost: counters.recordsLost,
-      recordsSuppressed: counters.recordsSuppressed,
-      flowsNotInserted: counters.flowsNotInserted,
-    };
+    return trafficCounters(counters, this.#ledger.totals(this.#live?.instance ?? '', counters), this.#steering);
   }
 
-  async flows(
-    query: { readonly filter: FlowFilter; readonly limit: number; readonly windowSeconds: number },
-    signal: AbortSignal,
-  ): ReturnType<Traffic['flows']> {
-    const live = this.#live;
-    if (live === null) return { flows: [], matched: 0, truncated: false, recordsLost: 0 };
-    const names = this.#names(live);
-    const match = flowMatch(query.filter, names);
-    const batch = await live.engine.flows(flowsMax);
-    const sinceNs = query.windowSeconds === 0 ? 0n : this.#timeNs(live, query.windowSeconds);
-    const { flows, matched } = await queryFlows(
-      { live: batch, stored: live.feed.store.snapshot(), match, sinceNs, limit: query.limit },
-      names,
-      signal,
-    );
-    const coveredMs = live.feed.coveredMs();
-    const windowMs = query.windowSeconds === 0 ? coveredMs : Math.min(coveredMs, query.windowSeconds * 1000);
-    return { flows, matched, truncated: batch.truncated || matched > flows.length, recordsLost: live.feed.lostWithin(windowMs) };
+  async flows(query: FlowListQuery, signal: AbortSignal): ReturnType<Traffic['flows']> {
+    return this.#live === null ? noFlows : await this.#live.reader.flows(query, signal);
+  }
+
+  async sumFlows(query: FlowSumsQuery, signal: AbortSignal): Promise<FlowSums> {
+    return this.#live === null ? noSums : await this.#live.reader.sumFlows(query, signal);
   }
 
   async *watchFlows(filter: FlowFilter, signal: AbortSignal): AsyncGenerator<{ readonly flows: readonly Flow[]; readonly lost: number }> {
@@ -210,12 +278,52 @@ class HostTraffic implements Traffic {
     else if (!signal.aborted) await once(signal, 'abort');
   }
 
+  balancers(): readonly Balancer[] {
+    return this.#steering.balancers(this.#live?.engine.counters() ?? noCounters);
+  }
+
+  denyLists(prefixes: number): readonly DenyList[] {
+    return this.#steering.denyLists(this.#live?.engine.counters() ?? noCounters, prefixes);
+  }
+
+  async updateDenyList(update: DenyListUpdate): ReturnType<Traffic['updateDenyList']> {
+    if (this.#live === null) throw this.#observeOnly();
+    if (this.#steering.policyListNames().includes(update.name))
+      throw new NestError('INPUT_INVALID', `The deny list "${update.name}" belongs to the policy. Change it there, by plan and apply.`);
+    return await this.#inTurn(async () => {
+      const { added, removed, prefixes } = this.#lists.update(update, this.#options.clock.nowMs());
+      if (added.length + removed.length > 0) {
+        this.#sources.touch();
+        await this.#reload();
+      }
+      return { added: added.length, removed: removed.length, prefixes };
+    });
+  }
+
+  async setInterfaceEngine(name: string, engine: EngineName): ReturnType<Traffic['setInterfaceEngine']> {
+    if (this.#live === null) throw this.#observeOnly();
+    const known = this.#attachments.status().map((attachment) => attachment.name);
+    if (!known.includes(name))
+      throw new NestError('INTERFACE_UNKNOWN', `There is no interface ${JSON.stringify(name)} here. There are ${known.join(', ')}.`);
+    checkEngineChoice(engine, this.#probes);
+    this.#choices.set(name, engine);
+    this.#users.forgive(name);
+    await this.#users.align();
+    const service = this.status().interfaces.find((candidate) => candidate.name === name);
+    return { engine: service?.engine ?? '', reason: service?.reason ?? '' };
+  }
+
   async trace(request: { readonly interface: string; readonly packet: Uint8Array }, signal: AbortSignal): ReturnType<Traffic['trace']> {
     const live = this.#live;
     if (live === null) throw this.#observeOnly();
     return await tracePacket(
       request,
-      { engine: live.engine, sequence: (sequence) => this.#ledger.sequence(live.instance, sequence), tables: () => this.#tables },
+      {
+        engine: live.engine,
+        sequence: (sequence) => this.#ledger.sequence(live.instance, sequence),
+        tables: () => this.#tables,
+        nameOf: (index) => this.#attachments.nameOf(index),
+      },
       signal,
     );
   }
@@ -224,84 +332,98 @@ class HostTraffic implements Traffic {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#timer?.cancel();
+    this.#sampling?.cancel();
+    this.#steering.close();
     await this.#activations.catch(() => undefined);
     const live = this.#live;
     this.#live = null;
     live?.feed.close();
+    this.#options.exporter?.detach();
     if (live !== null) this.#keep('the counters', () => this.#ledger.checkpoint(live.instance, live.engine.counters()));
+    await this.#users.close();
     await live?.engine.close();
     this.#ledger.close();
   }
 
   #goLive(engine: Engine): void {
     const { instance, adopted, sequence } = engine.state();
-    const names = this.#namesOf(engine, instance);
-    this.#live = { engine, instance, feed: startFlowFeed({ engine, names, clock: this.#options.clock, log: this.#options.log }) };
-    this.#options.log.info(adopted ? 'data path adopted' : 'data path loaded', { instance, sequence });
-  }
-
-  async #makeCurrent(tables: PolicyTables): Promise<{ readonly generation: string; readonly loadMs: number; readonly flipMs: number }> {
-    const live = this.#live;
-    if (live === null) throw this.#observeOnly();
-    const { engine, instance } = live;
-    const { sequence } = engine.state();
-    if (this.#ledger.sequence(instance, sequence)?.generation === tables.generation) {
-      this.#tables = tables;
-      return { generation: tables.generation, loadMs: 0, flipMs: 0 };
-    }
-    // A full disk must not keep an unwanted policy in force: then the swap goes on and its counters stay without names.
-    const next = sequence + 1;
-    this.#keep('the names of the next tables', () => this.#ledger.prepareSwap(instance, engine.counters(), tables.record));
-    const { loadMs, flipMs } = await engine.swap(tables.image, next).catch((error: unknown) => {
-      this.#keep('that the tables were not loaded', () => this.#ledger.cancelSwap(instance, next));
-      throw error;
-    });
-    this.#tables = tables;
-    this.#options.log.info('policy current', { generation: tables.generation, sequence: next, loadMs, flipMs });
-    return { generation: tables.generation, loadMs, flipMs };
-  }
-
-  async #replay(candidate: PolicyImage, windowMinutes: number, signal: AbortSignal): Promise<FlowImpact | null> {
-    const live = this.#live;
-    if (live === null) return null;
-    const windowSeconds = this.#coveredSeconds(live, windowMinutes * 60);
-    const request = {
-      live: await live.engine.flows(flowsMax),
-      stored: live.feed.store.snapshot(),
-      sinceNs: this.#timeNs(live, windowSeconds),
-      current: this.#tables?.judge ?? null,
-      candidate,
-      windowSeconds,
-      recordsLost: live.feed.lostWithin(windowSeconds * 1000),
-    };
-    return await replayFlows(request, this.#names(live), signal);
-  }
-
-  /** The part of the window in which nothing was forgotten, whole seconds. */
-  #coveredSeconds(live: Live, wantedSeconds: number): number {
-    const { forgottenTimeNs } = live.feed.store;
-    const sinceForgottenMs = forgottenTimeNs === null ? Infinity : this.#options.clock.nowMs() - live.engine.wallTimeMs(forgottenTimeNs);
-    return Math.max(0, Math.min(wantedSeconds, Math.ceil(live.feed.coveredMs() / 1000), Math.floor(sinceForgottenMs / 1000)));
-  }
-
-  /** Record time of so many seconds ago. */
-  #timeNs(live: Live, secondsAgo: number): bigint {
-    const sinceBootMs = this.#options.clock.nowMs() - secondsAgo * 1000 - live.engine.wallTimeMs(0n);
-    return BigInt(Math.max(0, Math.round(sinceBootMs * 1_000_000)));
-  }
-
-  #names(live: Live): FlowNames {
-    return this.#namesOf(live.engine, live.instance);
-  }
-
-  #namesOf(engine: Engine, instance: string): FlowNames {
-    return {
+    const { clock, log, exporter } = this.#options;
+    const names: FlowNames = {
       wallTimeMs: (timeNs) => engine.wallTimeMs(timeNs),
-      mappingName: (sequence, mapping) => this.#ledger.sequence(instance, sequence)?.mappings[mapping]?.name,
-      revisionOf: (sequence) => this.#ledger.revisionOf(instance, sequence),
+      mappingName: (sequenceOf, mapping) => this.#ledger.sequence(instance, sequenceOf)?.mappings[mapping]?.name,
+      revisionOf: (sequenceOf) => this.#ledger.revisionOf(instance, sequenceOf),
       interfaceName: (index) => this.#attachments.nameOf(index),
       image: () => this.#tables?.judge ?? null,
     };
+    exporter?.attach(engine, names);
+    const feed = startFlowFeed({ engine, names, clock, log, onRecords: (batch) => exporter?.accept(batch) });
+    this.#live = { engine, instance, feed, reader: createFlowReader({ engine, feed, names, clock }) };
+    log.info(adopted ? 'data path adopted' : 'data path loaded', { instance, sequence });
+  }
+
+  async #makeCurrent(
+    tables: PolicyTables,
+    isReload = false,
+  ): Promise<{ readonly generation: string; readonly loadMs: number; readonly flipMs: number }> {
+    const live = this.#live;
+    if (live === null) throw this.#observeOnly();
+    const { engine, instance } = live;
+    const loadable = await this.#steering.prepare(tables);
+    const isLoaded = this.#ledger.sequence(instance, engine.state().sequence)?.generation === tables.generation;
+    // The same policy, taken over from the agent before: its tables lack nothing, unless they hold more than the document says.
+    if (isLoaded && this.#tables === null && loadable.content.isPlain) {
+      this.#tables = tables;
+      this.#steering.loaded(tables, loadable);
+      await engine.setBackendStates(loadable.states);
+      await this.#users.provide(loadable.image, loadable.states);
+      return { generation: tables.generation, loadMs: 0, flipMs: 0 };
+    }
+    if (isLoaded && this.#tables !== null && !isReload) return { generation: tables.generation, loadMs: 0, flipMs: 0 };
+    const { loadMs, flipMs } = await this.#swap(live, tables, loadable);
+    this.#tables = tables;
+    this.#steering.loaded(tables, loadable);
+    return { generation: tables.generation, loadMs, flipMs };
+  }
+
+  async #swap(
+    { engine, instance }: Live,
+    { generation, record }: PolicyTables,
+    { image, states }: LoadableTables,
+  ): Promise<{ readonly loadMs: number; readonly flipMs: number }> {
+    // A full disk must not keep an unwanted policy in force: then the swap goes on and its counters stay without names.
+    const sequence = engine.state().sequence + 1;
+    this.#keep('the names of the next tables', () => this.#ledger.prepareSwap(instance, engine.counters(), { sequence, record }));
+    const times = await engine.swap(image, sequence, states).catch((error: unknown) => {
+      this.#keep('that the tables were not loaded', () => this.#ledger.cancelSwap(instance, sequence));
+      throw error;
+    });
+    this.#options.log.info('policy current', { generation, sequence, ...times });
+    return times;
+  }
+
+  /** Loads the policy in force once more, with its deny lists as they are now. */
+  async #reload(): Promise<void> {
+    if (this.#tables !== null) await this.#makeCurrent(this.#tables, true);
+  }
+
+  /** One change of the data path after the other. */
+  async #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const turn = this.#activations.catch(() => undefined).then(work);
+    this.#activations = turn;
+    return await turn;
+  }
+
+  /** A change that nobody waits for. */
+  async #change(what: string, work: (engine: Engine) => Promise<void>): Promise<void> {
+    try {
+      await this.#inTurn(async () => {
+        if (this.#live !== null && !this.#isClosed) await work(this.#live.engine);
+      });
+    } catch (error) {
+      this.#options.log.error('the data path was not changed', { what, error });
+      const message = `${toErrorShape(error).message} What concerns ${what} stays as it was; it is tried again at the next change.`;
+      this.#options.raise('DATA_PATH_NOT_CHANGED', { title: 'The data path was not changed', message, severity: 'warning' });
+    }
   }
 
   #newAttachments(engine: Engine | null): Attachments {
@@ -310,6 +432,7 @@ class HostTraffic implements Traffic {
       engine,
       observeReason: this.#observeReason,
       wanted: interfaces,
+      isOff: (name) => this.#choices.of(name) === 'off' || this.#users.holds(name),
       list: listInterfaces ?? listNetworkInterfaces,
       log,
     });
@@ -321,12 +444,16 @@ class HostTraffic implements Traffic {
 
   async #upkeep(): Promise<void> {
     try {
-      await this.#attachments.refresh();
-      this.#warnAttachments();
+      await this.#users.align();
       const live = this.#live;
+      warnAttachments(this.#options.raise, live === null ? [] : this.#attachments.status());
       if (live !== null) {
         const counters = live.engine.counters();
-        this.#warnTables(counters);
+        warnTables(this.#options.raise, counters);
+        await warnLocalSource(this.#options.raise, this.#tables?.policy, live.engine.state().interfaces);
+        await this.#steering.checkDenyLists();
+        await this.#interfaces.refresh(live.engine, [...live.engine.state().interfaces, ...this.#users.links()]);
+        await this.#local.refresh(live.engine);
         if (++this.#upkeeps % upkeepsPerCheckpoint === 0)
           this.#keep('the counters', () => this.#ledger.checkpoint(live.instance, counters));
       }
@@ -334,6 +461,20 @@ class HostTraffic implements Traffic {
       if (!this.#isClosed) this.#options.log.warn('upkeep of the data path failed', { error });
     }
     this.#armUpkeep();
+  }
+
+  #armSampling(): void {
+    if (!this.#isClosed) this.#sampling = this.#options.clock.after(sampleMs, () => this.#sample());
+  }
+
+  #sample(): void {
+    const live = this.#live;
+    try {
+      if (live !== null) this.#steering.sample(live.engine, live.engine.counters());
+    } catch (error) {
+      this.#options.log.warn('the miss rate was not read', { error });
+    }
+    this.#armSampling();
   }
 
   /** Bookkeeping that may fail without stopping enforcement. */
@@ -347,59 +488,7 @@ class HostTraffic implements Traffic {
     }
   }
 
-  #warnObserving(reason: string): void {
-    const { mode, log, raise } = this.#options;
-    if (mode === 'enforce')
-      throw new NestError(
-        'ENGINE_UNAVAILABLE',
-        `${reason} The configuration demands enforcing (traffic.mode); set it to "auto" to run without.`,
-      );
-    log.warn('observing only', { reason });
-    if (mode === 'auto') raise('OBSERVE_ONLY', { title: 'This host only observes', message: reason, severity: 'warning' });
-  }
-
-  #warnAttachments(): void {
-    const missing = this.#live === null ? [] : this.#attachments.status().filter(({ problem }) => problem !== '');
-    const message = missing.map(({ name, problem }) => `${name}: ${problem}`).join(' ');
-    this.#options.raise(
-      'INTERFACE_NOT_ATTACHED',
-      missing.length === 0 ? null : { title: 'Policy is not enforced on every interface', message, severity: 'warning' },
-    );
-  }
-
-  #warnTables(counters: EngineCounters): void {
-    const isMissing = counters.interfaces.some(({ reasons }) => reasons.some(({ reason }) => reason === 'TABLE_MISSING'));
-    if (!isMissing) return;
-    const message =
-      'Packets passed because a policy table was missing in the kernel. Apply the policy again; if it comes back, restart the agent.';
-    this.#options.raise('TABLE_MISSING', { title: 'A policy table was missing', message, severity: 'critical' });
-  }
-
   #observeOnly(): NestError {
     return new NestError('OBSERVE_ONLY', this.#observeReason);
   }
 }
-
-const noCounters: EngineCounters = {
-  interfaces: [],
-  active: { sequence: 0, values: new BigUint64Array() },
-  retired: null,
-  recordsLost: 0n,
-  recordsSuppressed: 0n,
-  flowsNotInserted: 0n,
-};
-
-const reasonCount = (reason: ReasonName, count: Count): TrafficCounters['reasons'][number] => ({
-  reason,
-  dropped: isDropped(reason),
-  count,
-});
-
-const sumReasons = (counters: EngineCounters): TrafficCounters['reasons'] => {
-  const sums = new Map<ReasonName, Count>();
-  for (const { reason, packets, bytes } of counters.interfaces.flatMap(({ reasons }) => reasons)) {
-    const sum = sums.get(reason) ?? { packets: 0n, bytes: 0n };
-    sums.set(reason, { packets: sum.packets + packets, bytes: sum.bytes + bytes });
-  }
-  return [...sums].map(([reason, count]) => reasonCount(reason, count));
-};

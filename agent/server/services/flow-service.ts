@@ -1,12 +1,15 @@
-import { FlowServiceService } from '../../../proto/gen/nest/v1/flow.ts';
+import { FlowServiceService, SummarizeFlowsRequest_By } from '../../../proto/gen/nest/v1/flow.ts';
 import type {
   FlowServiceServer,
   ListFlowsRequest,
   ListFlowsResponse,
+  SummarizeFlowsRequest,
+  SummarizeFlowsResponse,
   WatchFlowsRequest,
   WatchFlowsResponse,
 } from '../../../proto/gen/nest/v1/flow.ts';
-import type { FlowFilter, Traffic } from '../../domains/traffic/api.ts';
+import { NestError } from '../../../proto/model/error.ts';
+import type { FlowFilter, FlowSumKey, Traffic } from '../../domains/traffic/api.ts';
 import type { Service } from '../acceptor.ts';
 import type { CallAdapter } from '../call-adapter.ts';
 import { fromWireFilter, toWireFlow } from '../wire/flow-wire.ts';
@@ -14,8 +17,16 @@ import { withDefault } from '../wire/number-wire.ts';
 
 export interface FlowServiceOptions {
   readonly adapter: CallAdapter;
-  readonly traffic: Pick<Traffic, 'flows' | 'watchFlows'>;
+  readonly traffic: Pick<Traffic, 'flows' | 'sumFlows' | 'watchFlows'>;
 }
+
+const sumKeys: Readonly<Record<number, FlowSumKey>> = {
+  [SummarizeFlowsRequest_By.SOURCE]: 'source',
+  [SummarizeFlowsRequest_By.DESTINATION]: 'destination',
+  [SummarizeFlowsRequest_By.MAPPING]: 'mapping',
+  [SummarizeFlowsRequest_By.PORT]: 'port',
+  [SummarizeFlowsRequest_By.REASON]: 'reason',
+};
 
 /** Flows on the wire: a page of what is known, and batches as they happen. */
 export const createFlowService = ({ adapter, traffic }: FlowServiceOptions): Service => {
@@ -25,6 +36,26 @@ export const createFlowService = ({ adapter, traffic }: FlowServiceOptions): Ser
       const query = { filter: fromWireFilter(request.filter), limit, windowSeconds: request.windowSeconds };
       const { flows, matched, truncated, recordsLost } = await traffic.flows(query, call.signal);
       return { flows: flows.map(toWireFlow), matched: BigInt(matched), truncated, recordsLost: BigInt(recordsLost) };
+    }),
+    summarizeFlows: adapter.unary<SummarizeFlowsRequest, SummarizeFlowsResponse>(async (request, call) => {
+      const by = sumKeys[request.by];
+      if (by === undefined)
+        throw new NestError('INPUT_INVALID', 'Say by what flows are summed: source, destination, mapping, port or reason.');
+      const limit = withDefault(request.limit, { field: 'limit', min: 1, max: 100, fallback: 10 });
+      const query = { filter: fromWireFilter(request.filter), by, limit, windowSeconds: request.windowSeconds };
+      const { sums, keys, flows, total, recordsLost } = await traffic.sumFlows(query, call.signal);
+      return {
+        sums: sums.map((sum) => ({
+          key: sum.key,
+          flows: BigInt(sum.flows),
+          deniedFlows: BigInt(sum.deniedFlows),
+          count: { ...sum.count },
+        })),
+        keys: BigInt(keys),
+        flows: BigInt(flows),
+        total: { ...total },
+        recordsLost: BigInt(recordsLost),
+      };
     }),
     watchFlows: adapter.stream<WatchFlowsRequest, WatchFlowsResponse>((request, call) =>
       watch(traffic, fromWireFilter(request.filter), call.signal),

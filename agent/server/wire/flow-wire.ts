@@ -2,6 +2,7 @@ import { Flow_State } from '../../../proto/gen/nest/v1/flow.ts';
 import type { Flow as WireFlow, FlowFilter as WireFlowFilter } from '../../../proto/gen/nest/v1/flow.ts';
 import { Reason } from '../../../proto/gen/nest/v1/reason.ts';
 import { NestError } from '../../../proto/model/error.ts';
+import { reasonName } from '../../../proto/model/reason.ts';
 import type { Flow, FlowFilter } from '../../domains/traffic/api.ts';
 import { wholeMs } from './revision-wire.ts';
 
@@ -32,15 +33,34 @@ export const toWireFlow = (flow: Flow): WireFlow => ({
 /** The filter of a request; empty fields do not filter. Throws INPUT_INVALID. */
 export const fromWireFilter = (filter: WireFlowFilter | undefined): FlowFilter => {
   if (filter === undefined) return {};
-  if (filter.address.length > textMax || filter.mapping.length > textMax)
+  const texts = [filter.address, filter.source, filter.destination, filter.mapping, filter.interface];
+  if (texts.some((text) => text.length > textMax))
     throw new NestError('INPUT_INVALID', `A text of the filter is longer than ${textMax} characters. Shorten it.`);
   if (filter.port > 65_535) throw new NestError('INPUT_INVALID', `The port ${filter.port} does not exist. Use 1 to 65535, or 0 for all.`);
   return {
     ...(filter.address === '' ? {} : { address: filter.address }),
     ...(filter.port === 0 ? {} : { port: filter.port }),
     ...(filter.mapping === '' ? {} : { mapping: filter.mapping }),
+    ...(filter.source === '' ? {} : { source: filter.source }),
+    ...(filter.destination === '' ? {} : { destination: filter.destination }),
+    ...(filter.protocolPlusOne === 0 ? {} : { protocol: protocolOf(filter.protocolPlusOne - 1) }),
+    ...(filter.interface === '' ? {} : { interface: filter.interface }),
     ...verdictOf(filter.verdict),
+    ...stateOf(filter.state),
+    ...(filter.reason === Reason.UNSPECIFIED ? {} : { reason: reasonName(filter.reason) }),
   };
+};
+
+const protocolOf = (protocol: number): number => {
+  if (protocol <= 255) return protocol;
+  throw new NestError('INPUT_INVALID', 'The protocol of a filter is an IP protocol number from 0 to 255. Correct it.');
+};
+
+const stateOf = (state: Flow_State): Pick<FlowFilter, 'state'> => {
+  if (state === Flow_State.UNSPECIFIED) return {};
+  const found = (Object.keys(states) as Flow['state'][]).find((name) => states[name] === state);
+  if (found !== undefined) return { state: found };
+  throw new NestError('INPUT_INVALID', 'The state of a filter is live, ended, denied or cut. Correct it.');
 };
 
 const verdictOf = (verdict: string): Pick<FlowFilter, 'verdict'> => {

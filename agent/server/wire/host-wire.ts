@@ -99,6 +99,17 @@ const toWireInterface = (entry: InterfaceReading, traffic: TrafficStatus, counte
     sentBytes: entry.sent.bytes,
     sentDrops: entry.sent.drops,
     sentErrors: entry.sent.errors,
+    engineChoice: attached?.choice ?? 'off',
+    engine: attached?.engine ?? '',
+    engineReason: attached?.reason ?? 'Not among the interfaces that the configuration names.',
+    receiveQueues: attached?.facts?.receiveQueues ?? 0,
+    sendQueues: attached?.facts?.sendQueues ?? 0,
+    numaNode: attached?.facts?.numaNode ?? undefined,
+    speedMbps: attached?.facts?.speedMbps ?? undefined,
+    xdpFeatures: attached?.facts?.xdpFeatures?.join(', '),
+    engines: (attached?.engines ?? []).map((probe) => ({ ...probe })),
+    virtualFunctions: undefined,
+    virtualFunctionsMax: undefined,
     reasons: Object.fromEntries(reasons.map(({ reason, count }) => [Reason[reason], { ...count }])),
   };
 };

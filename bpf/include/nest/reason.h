@@ -26,7 +26,15 @@
 	X(13, TOO_MANY_TAGS, 1) /* more than two VLAN tags */ \
 	X(14, TOO_MANY_HEADERS, 1) /* more than eight IPv6 extension headers */ \
 	X(15, FRAGMENT_UNKNOWN, 1) /* later fragment without a first one that was allowed */ \
-	X(16, TABLE_MISSING, 0) /* a policy table is absent: passes, and health reports it */
+	X(16, TABLE_MISSING, 0) /* a policy table is absent: passes, and health reports it */ \
+	X(17, FLOW_RELATED, 0) /* an ICMP error about an allowed flow */ \
+	X(18, DENY_LIST, 1) /* the source or the destination is on a deny list */ \
+	X(19, RATE_LIMIT, 1) /* over the rate limit of its mapping */ \
+	X(20, NO_BACKEND, 1) /* a balancer allows it, but none of its backends is up */ \
+	X(21, NAT_EXHAUSTED, 1) /* no free port for source NAT */ \
+	X(22, NOT_TRANSLATABLE, 1) /* a balancer or source NAT allows it, but it has no port to translate */ \
+	X(23, NO_ROUTE, 1) /* rewritten, and no next hop is known to an engine without the kernel */ \
+	X(24, TOO_BIG, 1) /* rewritten, and larger than the way out takes: answered by ICMP */
 /* clang-format on */
 
 enum nest_reason {
@@ -35,7 +43,7 @@ enum nest_reason {
 #undef NEST_REASON_MEMBER
 };
 
-#define NEST_REASON_COUNT 17
+#define NEST_REASON_COUNT 25
 #define NEST_REASON_SLOTS 32 /* room in the counters; a power of two */
 
 #endif

@@ -13,7 +13,7 @@ export interface HostRecord {
 }
 
 /** Kinds of documents kept per host, one of each. */
-export type DocumentKind = 'host' | 'sample' | 'counters' | 'flows' | 'revisions' | 'policy';
+export type DocumentKind = 'host' | 'sample' | 'counters' | 'flows' | 'revisions' | 'policy' | 'balancers' | 'deny-lists';
 
 export interface CachedDocument<Content> {
   /** When it was measured, milliseconds since the Unix epoch. */

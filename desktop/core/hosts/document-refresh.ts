@@ -3,10 +3,13 @@ import type { AgentClient } from '../../grpc/api.ts';
 import { throwIfCancelled } from '../../lib/api.ts';
 import type { Clock } from '../../lib/api.ts';
 import type { FleetCache } from '../cache/fleet-cache.ts';
+import { balancerListOf, denyListTableOf } from './balancing-model.ts';
 import { countersOf, flowListOf, revisionOf } from './wire-model.ts';
 
 /** Flows kept per host for offline reading. */
 export const cachedFlowsMax = 500;
+/** Prefixes shown of each deny list that a host keeps. */
+export const cachedPrefixesMax = 100;
 
 /** Reads counters, flows, revisions and the current policy and stores what the host gives: one that only observes has no counters. Raises CANCELLED. */
 export const refreshDocuments = async (
@@ -19,6 +22,10 @@ export const refreshDocuments = async (
     client
       .listFlows({ filter: undefined, limit: cachedFlowsMax, windowSeconds: 0 }, { signal })
       .then((flows) => ({ kind: 'flows' as const, content: flowListOf(flows, clock.now()) })),
+    client.listBalancers({ signal }).then((balancers) => ({ kind: 'balancers' as const, content: balancerListOf(balancers, clock.now()) })),
+    client
+      .listDenyLists(cachedPrefixesMax, { signal })
+      .then((lists) => ({ kind: 'deny-lists' as const, content: denyListTableOf(lists, clock.now()) })),
     client.listRevisions({ signal }).then((revisions) => ({
       kind: 'revisions' as const,
       content: revisions.map((revision) => revisionOf(hostId, revision, clock.now())),

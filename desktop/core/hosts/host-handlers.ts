@@ -1,18 +1,15 @@
 /** Hosts and enrolments, as the bridge asks for them. With all agents gone everything still answers, from the cache and with its age. */
-import { toErrorShape } from '../../../proto/model/error.ts';
 import { agentPortDefault } from '../../../proto/model/limits.ts';
 import type { BridgeHandlers } from '../../bridge/contract.ts';
-import type { FlowList, HostCounters } from '../../bridge/model.ts';
-import { isCancelled } from '../../lib/api.ts';
-import type { AgentClient } from '../../grpc/api.ts';
-import type { DocumentKind } from '../cache/fleet-cache.ts';
+import type { HostCounters } from '../../bridge/model.ts';
 import type { HandlerContext } from '../handler-context.ts';
-import { filterFlows } from './flow-filter.ts';
-import { countersOf, flowListOf } from './wire-model.ts';
+import { liveOrKept } from './live-or-kept.ts';
+import { trafficHandlers } from './traffic-handlers.ts';
+import type { TrafficMethod } from './traffic-handlers.ts';
+import { countersOf } from './wire-model.ts';
 
 /** Streams of samples and of the fleet tick so often. */
 const tickMs = 1_000;
-const flowsDefault = 200;
 
 type Handled = Extract<keyof BridgeHandlers, `host.${string}` | `hosts.${string}` | `enrollment.${string}`>;
 
@@ -20,6 +17,7 @@ export const hostHandlers = (context: HandlerContext): Pick<BridgeHandlers, Hand
   ...fleetHandlers(context),
   ...enrollmentHandlers(context),
   ...oneHostHandlers(context),
+  ...trafficHandlers(context),
 });
 
 const fleetHandlers = ({ roster, clock }: HandlerContext): Pick<BridgeHandlers, Extract<Handled, `hosts.${string}`>> => ({
@@ -48,7 +46,7 @@ const enrollmentHandlers = ({ keeper }: HandlerContext): Pick<BridgeHandlers, Ex
   'enrollment.cancel': async ({ enrollmentId }) => (await keeper.session()).desk.cancel(enrollmentId),
 });
 
-const oneHostHandlers = (context: HandlerContext): Pick<BridgeHandlers, Extract<Handled, `host.${string}`>> => {
+const oneHostHandlers = (context: HandlerContext): Pick<BridgeHandlers, Exclude<Extract<Handled, `host.${string}`>, TrafficMethod>> => {
   const { roster, clock } = context;
   return {
     'host.get': ({ hostId }) => attempt(() => roster.get(hostId).detail()),
@@ -68,46 +66,8 @@ const oneHostHandlers = (context: HandlerContext): Pick<BridgeHandlers, Extract<
         { hostId, kind: 'counters', read: async (client) => countersOf(await client.getCounters({ signal }), clock.now()) },
         signal,
       ),
-    'host.flows': async ({ hostId, ...query }, signal) => {
-      const limit = query.limit ?? flowsDefault;
-      const filter = { address: query.address ?? '', port: query.port ?? 0, mapping: query.mapping ?? '', verdict: query.verdict ?? '' };
-      const list = await liveOrKept<FlowList>(
-        context,
-        {
-          hostId,
-          kind: 'flows',
-          read: async (client) =>
-            flowListOf(await client.listFlows({ filter, limit, windowSeconds: query.windowSeconds ?? 0 }, { signal }), clock.now()),
-        },
-        signal,
-      );
-      return list.live ? list : filterFlows(list, { ...filter, limit, windowSeconds: query.windowSeconds ?? 0 });
-    },
   };
 };
-
-/** Asks the host; when it is not there, what was last kept. Raises what the host said, or why it is not there when nothing is kept. */
-export const liveOrKept = async <Content extends { readonly live: boolean }>(
-  { roster, cache }: HandlerContext,
-  question: { readonly hostId: string; readonly kind: DocumentKind; readonly read: (client: AgentClient) => Promise<Content> },
-  signal: AbortSignal,
-): Promise<Content> => {
-  const host = roster.get(question.hostId);
-  try {
-    return await question.read(await host.client(signal));
-  } catch (error) {
-    if (isCancelled(error) || !isAbsence(error)) throw error;
-    const kept = cache.document<Content>(question.hostId, question.kind);
-    if (kept === null) throw error;
-    return { ...kept.content, live: false };
-  }
-};
-
-/** True when an error says that the host, or the key to it, is not there; not when the host refuses. */
-export const isAbsence = (error: unknown): boolean =>
-  ['HOST_UNREACHABLE', 'TIMED_OUT', 'FLEET_LOCKED', 'FLEET_MISSING', 'CERTIFICATE_INVALID', 'IDENTITY_MISMATCH'].includes(
-    toErrorShape(error).code,
-  );
 
 /** A synchronous answer as a promise that also carries what was raised. */
 const attempt = async <Result>(work: () => Result): Promise<Result> => Promise.resolve(work());

@@ -6,7 +6,7 @@ import type { PacketCount, Problem } from '../../../proto/gen/nest/v1/common.ts'
 import { Flow_State } from '../../../proto/gen/nest/v1/flow.ts';
 import type { Flow, ListFlowsResponse } from '../../../proto/gen/nest/v1/flow.ts';
 import type { GetHostResponse } from '../../../proto/gen/nest/v1/host.ts';
-import type { GetCountersResponse, ReasonCounter } from '../../../proto/gen/nest/v1/traffic.ts';
+import type { GetCountersResponse, MappingCounter, ReasonCounter } from '../../../proto/gen/nest/v1/traffic.ts';
 import { isDropped, reasonName, reasonSentence } from '../../../proto/model/reason.ts';
 import type * as model from '../../bridge/model.ts';
 
@@ -62,6 +62,16 @@ export const flowRowOf = (flow: Flow): model.FlowRow => ({
   lastSeen: Number(flow.lastSeenMs),
   sourceServices: flow.sourceServices,
   destinationServices: flow.destinationServices,
+  translation:
+    flow.translation === undefined
+      ? null
+      : {
+          source: flow.translation.source,
+          destination: flow.translation.destination,
+          sourcePort: flow.translation.sourcePort,
+          destinationPort: flow.translation.destinationPort,
+          backend: named(flow.translation.backend),
+        },
 });
 
 export const flowListOf = (answer: ListFlowsResponse, at: number): model.FlowList => ({
@@ -77,18 +87,39 @@ export const countersOf = (answer: GetCountersResponse, at: number): model.HostC
   at,
   live: true,
   revision: Number(answer.revision),
-  mappings: answer.mappings.map(({ mapping, allow, count }) => ({
-    mapping,
-    action: allow ? 'allow' : 'deny',
-    packets: packetsOf(count),
-    bytes: bytesOf(count),
+  mappings: answer.mappings.map((counter) => ({
+    mapping: counter.mapping,
+    action: counter.allow ? 'allow' : 'deny',
+    packets: packetsOf(counter.count),
+    bytes: bytesOf(counter.count),
+    limit: limitOf(counter),
   })),
+  path: {
+    judged: Number(answer.path?.judged ?? 0n),
+    forwarded: Number(answer.path?.forwarded ?? 0n),
+    routedByKernel: Number(answer.path?.routedByKernel ?? 0n),
+    tooBigAnswered: Number(answer.path?.tooBigAnswered ?? 0n),
+    floodMode: answer.path?.floodMode ?? false,
+    floodSince: moment(answer.path?.floodSinceMs ?? 0n),
+  },
   reasons: answer.reasons.map((counter) => ({ ...reasonCountOf(counter), sentence: reasonSentence(reasonName(counter.reason)) })),
   interfaces: answer.interfaces.map(({ name, reasons }) => ({ name, reasons: reasons.map(reasonCountOf) })),
   recordsLost: Number(answer.recordsLost),
   recordsSuppressed: Number(answer.recordsSuppressed),
   flowsNotInserted: Number(answer.flowsNotInserted),
 });
+
+const limitOf = ({ limit, limited }: MappingCounter): model.HostCounters['mappings'][number]['limit'] =>
+  limit === undefined
+    ? null
+    : {
+        packetsPerSecond: countOf(limit.packetsPerSecond),
+        bytesPerSecond: countOf(limit.bytesPerSecond),
+        burst: Number(limit.burst),
+        per: limit.perSource ? 'source' : 'mapping',
+        limitedPackets: packetsOf(limited),
+        limitedBytes: bytesOf(limited),
+      };
 
 const reasonCountOf = ({
   reason,
@@ -168,8 +199,14 @@ export const tablesOf = (tables: TableStats): model.TableStats => ({
   compileMs: tables.compileMs,
 });
 
-const packetsOf = (count: PacketCount | undefined): number => Number(count?.packets ?? 0n);
-const bytesOf = (count: PacketCount | undefined): number => Number(count?.bytes ?? 0n);
+export const packetsOf = (count: PacketCount | undefined): number => Number(count?.packets ?? 0n);
+export const bytesOf = (count: PacketCount | undefined): number => Number(count?.bytes ?? 0n);
+
+/** null for 0, which on the wire means none. */
+const countOf = (value: bigint): number | null => (value === 0n ? null : Number(value));
+
+/** null for 0, which on the wire means never. */
+export const moment = (ms: bigint): number | null => countOf(ms);
 
 /** null for the empty name, which on the wire means none. */
 export const named = (name: string): string | null => (name === '' ? null : name);

@@ -109,7 +109,7 @@ const portsOf = (entry: MappingEntry, services: ImportedServices, note: Note): s
   if (translated.length > 0)
     note(
       'PORT_TRANSLATION_NOT_EXPRESSIBLE',
-      `It listens on ${portInText(entry.listenPort)} and forwards to ${[...new Set(translated)].join(', ')}: a policy cannot translate ports yet, so all of them are allowed.`,
+      `It listens on ${portInText(entry.listenPort)} and forwards to ${[...new Set(translated)].join(', ')}: the address it listens on is not in the file, so all of them are allowed. Make a mapping that balances for that address.`,
     );
   if (written.length === 0 || isSet(entry.listenPort)) for (const port of servicePorts) ports.add(port);
   if (ports.size === 0 && written.length === 0) note('EVERY_PORT', 'Neither it nor its destinations name a port: every port is allowed.');
@@ -132,7 +132,10 @@ const noteMappingFields = (entry: MappingEntry, note: Note): void => {
   if (isSet(fields['auth_required']) || isSet(fields['auth_type']))
     note('AUTH_NOT_EXPRESSIBLE', 'Its authentication cannot be expressed yet: the traffic is allowed without it.');
   if (isSet(fields['rate_limit']))
-    note('RATE_LIMIT_NOT_EXPRESSIBLE', 'Its rate limit cannot be expressed yet: the traffic is not limited.');
+    note(
+      'RATE_LIMIT_NOT_EXPRESSIBLE',
+      'Its rate limit counts requests, which no packet shows: the traffic is not limited. Give the mapping a rateLimit of packets or bytes.',
+    );
   if (isSet(fields['timeout']))
     note('TIMEOUT_NOT_EXPRESSIBLE', 'Its timeout cannot be expressed yet: flows idle out as docs/POLICY.md says.');
   if (isSet(fields['expires_at']))

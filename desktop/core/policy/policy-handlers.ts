@@ -5,7 +5,7 @@ import type { BridgeHandlers } from '../../bridge/contract.ts';
 import type { Draft, PolicyImport, PolicyRevision } from '../../bridge/model.ts';
 import { isCancelled, ulidOf } from '../../lib/api.ts';
 import type { HandlerContext } from '../handler-context.ts';
-import { isAbsence } from '../hosts/host-handlers.ts';
+import { isAbsence } from '../hosts/live-or-kept.ts';
 import { revisionOf } from '../hosts/wire-model.ts';
 import { importMarchProxy } from '../import/api.ts';
 import { tracePacket } from '../trace/tracer.ts';

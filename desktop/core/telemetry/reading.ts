@@ -40,6 +40,8 @@ interface Count {
   readonly bytes: number;
 }
 
+const engineNames: readonly model.EngineName[] = ['auto', 'xdp', 'af_xdp', 'dpdk', 'off'];
+
 /** Derives the next reading. `before` is the last one of this connection's life or an earlier one; its baseline may be absent. */
 export const readStatus = (
   status: HostStatus,
@@ -229,6 +231,17 @@ const interfaceRowOf = (status: InterfaceStatus): model.InterfaceRow => ({
   mtu: status.mtu,
   addresses: status.addresses,
   xdpMode: status.xdpMode === 'native' || status.xdpMode === 'generic' ? status.xdpMode : null,
+  engineChoice: engineNames.find((name) => name === status.engineChoice) ?? null,
+  engine: status.engine === '' ? null : status.engine,
+  engineReason: status.engineReason === '' ? null : status.engineReason,
+  engines: status.engines.map(({ engine, available, reason }) => ({ engine, available, reason })),
+  receiveQueues: status.receiveQueues === 0 ? null : status.receiveQueues,
+  sendQueues: status.sendQueues === 0 ? null : status.sendQueues,
+  numaNode: status.numaNode ?? null,
+  speedMbps: status.speedMbps ?? null,
+  xdpFeatures: status.xdpFeatures ?? null,
+  virtualFunctions:
+    status.virtualFunctionsMax === undefined ? null : { used: status.virtualFunctions ?? 0, max: status.virtualFunctionsMax },
   xdpProblem: status.xdpProblem === '' ? null : status.xdpProblem,
   received: {
     packets: Number(status.receivedPackets),

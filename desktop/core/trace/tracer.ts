@@ -5,6 +5,7 @@ import { reasonName, reasonSentence } from '../../../proto/model/reason.ts';
 import type { Trace } from '../../bridge/model.ts';
 import type { AgentClient } from '../../grpc/api.ts';
 import type { ManagedHost } from '../hosts/managed-host.ts';
+import { wireFilterOf } from '../hosts/balancing-model.ts';
 import { flowRowOf, named } from '../hosts/wire-model.ts';
 import { imageOf } from '../policy/policy-check.ts';
 import { buildPacket, parseHex } from './packet-builder.ts';
@@ -13,6 +14,8 @@ import { tupleOf } from './packet-reader.ts';
 
 /** Flows looked through for the one a packet belongs to. */
 const flowsMax = 1000;
+
+const outcomes: readonly Trace['outcome'][] = ['pass', 'drop', 'transmit', 'redirect'];
 
 export interface TraceRequest {
   readonly interface: string;
@@ -51,6 +54,8 @@ export const tracePacket = async (host: ManagedHost, request: TraceRequest, sign
     interface: answer.interface,
     durationNs: answer.durationNs,
     hex: Buffer.from(packet).toString('hex'),
+    outcome: outcomes.find((name) => name === answer.outcome) ?? (answer.allowed ? 'pass' : 'drop'),
+    outputHex: answer.output.length === 0 ? null : Buffer.from(answer.output).toString('hex'),
     draft: judgement,
   };
 };
@@ -60,7 +65,7 @@ const initiatorTuple = async (client: AgentClient, tuple: TrafficTuple, signal: 
   const source = textOf(tuple.source);
   const destination = textOf(tuple.destination);
   const { flows } = await client.listFlows(
-    { filter: { address: source, port: tuple.destinationPort ?? 0, mapping: '', verdict: 'allowed' }, limit: flowsMax, windowSeconds: 0 },
+    { filter: wireFilterOf({ address: source, port: tuple.destinationPort, verdict: 'allowed' }), limit: flowsMax, windowSeconds: 0 },
     { signal },
   );
   const isAnswer = flows

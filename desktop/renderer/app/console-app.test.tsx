@@ -1,6 +1,6 @@
 import { act, cleanup, screen, within } from '@testing-library/react';
 import { userEvent } from '@testing-library/user-event';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { BridgeStatus } from '../../bridge/client.ts';
 import { TestBridge } from '../client/test-bridge.ts';
 import { startConsole } from './start.tsx';
@@ -86,6 +86,20 @@ describe('the console', () => {
     const banner = await screen.findByTestId('rollout-banner');
     expect(banner.textContent).toContain('taken back in 0:42');
     expect(within(banner).getByRole('link').getAttribute('href')).toBe('#/rollout/r1');
+  });
+
+  it('shows at the next frame that a host waits, whoever began the change, and asks for the rollout at once', async () => {
+    const bridge = new TestBridge();
+    open(bridge);
+    await screen.findByRole('heading', { name: 'Hosts' });
+    const asked = () => bridge.calls.filter(({ method }) => method === 'rollout.current').length;
+    await vi.waitFor(() => expect(asked()).toBe(1));
+    bridge.hosts = bridge.hosts.map((host, index) => (index === 3 ? { ...host, pendingUntil: bridge.now() + 30_000 } : host));
+    act(() => bridge.emit());
+    const banner = await screen.findByTestId('rollout-banner');
+    expect(banner.textContent).toContain('A change waits on 1 host.It is taken back in 0:30');
+    expect(within(banner).getByRole('link').getAttribute('href')).toBe('#/hosts/01J00000000000000000000003/policy');
+    await vi.waitFor(() => expect(asked()).toBe(2));
   });
 
   it('finds hosts by a few letters with Ctrl K, by keyboard alone', async () => {

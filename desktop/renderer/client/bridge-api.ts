@@ -72,7 +72,17 @@ const intoCache = <Value>(update: Update<Value>): StreamListener<Value> => ({
   onFailure: (failure) => update((previous) => ({ value: previous.value, failure })),
 });
 
-const tags = ['settings', 'draft', 'enrollments', 'host', 'revisions', 'rollout'] as const;
+/** Frames of the fleet go to the telemetry, not into the cache. */
+const followFleet = (input: InputOf<'hosts.watch'>, life: StreamLife): Promise<void> => {
+  const { telemetry } = portsOf(life.extra);
+  return followWhileCached(
+    life,
+    { method: 'hosts.watch', input },
+    { onValue: (frame) => telemetry.put(frame), onFailure: (failure) => telemetry.fail(failure) },
+  );
+};
+
+const tags = ['settings', 'draft', 'enrollments', 'host', 'revisions', 'rollout', 'deny-lists'] as const;
 type Tag = (typeof tags)[number];
 
 export const bridgeApi = createApi({
@@ -107,14 +117,7 @@ export const bridgeApi = createApi({
       /** Has no data of its own: frames go to FleetTelemetry. */
       watchFleet: build.query<null, InputOf<'hosts.watch'>>({
         queryFn: () => ({ data: null }),
-        onCacheEntryAdded: (input, api) => {
-          const { telemetry } = portsOf(api.extra);
-          return followWhileCached(
-            api,
-            { method: 'hosts.watch', input },
-            { onValue: (frame) => telemetry.put(frame), onFailure: (failure) => telemetry.fail(failure) },
-          );
-        },
+        onCacheEntryAdded: followFleet,
       }),
       enrollments: query('enrollment.list', ['enrollments']),
       beginEnrollment: command('enrollment.begin', ['enrollments']),
@@ -128,6 +131,11 @@ export const bridgeApi = createApi({
       watchHost: stream('host.watch'),
       hostCounters: query('host.counters'),
       hostFlows: query('host.flows'),
+      flowSums: query('host.flowSums'),
+      balancers: query('host.balancers'),
+      denyLists: query('host.denyLists', ['deny-lists']),
+      updateDenyList: command('host.denyList.update', ['deny-lists']),
+      setInterfaceEngine: command('host.interface.engine', ['host']),
 
       policy: query('policy.get', ['revisions']),
       revisions: query('policy.revisions', ['revisions']),
@@ -169,6 +177,11 @@ export const {
   useWatchHostQuery,
   useHostCountersQuery,
   useHostFlowsQuery,
+  useFlowSumsQuery,
+  useBalancersQuery,
+  useDenyListsQuery,
+  useUpdateDenyListMutation,
+  useSetInterfaceEngineMutation,
   usePolicyQuery,
   useLazyPolicyQuery,
   useRevisionsQuery,

@@ -15,6 +15,8 @@ import {
   testSample,
   testTrace,
 } from './test-fleet.ts';
+import { measuredAt, testBalancers, testDenyLists, testSums } from './test-traffic.ts';
+import type { DenyListRow } from './test-traffic.ts';
 
 type Answers = { [Name in CallName]?: (input: InputOf<Name>) => OutputOf<Name> | Promise<OutputOf<Name>> };
 
@@ -38,6 +40,7 @@ export class TestBridge implements BridgeClient {
   enrollment: Enrollment | null = null;
   rollout: Rollout | null = null;
   plan: FleetPlan | null = null;
+  denyLists: readonly DenyListRow[];
   readonly now: () => number;
   readonly #wakers = new Set<() => void>();
 
@@ -51,6 +54,7 @@ export class TestBridge implements BridgeClient {
   }: TestBridgeOptions = {}) {
     this.now = now;
     this.hosts = hosts ?? testHosts(now());
+    this.denyLists = testDenyLists(now());
     this.draft = draft;
     this.settings = settings;
     this.answers = answers;
@@ -141,6 +145,47 @@ export class TestBridge implements BridgeClient {
     return found;
   }
 
+  #denyTable(host: HostRow): OutputOf<'host.denyLists'> {
+    return { at: measuredAt(host, this.now()), live: host.state !== 'offline', lists: this.#listsWithHits() };
+  }
+
+  /** Hits grow with the clock. */
+  #listsWithHits(): readonly DenyListRow[] {
+    const grown = new Map(testDenyLists(this.now()).map((list) => [list.name, list]));
+    return this.denyLists.map((list) => ({
+      ...list,
+      hitPackets: grown.get(list.name)?.hitPackets ?? list.hitPackets,
+      hitBytes: grown.get(list.name)?.hitBytes ?? list.hitBytes,
+    }));
+  }
+
+  #updateDenyList({
+    name,
+    add,
+    remove,
+    expiresAt,
+    delete: whole = false,
+  }: InputOf<'host.denyList.update'>): OutputOf<'host.denyList.update'> {
+    const before = this.denyLists.find((list) => list.name === name);
+    const others = this.denyLists.filter((list) => list.name !== name);
+    const kept = (before?.firstPrefixes ?? []).filter((prefix) => !remove.includes(prefix));
+    const prefixes = (before?.prefixes ?? 0) + add.length - remove.length;
+    const changed: DenyListRow = {
+      name,
+      origin: 'host',
+      file: null,
+      prefixes,
+      firstPrefixes: [...kept, ...add].slice(0, 100),
+      expiresAt: expiresAt ?? before?.expiresAt ?? null,
+      expired: false,
+      hitPackets: before?.hitPackets ?? 0,
+      hitBytes: before?.hitBytes ?? 0,
+      problem: null,
+    };
+    this.denyLists = whole ? others : [...others, changed];
+    return { added: add.length, removed: whole ? (before?.prefixes ?? 0) : remove.length, prefixes: whole ? 0 : prefixes };
+  }
+
   /** What the core would do, as far as a view can see it. */
   #usual(): Answers {
     const enroll = (part: Partial<Enrollment>): Enrollment =>
@@ -173,6 +218,14 @@ export class TestBridge implements BridgeClient {
       'host.get': ({ hostId }) => testDetail(this.#host(hostId), this.now()),
       'host.counters': ({ hostId }) => testCounters(this.#host(hostId), this.now()),
       'host.flows': ({ hostId, verdict }) => testFlows(this.#host(hostId), this.now(), verdict),
+      'host.flowSums': ({ hostId, verdict, by }) => testSums(testFlows(this.#host(hostId), this.now(), verdict).flows, by, this.now()),
+      'host.balancers': ({ hostId }) => testBalancers(this.#host(hostId), this.now()),
+      'host.denyLists': ({ hostId }) => this.#denyTable(this.#host(hostId)),
+      'host.denyList.update': (input) => this.#updateDenyList(input),
+      'host.interface.engine': ({ engine }) =>
+        engine === 'off'
+          ? { engine: null, reason: 'off was chosen' }
+          : { engine: engine === 'auto' || engine === 'xdp' ? 'xdp-native' : engine, reason: `${engine} was chosen` },
       'policy.get': ({ hostId, revision }) => ({ ...this.#revision(hostId, revision), policy: testPolicy }),
       'policy.revisions': ({ hostId }) => testRevisions(this.#host(hostId), this.now()),
       'policy.validate': ({ policy }) => validated(policy),

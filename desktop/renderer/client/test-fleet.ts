@@ -11,6 +11,7 @@ import type {
   PolicyRevision,
   Trace,
 } from '../../bridge/model.ts';
+import { measuredAt, testInterfaces, testMappings, testPath } from './test-traffic.ts';
 
 const generation = '9a41c02e7710b3d45f86aa1093be5c7d21f4e09b8c6d3a5f7e1029384756abcd';
 
@@ -72,52 +73,10 @@ const reasons = [
   { reason: 'POLICY_ALLOW', dropped: false, packets: 8_120_004, perSecond: 40_200 },
   { reason: 'DEFAULT_ALLOW', dropped: false, packets: 120_331, perSecond: 612 },
   { reason: 'POLICY_DENY', dropped: true, packets: 2_204_118, perSecond: 41_207 },
+  { reason: 'RATE_LIMIT', dropped: true, packets: 918_000, perSecond: 41_207 },
+  { reason: 'DENY_LIST', dropped: true, packets: 88_410, perSecond: 24_918 },
   { reason: 'FRAGMENT_UNKNOWN', dropped: true, packets: 83, perSecond: 0 },
 ] as const;
-
-const count = (packets: number) => ({ packets, bytes: packets * 740, drops: 0, errors: 0 });
-
-const testInterfaces: HostSample['interfaces'] = [
-  {
-    name: 'eth0',
-    index: 2,
-    up: true,
-    driver: 'ixgbe',
-    macAddress: '02:00:00:00:00:01',
-    mtu: 1500,
-    addresses: ['198.18.0.13/24', '2001:db8::13/64'],
-    xdpMode: 'native',
-    xdpProblem: null,
-    received: count(918_224_112),
-    sent: count(88_221_000),
-  },
-  {
-    name: 'eth1',
-    index: 3,
-    up: true,
-    driver: 'veth',
-    macAddress: '02:00:00:00:00:02',
-    mtu: 1500,
-    addresses: ['198.18.4.1/24'],
-    xdpMode: 'generic',
-    xdpProblem: 'The driver has no native mode: packets take the slower way.',
-    received: count(88_000_000),
-    sent: count(910_000_000),
-  },
-  {
-    name: 'lo',
-    index: 1,
-    up: true,
-    driver: '',
-    macAddress: '00:00:00:00:00:00',
-    mtu: 65_536,
-    addresses: ['127.0.0.1/8', '::1/128'],
-    xdpMode: null,
-    xdpProblem: null,
-    received: count(1_200),
-    sent: count(1_200),
-  },
-];
 
 export const testSample = (host: HostRow, now: number): HostSample => {
   const isLive = host.state !== 'offline';
@@ -145,7 +104,7 @@ export const testSample = (host: HostRow, now: number): HostSample => {
             },
           ]
         : [],
-    interfaces: testInterfaces,
+    interfaces: testInterfaces(now),
     policy: { mode: 'enforce', revision: 118, generation, desiredGeneration: generation, pending: null },
     flows: 188_700,
     flowsMax: 262_144,
@@ -200,6 +159,7 @@ const flow = (part: Partial<FlowRow>, now: number): FlowRow => ({
   lastSeen: now - 300,
   sourceServices: ['payments'],
   destinationServices: ['ledger-db'],
+  translation: null,
   ...part,
 });
 
@@ -208,12 +168,13 @@ const allFlows = (now: number): readonly FlowRow[] => [
   flow(
     {
       source: '198.18.31.18',
-      destination: '198.18.7.40',
+      destination: '198.18.7.80',
       destinationPort: 443,
-      mapping: 'registry-in',
+      mapping: 'web-vip',
       sourceServices: ['ci-runners'],
-      destinationServices: ['registry'],
+      destinationServices: ['web'],
       bytes: 310e6,
+      translation: { source: '198.18.31.18', destination: '198.18.9.22', sourcePort: 41_812, destinationPort: 8443, backend: 'web-2' },
     },
     now,
   ),
@@ -224,9 +185,25 @@ const allFlows = (now: number): readonly FlowRow[] => [
       destinationPort: 9100,
       mapping: null,
       reason: 'DEFAULT_ALLOW',
+      state: 'ended',
       sourceServices: ['monitoring'],
       destinationServices: [],
       bytes: 4e6,
+      lastSeen: now - 12_000,
+    },
+    now,
+  ),
+  flow(
+    {
+      source: '198.18.31.20',
+      destination: '198.18.9.12',
+      sourcePort: 4711,
+      destinationPort: 4711,
+      protocol: 'icmp',
+      mapping: 'ping',
+      packets: 40,
+      bytes: 3_920,
+      sourceServices: ['ci-runners'],
     },
     now,
   ),
@@ -255,14 +232,11 @@ export const testFlows = (_host: HostRow, now: number, verdict: 'allowed' | 'den
 };
 
 export const testCounters = (host: HostRow, now: number): HostCounters => ({
-  at: now,
+  at: measuredAt(host, now),
   live: host.state !== 'offline',
   revision: 118,
-  mappings: [
-    { mapping: 'payments-db', action: 'allow', packets: 918_224_112, bytes: 6.1e11 },
-    { mapping: 'registry-in', action: 'allow', packets: 8_120_004, bytes: 7.7e9 },
-    { mapping: 'block-legacy-smtp', action: 'deny', packets: 2_204_118, bytes: 1.5e8 },
-  ],
+  mappings: testMappings(now),
+  path: testPath(now, host.name.endsWith('012')),
   reasons: reasons.map(({ reason, dropped, packets }) => ({
     reason,
     dropped,
@@ -273,9 +247,21 @@ export const testCounters = (host: HostRow, now: number): HostCounters => ({
         ? 'A mapping denies it'
         : reason === 'FRAGMENT_UNKNOWN'
           ? 'Later fragment whose first one was not allowed or not seen'
-          : 'A mapping allows it',
+          : reason === 'RATE_LIMIT'
+            ? 'Over the rate limit of its mapping'
+            : reason === 'DENY_LIST'
+              ? 'Source or destination is on a deny list'
+              : 'A mapping allows it',
   })),
-  interfaces: [],
+  interfaces: [
+    {
+      name: 'eth0',
+      reasons: [
+        { reason: 'FLOW', dropped: false, packets: 918_224_112, bytes: 6.1e11 },
+        { reason: 'DENY_LIST', dropped: true, packets: 88_410, bytes: 6_540_000 },
+      ],
+    },
+  ],
   recordsLost: 0,
   recordsSuppressed: 0,
   flowsNotInserted: 0,
@@ -292,6 +278,7 @@ export const testPolicy = JSON.stringify(
       { name: 'ledger-db', addresses: ['198.18.9.12'] },
       { name: 'registry', addresses: ['198.18.7.40', '2001:db8:7::40'] },
       { name: 'mail', addresses: ['198.18.9.25'] },
+      { name: 'web', addresses: ['198.18.7.80'] },
     ],
     mappings: [
       {
@@ -321,8 +308,24 @@ export const testPolicy = JSON.stringify(
         action: 'deny',
         priority: 500,
       },
+      {
+        name: 'web-vip',
+        sources: ['any'],
+        destinations: ['web'],
+        protocols: ['tcp'],
+        ports: ['443'],
+        action: 'balance',
+        priority: 150,
+        backends: [
+          { name: 'web-1', address: '198.18.9.21', port: 8443, weight: 10 },
+          { name: 'web-2', address: '198.18.9.22', port: 8443, weight: 10 },
+          { name: 'web-3', address: '198.18.9.23', port: 8443, weight: 10, state: 'drain' },
+        ],
+        healthCheck: { kind: 'http', path: '/health' },
+      },
       { name: 'ping', sources: ['any'], destinations: ['any'], protocols: ['icmp'], ports: [], action: 'allow', priority: 10 },
     ],
+    denyLists: [{ name: 'scanners', prefixes: ['198.18.66.0/24', '198.18.70.9', '2001:db8:66::/48'] }],
   },
   null,
   2,
@@ -441,6 +444,7 @@ export const testTrace = (hasDraft: boolean): Trace => ({
   steps: [
     { stage: 'parse', title: 'Parse', detail: 'Ethernet, 802.1Q 120, IPv4 (no options), TCP SYN, 66 bytes', subject: null },
     { stage: 'flow', title: 'Flow table', detail: 'miss: no entry for this flow, then policy', subject: null },
+    { stage: 'deny', title: 'Deny list', detail: 'neither address is in 41,211 prefixes', subject: null },
     {
       stage: 'identity',
       title: 'Identity',
@@ -448,12 +452,19 @@ export const testTrace = (hasDraft: boolean): Trace => ({
       subject: null,
     },
     { stage: 'policy', title: 'Policy', detail: 'priority 200, allow; beat the default action. Mapping', subject: 'registry-in' },
-    { stage: 'verdict', title: 'Out', detail: 'XDP_PASS: the host routes it on', subject: null },
+    { stage: 'limit', title: 'Rate limit', detail: 'registry-in: 12,400 of 50,000 packets/s used', subject: 'registry-in' },
+    { stage: 'balance', title: 'Balancer', detail: 'ring slot 41,007, weight 10, up. Backend', subject: 'web-2' },
+    { stage: 'rewrite', title: 'Rewrite', detail: 'destination 198.18.7.40:443 > 198.18.9.22:8443, checksums fixed', subject: null },
+    { stage: 'route', title: 'Route', detail: 'out of eth1, next hop 198.18.4.9', subject: null },
+    { stage: 'verdict', title: 'Out', detail: 'XDP_REDIRECT to eth1', subject: null },
   ],
   revision: 118,
   generation,
   interface: 'eth0',
   durationNs: 61,
   hex: '020000000001020000000aaa810000780800450000341c4640004006a10fc6121f11c6120728a35401bb00000000000000008002faf000000000020405b40103030700000000',
+  outcome: 'redirect',
+  outputHex:
+    '020000000009020000000004810000780800450000341c4640003f06a00ec6121f11c6120916a35420fb00000000000000008002dc2e00000000020405b40103030700000000',
   draft: hasDraft ? { allowed: false, reason: 'POLICY_DENY', mapping: 'deny-db-from-edge' } : null,
 });

@@ -27,20 +27,25 @@ describe('numbers', () => {
   });
 
   it('scales to three digits and never shows 1000 of a smaller unit', () => {
-    expect([912, 999, 1_000, 41_207, 999_499, 999_600, 6_450_000, 3.61e9, 0.4, 5.25].map(formatScaled)).toEqual([
+    expect([912, 999, 999.7, 1_000, 41_207, 999_499, 999_600, 6_450_000, 3.61e9, 0.4, 5.25].map(formatScaled)).toEqual([
       '912',
       '999',
-      '1.00 k',
+      '1 k',
+      '1 k',
       '41.2 k',
       '999 k',
-      '1.00 M',
+      '1 M',
       '6.45 M',
       '3.61 G',
       '0.40',
       '5.3',
     ]);
-    expect([1_023, 1_024, 1_536, 1024 ** 3].map(formatBytes)).toEqual(['1023 B', '1.00 KiB', '1.50 KiB', '1.00 GiB']);
-    expect([formatBitRate(125), formatBitRate(806_250_000)]).toEqual(['1.00 kbit/s', '6.45 Gbit/s']);
+    expect([1_023, 1_024, 1_536, 1024 ** 3].map(formatBytes)).toEqual(['1023 B', '1 KiB', '1.50 KiB', '1 GiB']);
+    expect([formatBitRate(125), formatBitRate(806_250_000)]).toEqual(['1 kbit/s', '6.45 Gbit/s']);
+  });
+
+  it('writes whole counts and rates near them without a fraction of zeros', () => {
+    expect([1, 1.001, 0.999, 2.04, 10.04, 12_000].map(formatScaled)).toEqual(['1', '1', '1', '2', '10', '12 k']);
   });
 
   it('says 100 % only when it is all', () => {

@@ -9,13 +9,16 @@ const isMeasured = (value: number | null | undefined): value is number => typeof
 /** "1,284". */
 export const formatCount = (value: number | null | undefined): string => (isMeasured(value) ? whole.format(value) : dash);
 
-const threeDigits = (value: number): string => (value >= 99.95 ? value.toFixed(0) : value >= 9.995 ? value.toFixed(1) : value.toFixed(2));
+/** A fraction of zeros only says "about": it is left out, so that whole counts look whole. */
+const withoutZeros = (text: string): string => text.replace(/\.0+$/, '');
+const threeDigits = (value: number): string =>
+  withoutZeros(value >= 99.95 ? value.toFixed(0) : value >= 9.995 ? value.toFixed(1) : value.toFixed(2));
 
-/** "6.45 M", "41.3 k", "912", "0.40": three digits. */
+/** "6.45 M", "41.3 k", "912", "0.40", "1 k": three digits at most. */
 export const formatScaled = (value: number | null | undefined): string => {
   if (!isMeasured(value)) return dash;
   const size = Math.abs(value);
-  if (size < 1_000) return Number.isInteger(value) ? String(value) : size < 10 ? value.toFixed(size < 1 ? 2 : 1) : value.toFixed(0);
+  if (size < 999.5) return Number.isInteger(value) ? String(value) : withoutZeros(value.toFixed(size < 1 ? 2 : size < 10 ? 1 : 0));
   let scaled = value;
   let step = 0;
   while (Math.abs(scaled) >= 999.5 && step < scales.length - 1) {
@@ -106,6 +109,12 @@ export const formatDateTime = (at: number): string => {
 /** First eight digits of a hash, as names of generations are shown. */
 export const formatGeneration = (generation: string | null | undefined): string =>
   generation === null || generation === undefined || generation === '' ? dash : generation.slice(0, 8);
+
+/** "rev 118, 9a41c02e", or that there is none: revision 0 is what a host has before its first policy. */
+export const formatRevision = (revision: number | null | undefined, generation: string | null | undefined): string => {
+  if (revision === null || revision === undefined) return dash;
+  return revision === 0 ? 'no policy yet' : `rev ${String(revision)}, ${formatGeneration(generation)}`;
+};
 
 /** "a1b2 c3d4 ..." for comparing by eye. */
 export const groupsOfFour = (text: string): readonly string[] => text.replaceAll(/[^0-9a-zA-Z]/g, '').match(/.{1,4}/g) ?? [];

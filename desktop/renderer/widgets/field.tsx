@@ -91,15 +91,17 @@ interface ChoiceProps<Value extends string> {
   readonly value: Value;
   readonly options: readonly { readonly value: Value; readonly title: string; readonly isDenying?: boolean }[];
   readonly onValue: (value: Value) => void;
+  /** The label stands beside it already, or goes without saying. */
+  readonly isLabelHidden?: boolean;
   readonly testId?: string;
 }
 
 /** A few values side by side; radio buttons underneath. */
-export const Choice = <Value extends string>({ label, value, options, onValue, testId }: ChoiceProps<Value>) => {
+export const Choice = <Value extends string>({ label, value, options, onValue, isLabelHidden = false, testId }: ChoiceProps<Value>) => {
   const name = useId();
   return (
     <fieldset className="field" data-testid={testId}>
-      <legend>{label}</legend>
+      <legend className={isLabelHidden ? 'unseen' : undefined}>{label}</legend>
       <div className="choice">
         {options.map((option) => (
           <label key={option.value} className={option.isDenying === true ? 'deny' : ''}>

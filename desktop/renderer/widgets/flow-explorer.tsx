@@ -1,17 +1,19 @@
-/** Flows of one host with filters; every row leads to a trace, every mapping to its place in the policy. */
-import Button from '@mui/material/Button';
-import { Crosshair, RefreshCw, Waves } from 'lucide-react';
-import { Link, useSearchParams } from 'react-router';
-import type { InputOf } from '../../bridge/contract.ts';
-import type { FlowList, FlowRow } from '../../bridge/model.ts';
-import { useHostFlowsQuery } from '../client/bridge-api.ts';
-import { endpointText, mappingLink, traceFlowLink } from '../client/links.ts';
+/** Flows of one host: one filter, who sends most, and every flow with the way it took. */
+import { RefreshCw } from 'lucide-react';
+import { useEffect, useState } from 'react';
+import { useSearchParams } from 'react-router';
+import { flowTermOf, parseFlowQuery, withFlowTerm } from '../../bridge/flow-grammar.ts';
+import type { FlowNames } from '../../bridge/flow-grammar.ts';
+import type { FlowList } from '../../bridge/model.ts';
+import { useHostCountersQuery, useHostFlowsQuery, useHostQuery } from '../client/bridge-api.ts';
 import { failureOf } from '../client/query-failure.ts';
 import { useNow } from '../client/shell.tsx';
-import { countOf, formatAge, formatBytes, formatCount, formatScaled } from '../client/units.ts';
-import { Blank, Outcome } from './blank.tsx';
-import { LiveState, VerdictLabel } from './host-state.tsx';
-import { VirtualGrid } from './virtual-grid.tsx';
+import { countOf, formatCount } from '../client/units.ts';
+import { Outcome } from './blank.tsx';
+import { FlowFilterField } from './flow-filter-field.tsx';
+import { FlowTable } from './flow-table.tsx';
+import { LiveState } from './host-state.tsx';
+import { TopTalkers } from './top-talkers.tsx';
 
 interface FlowExplorerProps {
   readonly hostId: string;
@@ -20,104 +22,96 @@ interface FlowExplorerProps {
 /** How often the list is asked for again, milliseconds. */
 const pollMs = 2_000;
 const limit = 500;
+const windowSecondsUsual = 300;
+/** Typing is over after this time, milliseconds. */
+const typedAfterMs = 350;
+
 const windows = [
-  { seconds: 60, title: '1 min' },
-  { seconds: 300, title: '5 min' },
-  { seconds: 900, title: '15 min' },
-  { seconds: 3_600, title: '1 h' },
+  { value: '1m', title: '1 min' },
+  { value: '', title: '5 min' },
+  { value: '15m', title: '15 min' },
+  { value: '1h', title: '1 h' },
 ] as const;
 
-const portOf = (text: string): number | undefined =>
-  /^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= 65_535 ? Number(text) : undefined;
-
-const inputOf = (hostId: string, search: URLSearchParams): InputOf<'host.flows'> => {
-  const verdict = search.get('verdict');
-  const port = portOf(search.get('port') ?? '');
-  const address = (search.get('address') ?? '').trim();
-  const mapping = (search.get('mapping') ?? '').trim();
-  return {
-    hostId,
-    limit,
-    windowSeconds: Number(search.get('window') ?? '300'),
-    ...(verdict === 'allowed' || verdict === 'denied' ? { verdict } : {}),
-    ...(port === undefined ? {} : { port }),
-    ...(address === '' ? {} : { address }),
-    ...(mapping === '' ? {} : { mapping }),
-  };
-};
-
-export const FlowExplorer = ({ hostId }: FlowExplorerProps) => {
+/** The filter in the address: what was typed is taken over once it can be read. */
+const useFilterText = () => {
   const [search, setSearch] = useSearchParams();
-  const { data, currentData, error, isFetching, refetch } = useHostFlowsQuery(inputOf(hostId, search), {
-    pollingInterval: pollMs,
-    skipPollingIfUnfocused: true,
-  });
-  const set = (name: string, value: string): void =>
+  const taken = search.get('q') ?? '';
+  const [typed, setTyped] = useState({ text: taken, taken });
+  // A link or the back button brought another filter: it replaces what stands in the field.
+  if (typed.taken !== taken) setTyped({ text: taken, taken });
+  const { text } = typed;
+  const take = (next: string): void => {
+    setTyped({ text: next, taken: next });
     setSearch(
       (previous) => {
-        if (value === '') previous.delete(name);
-        else previous.set(name, value);
+        if (next === '') previous.delete('q');
+        else previous.set('q', next);
         return previous;
       },
       { replace: true },
     );
+  };
+  useEffect(() => {
+    if (text === taken || parseFlowQuery(text).problems.length > 0) return undefined;
+    const timer = setTimeout(() => take(text), typedAfterMs);
+    return () => clearTimeout(timer);
+  });
+  return { text, taken, take, type: (next: string): void => setTyped({ text: next, taken }) };
+};
+
+/** Names of the host for suggestions; asked once. */
+const useFlowNames = (hostId: string): FlowNames => {
+  const { data: counters } = useHostCountersQuery({ hostId });
+  const { data: detail } = useHostQuery({ hostId });
+  return {
+    mappings: counters?.mappings.map(({ mapping }) => mapping).filter((name) => name !== '') ?? [],
+    interfaces: detail?.sample?.interfaces.map(({ name }) => name) ?? [],
+  };
+};
+
+export const FlowExplorer = ({ hostId }: FlowExplorerProps) => {
+  const filter = useFilterText();
+  const names = useFlowNames(hostId);
+  const { query } = parseFlowQuery(filter.taken);
+  const input = { hostId, windowSeconds: windowSecondsUsual, ...query };
+  const { data, currentData, error, isFetching, refetch } = useHostFlowsQuery(
+    { ...input, limit },
+    { pollingInterval: pollMs, skipPollingIfUnfocused: true },
+  );
   const list = currentData ?? (isFetching ? data : undefined);
+  const set = (key: string, value: string | null): void => filter.take(withFlowTerm(filter.taken, key, value));
   return (
-    <section className="card fill" aria-label="Flows" style={{ minHeight: 360 }}>
-      <FlowFilters search={search} onSet={set} list={list} />
+    <section className="card fill" aria-label="Flows" style={{ minHeight: 420 }}>
+      <div className="toolbar">
+        <FlowFilterField text={filter.text} names={names} onText={filter.type} onTake={filter.take} />
+        <FilterSelects text={filter.taken} onSet={set} />
+        <ListState list={list} />
+      </div>
+      <TopTalkers input={input} onTerm={set} />
       <Outcome value={list} failure={failureOf(error)} label="Loading flows" onRetry={() => void refetch()}>
-        {(flows) => (
-          <FlowTable
-            hostId={hostId}
-            list={flows}
-            onClear={() =>
-              setSearch((previous) => new URLSearchParams(previous.has('host') ? { host: previous.get('host') ?? '' } : {}), {
-                replace: true,
-              })
-            }
-          />
-        )}
+        {(flows) => <FlowTable hostId={hostId} list={flows} onClear={() => filter.take('')} />}
       </Outcome>
     </section>
   );
 };
 
-interface FlowFiltersProps {
-  readonly search: URLSearchParams;
-  readonly onSet: (name: string, value: string) => void;
-  readonly list: FlowList | undefined;
+interface FilterSelectsProps {
+  readonly text: string;
+  readonly onSet: (key: string, value: string | null) => void;
 }
 
-const filterFields = [
-  { name: 'address', label: 'Address', width: 190 },
-  { name: 'port', label: 'Port', width: 76 },
-  { name: 'mapping', label: 'Mapping', width: 150 },
-] as const;
-
-const FlowFilters = ({ search, onSet, list }: FlowFiltersProps) => {
-  const now = useNow();
+/** The two terms that are changed most often, without typing; they write into the filter. */
+const FilterSelects = ({ text, onSet }: FilterSelectsProps) => {
+  const last = flowTermOf(text, 'last');
   return (
-    <div className="toolbar">
-      {filterFields.map(({ name, label, width }) => (
-        <input
-          key={name}
-          className="input mono"
-          style={{ width }}
-          aria-label={label}
-          placeholder={name}
-          spellCheck={false}
-          {...(name === 'address' ? { 'data-filter': true } : {})}
-          value={search.get(name) ?? ''}
-          onChange={(event) => onSet(name, event.target.value)}
-          data-testid={`flow-${name}`}
-        />
-      ))}
+    <>
       <select
         className="input"
-        style={{ width: 116 }}
+        style={{ width: 112 }}
         aria-label="Verdict"
-        value={search.get('verdict') ?? ''}
-        onChange={(event) => onSet('verdict', event.target.value)}
+        value={flowTermOf(text, 'verdict')}
+        onChange={(event) => onSet('verdict', event.target.value === '' ? null : event.target.value)}
         data-testid="flow-verdict"
       >
         <option value="">any verdict</option>
@@ -126,144 +120,37 @@ const FlowFilters = ({ search, onSet, list }: FlowFiltersProps) => {
       </select>
       <select
         className="input"
-        style={{ width: 92 }}
+        style={{ width: 88 }}
         aria-label="Seen within"
-        value={search.get('window') ?? '300'}
-        onChange={(event) => onSet('window', event.target.value)}
+        value={last === '5m' ? '' : last}
+        onChange={(event) => onSet('last', event.target.value === '' ? null : event.target.value)}
         data-testid="flow-window"
       >
-        {windows.map(({ seconds, title }) => (
-          <option key={seconds} value={seconds}>
+        {windows.some(({ value }) => value === last || last === '5m') ? null : <option value={last}>{last}</option>}
+        {windows.map(({ value, title }) => (
+          <option key={value} value={value}>
             {title}
           </option>
         ))}
       </select>
-      <span className="aside line">
-        {list === undefined ? (
-          <RefreshCw size={14} aria-hidden="true" />
-        ) : (
-          <span className="cut">
-            {list.truncated ? `${formatCount(list.flows.length)} of ${formatCount(list.matched)} flows` : countOf(list.matched, 'flow')}
-          </span>
-        )}
-        {list === undefined ? null : <LiveState isLive={list.live} at={list.at} now={now} />}
-      </span>
-    </div>
-  );
-};
-
-const stateWords: Readonly<Record<FlowRow['state'], string>> = { live: 'Allowed', ended: 'Ended', denied: 'Denied', cut: 'Cut' };
-
-const FlowTable = ({ hostId, list, onClear }: { readonly hostId: string; readonly list: FlowList; readonly onClear: () => void }) => {
-  const now = useNow();
-  if (list.flows.length === 0) {
-    return (
-      <Blank
-        title="No flow like that in this time"
-        icon={<Waves size={28} aria-hidden="true" />}
-        action={
-          <Button variant="outlined" onClick={onClear}>
-            Clear the filters
-          </Button>
-        }
-      >
-        The host lists what it has seen; look further back or take a filter away.
-      </Blank>
-    );
-  }
-  return (
-    <>
-      {list.recordsLost > 0 ? (
-        <p
-          className="warn"
-          style={{ padding: '6px 14px' }}
-        >{`${countOf(list.recordsLost, 'flow record')} were lost: this list is not complete.`}</p>
-      ) : null}
-      <VirtualGrid
-        label="Flows"
-        layout="flow-grid"
-        testId="flows-table"
-        columns={[
-          { id: 'state', title: 'Verdict' },
-          { id: 'source', title: 'From' },
-          { id: 'destination', title: 'To' },
-          { id: 'mapping', title: 'Because of' },
-          { id: 'packets', title: 'Packets', isRight: true },
-          { id: 'bytes', title: 'Bytes', isRight: true },
-          { id: 'seen', title: 'Seen', isRight: true },
-          { id: 'trace', title: <span className="unseen">Trace</span> },
-        ]}
-        count={list.flows.length}
-        keyOf={(index) => flowKey(list.flows[index], index)}
-        cells={(index) => {
-          const flow = list.flows[index];
-          return flow === undefined ? [] : flowCells(hostId, flow, now);
-        }}
-      />
     </>
   );
 };
 
-const flowKey = (flow: FlowRow | undefined, index: number): string =>
-  flow === undefined
-    ? String(index)
-    : [
-        flow.interface,
-        flow.protocol,
-        flow.source,
-        flow.sourcePort,
-        flow.destination,
-        flow.destinationPort,
-        flow.state,
-        flow.firstSeen,
-      ].join(' ');
-
-const flowCells = (hostId: string, flow: FlowRow, now: number): readonly React.ReactNode[] => [
-  <VerdictLabel key="state" isAllowed={flow.allowed} word={stateWords[flow.state]} />,
-  <Endpoint key="source" address={flow.source} port={flow.sourcePort} services={flow.sourceServices} />,
-  <Endpoint
-    key="destination"
-    address={flow.destination}
-    port={flow.destinationPort}
-    services={flow.destinationServices}
-    protocol={flow.protocol}
-  />,
-  flow.mapping === null ? (
-    <span key="mapping" className="dim" title={flow.reason}>
-      {flow.reason === 'FLOW' || flow.reason.startsWith('DEFAULT') ? 'default action' : flow.reason}
+const ListState = ({ list }: { readonly list: FlowList | undefined }) => {
+  const now = useNow();
+  return (
+    <span className="aside line">
+      {list === undefined ? (
+        <RefreshCw size={14} aria-hidden="true" />
+      ) : (
+        <>
+          <span className="cut">
+            {list.truncated ? `${formatCount(list.flows.length)} of ${formatCount(list.matched)} flows` : countOf(list.matched, 'flow')}
+          </span>
+          <LiveState isLive={list.live} at={list.at} now={now} />
+        </>
+      )}
     </span>
-  ) : (
-    <Link key="mapping" className="mono" to={mappingLink(hostId, flow.mapping)}>
-      {flow.mapping}
-    </Link>
-  ),
-  <span key="packets" className="mono">
-    {formatScaled(flow.packets)}
-  </span>,
-  <span key="bytes" className="mono">
-    {formatBytes(flow.bytes)}
-  </span>,
-  <span key="seen" className={now - flow.lastSeen < 3_000 ? '' : 'dim'}>
-    {now - flow.lastSeen < 3_000 ? 'now' : `${formatAge(now - flow.lastSeen)} ago`}
-  </span>,
-  <Link key="trace" to={traceFlowLink(hostId, flow)} aria-label={`Trace ${flow.source} to ${flow.destination}`} title="Trace this packet">
-    <Crosshair size={15} aria-hidden="true" />
-  </Link>,
-];
-
-interface EndpointProps {
-  readonly address: string;
-  readonly port: number;
-  readonly services: readonly string[];
-  readonly protocol?: string;
-}
-
-const Endpoint = ({ address, port, services, protocol }: EndpointProps) => (
-  <span title={services.length === 0 ? 'in no service' : services.join(', ')}>
-    <span className="mono">{endpointText(address, port)}</span>
-    <span className="dim">
-      {protocol === undefined ? '' : ` ${protocol}`}
-      {services[0] === undefined ? '' : ` ${services[0]}`}
-    </span>
-  </span>
-);
+  );
+};

@@ -1,5 +1,5 @@
 /** The state of a host: a colour, a shape and a word, and how old it is. */
-import type { HostRow, HostState } from '../../bridge/model.ts';
+import type { FlowRow, HostRow, HostState } from '../../bridge/model.ts';
 import { formatAge } from '../client/units.ts';
 
 const looks: Readonly<Record<HostState, { readonly tone: string; readonly shape: string; readonly word: string }>> = {
@@ -59,3 +59,21 @@ export const VerdictLabel = ({ isAllowed, word }: VerdictLabelProps) => (
     {word ?? (isAllowed ? 'Allowed' : 'Denied')}
   </span>
 );
+
+const flowLooks: Readonly<Record<FlowRow['state'], { readonly tone: string; readonly shape: string; readonly word: string }>> = {
+  live: { tone: 'ok', shape: 'dot', word: 'Allowed' },
+  ended: { tone: 'off', shape: 'dot ring', word: 'Ended' },
+  denied: { tone: 'crit', shape: 'dot square', word: 'Denied' },
+  cut: { tone: 'warn', shape: 'dot triangle', word: 'Cut' },
+};
+
+/** What became of a flow. One that ended was allowed, but nothing of it passes now: it is not green. */
+export const FlowStateLabel = ({ flow }: { readonly flow: Pick<FlowRow, 'state'> }) => {
+  const { tone, shape, word } = flowLooks[flow.state];
+  return (
+    <span className={`state ${tone}`}>
+      <span className={shape} aria-hidden="true" />
+      {word}
+    </span>
+  );
+};

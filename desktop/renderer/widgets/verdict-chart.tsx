@@ -2,6 +2,7 @@
 import { Area, AreaChart, CartesianGrid, Tooltip, XAxis, YAxis } from 'recharts';
 import type { HostSample } from '../../bridge/model.ts';
 import { useWidth } from '../client/size.ts';
+import { timeTicks } from '../client/time-ticks.ts';
 import { formatScaled, formatTime } from '../client/units.ts';
 
 interface VerdictChartProps {
@@ -12,6 +13,7 @@ const heightPixels = 232;
 
 export const VerdictChart = ({ history }: VerdictChartProps) => {
   const [frame, width] = useWidth();
+  const ticks = timeTicks(history[0]?.at ?? 0, history.at(-1)?.at ?? 0);
   return (
     <div className="chart" ref={frame} role="img" aria-label={chartText(history)} style={{ height: heightPixels }}>
       {width > 0 ? (
@@ -27,8 +29,9 @@ export const VerdictChart = ({ history }: VerdictChartProps) => {
             dataKey="at"
             type="number"
             domain={['dataMin', 'dataMax']}
-            tickFormatter={(at: number) => formatTime(at).slice(0, 5)}
-            minTickGap={70}
+            ticks={[...ticks.at]}
+            tickFormatter={(at: number) => formatTime(at).slice(0, ticks.hasSeconds ? 8 : 5)}
+            minTickGap={24}
             stroke="var(--dim)"
             tickLine={false}
             axisLine={false}

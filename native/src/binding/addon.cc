@@ -10,7 +10,7 @@ namespace nest::binding {
 namespace {
 
 /// Grows with every change of native/addon.ts that older callers cannot use.
-constexpr uint32_t kAbi = 1;
+constexpr uint32_t kAbi = 2;
 
 class Addon final : public Napi::Addon<Addon> {
  public:
@@ -19,6 +19,7 @@ class Addon final : public Napi::Addon<Addon> {
     DefineAddon(exports, {
                              InstanceValue("abi", Napi::Number::New(env, kAbi)),
                              InstanceMethod("probe", &Addon::probe),
+                             InstanceMethod("interfaceFacts", &Addon::interface_facts),
                              InstanceMethod("open", &Addon::open),
                          });
   }
@@ -28,6 +29,12 @@ class Addon final : public Napi::Addon<Addon> {
     return Task<std::vector<EngineProbe>>::run(
         info.Env(), probe_engines,
         [](Napi::Env env, std::vector<EngineProbe>& probes) { return to_value(env, probes); });
+  }
+
+  Napi::Value interface_facts(const Napi::CallbackInfo& info) {
+    return Task<InterfaceFacts>::run(
+        info.Env(), [name = string_argument(info, 0, "name")] { return read_interface_facts(name); },
+        [](Napi::Env env, InterfaceFacts& facts) { return to_value(env, facts); });
   }
 
   Napi::Value open(const Napi::CallbackInfo& info) {

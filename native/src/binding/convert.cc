@@ -18,7 +18,29 @@ Napi::Value to_value(Napi::Env env, const MappingCounters& counters) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("sequence", counters.sequence);
   object.Set("values", to_array(env, counters.values));
+  object.Set("limits", to_array(env, counters.limits));
+  object.Set("denyLists", to_array(env, counters.deny_lists));
+  object.Set("backends", to_array(env, counters.backends));
   return object;
+}
+
+Napi::Value or_null(Napi::Env env, const std::optional<uint32_t>& number) {
+  return number ? Napi::Value(Napi::Number::New(env, *number)) : env.Null();
+}
+
+template <size_t Bytes>
+Napi::Array to_array(Napi::Env env, const std::vector<std::array<uint8_t, Bytes>>& addresses) {
+  Napi::Array array = Napi::Array::New(env, addresses.size());
+  for (uint32_t i = 0; i < addresses.size(); i++)
+    array.Set(i, Napi::Buffer<uint8_t>::Copy(env, addresses[i].data(), Bytes));
+  return array;
+}
+
+Napi::Value to_array(Napi::Env env, const std::optional<std::vector<std::string>>& texts) {
+  if (!texts) return env.Null();
+  Napi::Array array = Napi::Array::New(env, texts->size());
+  for (uint32_t i = 0; i < texts->size(); i++) array.Set(i, (*texts)[i]);
+  return array;
 }
 
 [[noreturn]] void refuse(const Napi::CallbackInfo& info, const char* name, const char* kind) {
@@ -51,6 +73,7 @@ Napi::Value to_value(Napi::Env env, const Counters& counters) {
   object.Set("active", to_value(env, counters.active));
   object.Set("retired", counters.retired ? to_value(env, *counters.retired) : env.Null());
   object.Set("losses", to_array(env, counters.losses));
+  object.Set("stats", to_array(env, counters.stats));
   return object;
 }
 
@@ -66,11 +89,55 @@ Napi::Value to_value(Napi::Env env, const std::vector<EngineProbe>& probes) {
   return array;
 }
 
+Napi::Value to_value(Napi::Env env, const InterfaceFacts& facts) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("name", facts.name);
+  object.Set("index", facts.index);
+  object.Set("driver", facts.driver);
+  object.Set("receiveQueues", facts.receive_queues);
+  object.Set("sendQueues", facts.send_queues);
+  object.Set("numaNode", or_null(env, facts.numa_node));
+  object.Set("mtu", facts.mtu);
+  object.Set("speedMbps", or_null(env, facts.speed_mbps));
+  object.Set("xdpFeatures", to_array(env, facts.xdp_features));
+  object.Set("addresses4", to_array(env, facts.addresses4));
+  object.Set("addresses6", to_array(env, facts.addresses6));
+  return object;
+}
+
+Napi::Value to_value(Napi::Env env, const LocalState& state) {
+  Napi::Array egress = Napi::Array::New(env, state.egress.size());
+  for (uint32_t i = 0; i < state.egress.size(); i++) {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("name", state.egress[i].name);
+    object.Set("index", state.egress[i].index);
+    object.Set("kind", state.egress[i].kind);
+    object.Set("reason", state.egress[i].reason);
+    egress.Set(i, object);
+  }
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("attached", state.is_attached);
+  object.Set("cgroupPath", state.cgroup_path);
+  object.Set("reason", state.reason);
+  object.Set("egress", egress);
+  return object;
+}
+
+Napi::Value to_value(Napi::Env env, const LocalCounters& counters) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("values", to_array(env, counters.values));
+  object.Set("reasons", to_array(env, counters.reasons));
+  return object;
+}
+
 Napi::Value to_value(Napi::Env env, const TraceResult& result) {
   const char* verdict = result.action == XDP_PASS ? "pass" : result.action == XDP_DROP ? "drop" : "other";
   Napi::Object object = Napi::Object::New(env);
   object.Set("trace", Napi::Buffer<uint8_t>::Copy(env, reinterpret_cast<const uint8_t*>(&result.trace),
                                                   sizeof(result.trace)));
+  object.Set("more", Napi::Buffer<uint8_t>::Copy(env, reinterpret_cast<const uint8_t*>(&result.more),
+                                                 sizeof(result.more)));
+  object.Set("packet", Napi::Buffer<uint8_t>::Copy(env, result.packet.data(), result.packet.size()));
   object.Set("verdict", verdict);
   object.Set("durationNs", result.duration_ns);
   return object;
@@ -92,6 +159,20 @@ uint32_t number_argument(const Napi::CallbackInfo& info, size_t position, const 
   if (!(number >= 0 && number <= UINT32_MAX && std::floor(number) == number))
     refuse(info, name, "a whole number from 0 to 4294967295");
   return static_cast<uint32_t>(number);
+}
+
+bool boolean_argument(const Napi::CallbackInfo& info, size_t position, const char* name) {
+  if (!info[position].IsBoolean()) refuse(info, name, "a boolean");
+  return info[position].As<Napi::Boolean>().Value();
+}
+
+std::vector<uint32_t> numbers_argument(const Napi::CallbackInfo& info, size_t position, const char* name) {
+  if (!info[position].IsTypedArray() ||
+      info[position].As<Napi::TypedArray>().TypedArrayType() != napi_uint32_array) {
+    refuse(info, name, "a Uint32Array");
+  }
+  const auto array = info[position].As<Napi::Uint32Array>();
+  return {array.Data(), array.Data() + array.ElementLength()};
 }
 
 std::vector<uint8_t> bytes_argument(const Napi::CallbackInfo& info, size_t position, const char* name) {

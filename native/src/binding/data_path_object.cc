@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-only
 #include "binding/data_path_object.h"
 
+#include <cstring>
+
 #include "binding/convert.h"
 #include "binding/task.h"
 
@@ -14,6 +16,37 @@ Napi::Value undefined(Napi::Env env, const Done&) {
   return env.Undefined();
 }
 
+Napi::Value stamped(Napi::Env env, const uint32_t& sequence) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("sequence", sequence);
+  return object;
+}
+
+/// Bytes of an address, or none: null.
+void read_address(const Napi::Value& value, void* into, size_t bytes) {
+  if (value.IsNull()) return;
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().ByteLength() != bytes ||
+      value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
+    throw Napi::TypeError::New(value.Env(), "an address must be null or a Uint8Array of its 4 or 16 bytes");
+  }
+  std::memcpy(into, value.As<Napi::Uint8Array>().Data(), bytes);
+}
+
+std::vector<InterfaceAddress> addresses_argument(const Napi::CallbackInfo& info, size_t position,
+                                                 const char* name) {
+  if (!info[position].IsArray())
+    throw Napi::TypeError::New(info.Env(), std::string(name) + " must be an array");
+  const auto rows = info[position].As<Napi::Array>();
+  std::vector<InterfaceAddress> addresses(rows.Length());
+  for (uint32_t i = 0; i < rows.Length(); i++) {
+    const auto row = rows.Get(i).As<Napi::Object>();
+    addresses[i].index = row.Get("index").As<Napi::Number>().Uint32Value();
+    read_address(row.Get("address4"), &addresses[i].address.address4, 4);
+    read_address(row.Get("address6"), addresses[i].address.address6, 16);
+  }
+  return addresses;
+}
+
 }  // namespace
 
 Napi::Function DataPathObject::define(Napi::Env env) {
@@ -23,6 +56,14 @@ Napi::Function DataPathObject::define(Napi::Env env) {
                          InstanceMethod("attach", &DataPathObject::attach),
                          InstanceMethod("detach", &DataPathObject::detach),
                          InstanceMethod("swap", &DataPathObject::swap),
+                         InstanceMethod("attachLocal", &DataPathObject::attach_local),
+                         InstanceMethod("detachLocal", &DataPathObject::detach_local),
+                         InstanceMethod("localCounters", &DataPathObject::local_counters),
+                         InstanceMethod("setBackendStates", &DataPathObject::set_backend_states),
+                         InstanceMethod("updateDeny", &DataPathObject::update_deny),
+                         InstanceMethod("setFlood", &DataPathObject::set_flood),
+                         InstanceMethod("setInterfaceAddresses", &DataPathObject::set_interface_addresses),
+                         InstanceMethod("setTxPorts", &DataPathObject::set_tx_ports),
                          InstanceMethod("counters", &DataPathObject::counters),
                          InstanceMethod("flows", &DataPathObject::flows),
                          InstanceMethod("sweep", &DataPathObject::sweep),
@@ -51,9 +92,11 @@ Napi::Value DataPathObject::state(const Napi::CallbackInfo& info) {
     Napi::Object object = Napi::Object::New(info.Env());
     object.Set("adopted", state.is_adopted);
     object.Set("sequence", state.control.sequence);
+    object.Set("swapped", state.swapped);
     object.Set("flags", state.control.flags);
     object.Set("programId", state.program_id);
     object.Set("interfaces", interfaces);
+    object.Set("local", to_value(info.Env(), state.local));
     return object;
   });
 }
@@ -83,8 +126,9 @@ Napi::Value DataPathObject::swap(const Napi::CallbackInfo& info) {
     const uint32_t sequence = number_argument(info, 1, "sequence");
     return Task<SwapTimes>::run(
         info.Env(),
-        [path = engine(), image = bytes_argument(info, 0, "image"), sequence] {
-          return path->swap(image, sequence);
+        [path = engine(), image = bytes_argument(info, 0, "image"), sequence,
+         states = info[2].IsUndefined() ? std::vector<uint8_t>() : bytes_argument(info, 2, "states")] {
+          return path->swap(image, states, sequence);
         },
         [sequence](Napi::Env env, SwapTimes& times) -> Napi::Value {
           Napi::Object object = Napi::Object::New(env);
@@ -93,6 +137,91 @@ Napi::Value DataPathObject::swap(const Napi::CallbackInfo& info) {
           object.Set("flipMs", times.flip_ms);
           return object;
         });
+  });
+}
+
+Napi::Value DataPathObject::attach_local(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] {
+    const std::string cgroup_path =
+        info[0].IsObject() && info[0].As<Napi::Object>().Get("cgroupPath").IsString()
+            ? info[0].As<Napi::Object>().Get("cgroupPath").As<Napi::String>()
+            : std::string();
+    if (cgroup_path.empty()) throw Napi::TypeError::New(info.Env(), "options.cgroupPath must be a path");
+    return Task<LocalState>::run(
+        info.Env(), [path = engine(), cgroup_path] { return path->attach_local(cgroup_path); },
+        [](Napi::Env env, LocalState& state) { return to_value(env, state); });
+  });
+}
+
+Napi::Value DataPathObject::detach_local(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] {
+    return Task<Done>::run(
+        info.Env(),
+        [path = engine()] {
+          path->detach_local();
+          return Done{};
+        },
+        undefined);
+  });
+}
+
+Napi::Value DataPathObject::local_counters(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] {
+    return Task<LocalCounters>::run(
+        info.Env(), [path = engine()] { return path->local_counters(); },
+        [](Napi::Env env, LocalCounters& counters) { return to_value(env, counters); });
+  });
+}
+
+Napi::Value DataPathObject::set_backend_states(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] {
+    return Task<uint32_t>::run(
+        info.Env(),
+        [path = engine(), states = bytes_argument(info, 0, "states")] {
+          return path->set_backend_states(states);
+        },
+        stamped);
+  });
+}
+
+Napi::Value DataPathObject::update_deny(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] {
+    return Task<uint32_t>::run(
+        info.Env(),
+        [path = engine(), family = number_argument(info, 0, "family"), add = bytes_argument(info, 1, "add"),
+         remove = bytes_argument(info, 2, "remove")] { return path->update_deny(family, add, remove); },
+        stamped);
+  });
+}
+
+Napi::Value DataPathObject::set_flood(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    engine()->set_flood(boolean_argument(info, 0, "on"));
+    return info.Env().Undefined();
+  });
+}
+
+Napi::Value DataPathObject::set_interface_addresses(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] {
+    return Task<Done>::run(
+        info.Env(),
+        [path = engine(), addresses = addresses_argument(info, 0, "rows")] {
+          path->set_interface_addresses(addresses);
+          return Done{};
+        },
+        undefined);
+  });
+}
+
+Napi::Value DataPathObject::set_tx_ports(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] {
+    return Task<Done>::run(
+        info.Env(),
+        [path = engine(), indexes = numbers_argument(info, 0, "indexes")] {
+          path->set_tx_ports(indexes);
+          return Done{};
+        },
+        undefined);
   });
 }
 

@@ -22,6 +22,14 @@ class DataPathObject final : public Napi::ObjectWrap<DataPathObject> {
   Napi::Value attach(const Napi::CallbackInfo& info);
   Napi::Value detach(const Napi::CallbackInfo& info);
   Napi::Value swap(const Napi::CallbackInfo& info);
+  Napi::Value attach_local(const Napi::CallbackInfo& info);
+  Napi::Value detach_local(const Napi::CallbackInfo& info);
+  Napi::Value local_counters(const Napi::CallbackInfo& info);
+  Napi::Value set_backend_states(const Napi::CallbackInfo& info);
+  Napi::Value update_deny(const Napi::CallbackInfo& info);
+  Napi::Value set_flood(const Napi::CallbackInfo& info);
+  Napi::Value set_interface_addresses(const Napi::CallbackInfo& info);
+  Napi::Value set_tx_ports(const Napi::CallbackInfo& info);
   Napi::Value counters(const Napi::CallbackInfo& info);
   Napi::Value flows(const Napi::CallbackInfo& info);
   Napi::Value sweep(const Napi::CallbackInfo& info);

@@ -18,8 +18,10 @@ namespace nest {
 struct DataPathState {
   bool is_adopted = false;
   nest_control control = {};
+  uint32_t swapped = 0;  // the sequence of the swap that loaded the policy in use
   uint32_t program_id = 0;
   std::vector<AttachedInterface> interfaces;
+  LocalState local;
 };
 
 class DataPath {
@@ -33,8 +35,20 @@ class DataPath {
   DataPathState state();
   AttachedInterface attach(const std::string& interface_name);
   bool detach(const std::string& interface_name);
-  /// `sequence` is the current one + 1.
-  SwapTimes swap(std::span<const uint8_t> image, uint32_t sequence);
+  /// Hooks for what this host itself sends, in a control group and at the egress of attached interfaces.
+  LocalState attach_local(const std::string& cgroup_path);
+  void detach_local();
+  LocalCounters local_counters();
+  /// `sequence` is above the current one and of the other parity. `states`: of the image's backends, in its
+  /// order, or empty.
+  SwapTimes swap(std::span<const uint8_t> image, std::span<const uint8_t> states, uint32_t sequence);
+  /// NEST_BACKEND_* per backend of the policy in use. Returns the sequence from then on.
+  uint32_t set_backend_states(std::span<const uint8_t> states);
+  /// Packed struct nest_image_deny4 or nest_image_deny6, sorted; the lists of what is removed do not matter.
+  uint32_t update_deny(uint32_t family, std::span<const uint8_t> add, std::span<const uint8_t> remove);
+  void set_flood(bool is_on);
+  void set_interface_addresses(std::span<const InterfaceAddress> addresses);
+  void set_tx_ports(std::span<const uint32_t> indexes);
   Counters counters();
   FlowPage flows(size_t limit);
   std::vector<nest_record> sweep(size_t limit);
@@ -52,6 +66,7 @@ class DataPath {
 
  private:
   Backend& open_backend();
+  Backend& loaded_backend();
   void refresh_interfaces();
 
   std::unique_ptr<Backend> backend_;
@@ -60,6 +75,7 @@ class DataPath {
   std::shared_mutex life_;  // exclusive: while the backend goes away
   std::mutex interfaces_mutex_;
   std::vector<AttachedInterface> interfaces_;
+  LocalState local_;
   std::mutex losses_mutex_;
   uint64_t ring_lost_ = 0;  // as reported by take_records
   std::atomic<bool> stop_ = false;

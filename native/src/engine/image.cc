@@ -2,9 +2,12 @@
 #include "engine/image.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <string>
 #include <tuple>
+
+#include "engine/prefix.h"
 
 namespace nest {
 namespace {
@@ -13,6 +16,13 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the image is little-en
 
 constexpr uint32_t kPriorityMax = 1000;
 constexpr uint32_t kPortMax = 65535;
+constexpr uint32_t kWeightMax = 1000;
+constexpr uint8_t kDscpMax = 63;
+constexpr uint64_t kPacketsPerSecondMax = 1'000'000'000;
+constexpr uint64_t kBytesPerSecondMax = 1'000'000'000'000;
+constexpr uint64_t kBurstPacketsMax = 1'000'000'000;
+constexpr uint64_t kBurstBytesMin = 1514;
+constexpr uint64_t kBurstBytesMax = 4'000'000'000;
 constexpr uint32_t kIntervalsPerSetMax = kPortMax + 1;
 /// Names and explanation together; far above what the limits of the tables allow.
 constexpr uint32_t kTextBytesMax = 256u << 20;
@@ -63,41 +73,55 @@ void check_header(const nest_image_header& header) {
   check(std::memcmp(header.magic, NEST_IMAGE_MAGIC, sizeof(header.magic)) == 0,
         "it does not begin with " NEST_IMAGE_MAGIC);
   check(header.version == NEST_IMAGE_VERSION, "its version is not known");
-  check((header.flags & ~(NEST_FLAG_ENFORCE | NEST_FLAG_DEFAULT_DENY)) == 0, "it has unknown flags");
+  check((header.flags & ~(NEST_FLAG_ENFORCE | NEST_FLAG_DEFAULT_DENY | NEST_FLAG_DENY)) == 0,
+        "it has unknown flags");
   check(header.identity4_count <= NEST_IDENTITIES_MAX, "too many IPv4 prefixes");
   check(header.identity6_count <= NEST_IDENTITIES_MAX, "too many IPv6 prefixes");
   check(header.pair_count <= NEST_PAIRS_MAX, "too many pairs");
   check(header.port_interval_count <= NEST_PORT_INTERVALS_MAX, "too many port intervals");
   check(header.mapping_count <= NEST_MAPPINGS_MAX, "too many mappings");
+  check(header.action_count <= header.mapping_count, "more actions than mappings");
+  check(header.deny4_count <= NEST_DENY_PREFIXES_MAX, "too many IPv4 prefixes in deny lists");
+  check(header.deny6_count <= NEST_DENY_PREFIXES_MAX, "too many IPv6 prefixes in deny lists");
+  check(header.deny_list_count <= NEST_DENY_LISTS_MAX, "too many deny lists");
+  check(((header.flags & NEST_FLAG_DENY) != 0) == (header.deny_list_count > 0),
+        "its flags and its deny lists contradict each other");
+  check(header.balancer_count <= NEST_BALANCERS_MAX, "too many balancers");
+  check(header.backend_count <= NEST_BACKENDS_MAX, "too many backends");
   check(header.names_bytes <= kTextBytesMax && header.explain_bytes <= kTextBytesMax, "too much text");
   for (const uint32_t word : header.reserved) check(word == 0, "a reserved word is not zero");
 }
 
-template <size_t Bytes>
-bool has_host_bits(const uint8_t (&address)[Bytes], uint32_t length) {
-  for (size_t i = 0; i < Bytes; i++) {
-    const uint32_t bits = length > i * 8 ? length - static_cast<uint32_t>(i) * 8 : 0;
-    const uint8_t mask = bits >= 8 ? 0 : static_cast<uint8_t>(0xffu >> bits);
-    if ((address[i] & mask) != 0) return true;
+/// Each is a prefix, and they are sorted by address, then length.
+template <typename Entry>
+void check_prefixes(std::span<const Entry> entries) {
+  for (size_t i = 0; i < entries.size(); i++) {
+    const auto& prefix = entries[i].prefix;
+    check_at(is_prefix(prefix), "a prefix is too long, or has bits behind its length", i);
+    if (i == 0) continue;
+    const auto& previous = entries[i - 1].prefix;
+    const int order = std::memcmp(previous.address, prefix.address, sizeof(prefix.address));
+    check_at(order < 0 || (order == 0 && previous.length < prefix.length),
+             "prefixes are not sorted, or one is there twice", i);
   }
-  return false;
 }
 
 template <typename Entry>
 void check_identities(std::span<const Entry> entries, const nest_image_header& header) {
+  check_prefixes(entries);
   for (size_t i = 0; i < entries.size(); i++) {
     const Entry& entry = entries[i];
-    check_at(entry.prefix.length <= sizeof(entry.prefix.address) * 8, "a prefix is too long", i);
-    check_at(!has_host_bits(entry.prefix.address, entry.prefix.length), "a prefix has bits behind its length",
-             i);
     check_at(entry.identity.source <= header.source_class_count, "a source class does not exist", i);
     check_at(entry.identity.destination <= header.destination_class_count,
              "a destination class does not exist", i);
-    if (i == 0) continue;
-    const int order =
-        std::memcmp(entries[i - 1].prefix.address, entry.prefix.address, sizeof(entry.prefix.address));
-    check_at(order < 0 || (order == 0 && entries[i - 1].prefix.length < entry.prefix.length),
-             "prefixes are not sorted, or one is there twice", i);
+  }
+}
+
+template <typename Entry>
+void check_deny(std::span<const Entry> entries, const nest_image_header& header) {
+  check_prefixes(entries);
+  for (size_t i = 0; i < entries.size(); i++) {
+    check_at(entries[i].deny.list < header.deny_list_count, "a deny list does not exist", i);
   }
 }
 
@@ -170,6 +194,90 @@ void check_pairs(std::span<const nest_image_pair> pairs, const nest_image_header
   }
 }
 
+/// A rate and the depth of its bucket: both, within their limits, or neither.
+bool is_limit(uint64_t rate, uint64_t rate_max, uint64_t burst, uint64_t burst_min, uint64_t burst_max) {
+  if (rate == 0) return burst == 0;
+  return rate <= rate_max && burst >= burst_min && burst <= burst_max;
+}
+
+/// One kind of source NAT or none, an address exactly when it is asked for, and never beside a balancer.
+bool is_source_nat(const nest_action& action) {
+  const uint8_t kind = action.flags & (NEST_ACTION_SNAT | NEST_ACTION_MASQUERADE);
+  const bool has_address =
+      (action.source4 | action.source6[0] | action.source6[1] | action.source6[2] | action.source6[3]) != 0;
+  if (kind == 0) return !has_address;
+  return action.balancer == 0 && std::has_single_bit(kind) && has_address == (kind == NEST_ACTION_SNAT);
+}
+
+void check_actions(std::span<const nest_image_action> actions, std::span<const nest_image_mapping> mappings,
+                   std::span<const nest_balancer> balancers) {
+  constexpr uint8_t kFlags = NEST_ACTION_LIMIT_PER_SOURCE | NEST_ACTION_SNAT | NEST_ACTION_MASQUERADE;
+  for (size_t i = 0; i < actions.size(); i++) {
+    const nest_action& action = actions[i].action;
+    check_at(actions[i].mapping < mappings.size(), "an action is of no mapping of this image", i);
+    check_at(i == 0 || actions[i - 1].mapping < actions[i].mapping,
+             "actions are not sorted, or one is there twice", i);
+    check_at(actions[i].pad == 0 && action.pad[0] == 0 && action.pad[1] == 0 && action.reserved == 0,
+             "an action's padding is not zero", i);
+    check_at(is_limit(action.packets_per_second, kPacketsPerSecondMax, action.burst_packets, 1,
+                      kBurstPacketsMax) &&
+                 is_limit(action.bytes_per_second, kBytesPerSecondMax, action.burst_bytes, kBurstBytesMin,
+                          kBurstBytesMax),
+             "a rate limit is out of its range", i);
+    check_at(action.dscp <= kDscpMax || action.dscp == NEST_DSCP_KEEP, "a DSCP is above 63", i);
+    check_at((action.flags & ~kFlags) == 0 && is_source_nat(action),
+             "an action's source NAT contradicts itself", i);
+    const bool is_balanced = action.balancer != 0;
+    check_at(!is_balanced || (action.balancer <= balancers.size() &&
+                              balancers[action.balancer - 1].mapping == actions[i].mapping),
+             "an action names a balancer that is not its own", i);
+    check_at(mappings[actions[i].mapping].deny == 0, "a mapping that denies has a balancer", i);
+  }
+}
+
+/// Balancers own the backends in a row, without a gap; rings are numbered in the order of use.
+void check_balancers(const Tables& tables) {
+  uint32_t backends = 0;
+  uint32_t rings = 0;
+  for (size_t i = 0; i < tables.balancers.size(); i++) {
+    const nest_balancer& balancer = tables.balancers[i];
+    check_at(balancer.mapping < tables.mapping_count, "a balancer is of no mapping of this image", i);
+    check_at(i == 0 || tables.balancers[i - 1].mapping < balancer.mapping,
+             "balancers are not sorted, or one is there twice", i);
+    check_at(balancer.nat >= NEST_NAT_DESTINATION && balancer.nat <= NEST_NAT_DIRECT &&
+                 balancer.by_source <= 1 && balancer.pad == 0,
+             "a balancer's kind is not known", i);
+    check_at(balancer.first_backend == backends && balancer.backend_count > 0 &&
+                 balancer.backend_count <= tables.backends.size() - backends,
+             "a balancer's backends are not those that follow", i);
+    const auto own = tables.backends.subspan(backends, balancer.backend_count);
+    const auto ring_of = [&](uint8_t family) {
+      const bool has_any =
+          std::ranges::any_of(own, [&](const nest_backend& each) { return each.family == family; });
+      return has_any ? rings++ : NEST_RING_NONE;
+    };
+    const uint32_t ring4 = ring_of(4);
+    const uint32_t ring6 = ring_of(6);
+    check_at(balancer.ring4 == ring4 && balancer.ring6 == ring6,
+             "a balancer's rings are not numbered in order", i);
+    for (const nest_backend& each : own) check_at(each.balancer == i, "a backend is of another balancer", i);
+    backends += balancer.backend_count;
+  }
+  check(backends == tables.backends.size(), "there are backends without a balancer");
+}
+
+void check_backends(std::span<const nest_backend> backends) {
+  for (size_t i = 0; i < backends.size(); i++) {
+    const nest_backend& each = backends[i];
+    check_at(each.family == 4 || each.family == 6, "a backend's family is not known", i);
+    check_at(each.family == 6 || (each.address[1] | each.address[2] | each.address[3]) == 0,
+             "an IPv4 backend has more than an address", i);
+    check_at(each.weight <= kWeightMax, "a backend's weight is above 1000", i);
+    check_at(each.state <= NEST_BACKEND_DOWN, "a backend's state is not known", i);
+    check_at(each.pad[0] == 0 && each.pad[1] == 0, "a backend's padding is not zero", i);
+  }
+}
+
 }  // namespace
 
 Image::Image(std::span<const uint8_t> bytes) {
@@ -187,6 +295,12 @@ Image::Image(std::span<const uint8_t> bytes) {
   tables_.pairs = sections.next<nest_image_pair>(header.pair_count);
   tables_.port_intervals = sections.next<nest_port_interval>(header.port_interval_count);
   const auto mappings = sections.next<nest_image_mapping>(header.mapping_count);
+  tables_.actions = sections.next<nest_image_action>(header.action_count);
+  tables_.deny4 = sections.next<nest_image_deny4>(header.deny4_count);
+  tables_.deny6 = sections.next<nest_image_deny6>(header.deny6_count);
+  tables_.deny_list_count = header.deny_list_count;
+  tables_.balancers = sections.next<nest_balancer>(header.balancer_count);
+  tables_.backends = sections.next<nest_backend>(header.backend_count);
   const auto names = sections.next<uint8_t>(header.names_bytes);
   sections.next<uint8_t>(header.explain_bytes);
   sections.end();
@@ -195,6 +309,11 @@ Image::Image(std::span<const uint8_t> bytes) {
   check_identities(tables_.identities6, header);
   check_mappings(mappings, names);
   check_pairs(tables_.pairs, header, check_intervals(tables_.port_intervals, mappings), mappings);
+  check_deny(tables_.deny4, header);
+  check_deny(tables_.deny6, header);
+  check_backends(tables_.backends);
+  check_balancers(tables_);
+  check_actions(tables_.actions, mappings, tables_.balancers);
 }
 
 }  // namespace nest

@@ -24,6 +24,14 @@ export const reasonNumber = {
   TOO_MANY_HEADERS: 14,
   FRAGMENT_UNKNOWN: 15,
   TABLE_MISSING: 16,
+  FLOW_RELATED: 17,
+  DENY_LIST: 18,
+  RATE_LIMIT: 19,
+  NO_BACKEND: 20,
+  NAT_EXHAUSTED: 21,
+  NOT_TRANSLATABLE: 22,
+  NO_ROUTE: 23,
+  TOO_BIG: 24,
 } as const;
 export type ReasonName = keyof typeof reasonNumber;
 
@@ -205,4 +213,10 @@ export const generate = async (packet: Buffer, options: readonly string[]): Prom
 /** Takes the current policy's table of that name away, as only a broken kernel or a foreign hand could. */
 export const loseTable = (pinPath: string, table: string): void => {
   execFileSync(packetTool, ['lose', '--pin-path', pinPath, '--table', table]);
+};
+
+/** What the map of that name, or the current policy's table, holds: "key:value" in hexadecimal, sorted. */
+export const dumpTable = (pinPath: string, table: string): readonly string[] => {
+  const output = execFileSync(packetTool, ['dump', '--pin-path', pinPath, '--table', table], { maxBuffer: 256 << 20 });
+  return JSON.parse(output.toString('utf8')) as readonly string[];
 };

@@ -18,7 +18,12 @@ export const FlowsPage = () => {
         style={{ width: 220 }}
         aria-label="Host"
         value={host?.hostId ?? ''}
-        onChange={(event) => setSearch({ host: event.target.value })}
+        onChange={(event) =>
+          setSearch((previous) => {
+            previous.set('host', event.target.value);
+            return previous;
+          })
+        }
         data-testid="flows-host"
       >
         {host === undefined ? <option value="">choose a host</option> : null}

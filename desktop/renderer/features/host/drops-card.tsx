@@ -1,7 +1,8 @@
 import { Link } from 'react-router';
 import type { HostCounters, HostSample } from '../../../bridge/model.ts';
 import { useHostCountersQuery } from '../../client/bridge-api.ts';
-import { flowsLink, mappingLink } from '../../client/links.ts';
+import { reasonWord } from '../../../bridge/flow-grammar.ts';
+import { flowsLink, hostLink, mappingLink } from '../../client/links.ts';
 import { formatCount, formatScaled } from '../../client/units.ts';
 import { Blank } from '../../widgets/blank.tsx';
 import { Card } from '../../widgets/card.tsx';
@@ -39,7 +40,7 @@ export const DropsCard = ({ hostId, sample }: DropsCardProps) => {
             <tr>
               <th scope="col">Reason</th>
               <th scope="col">Meaning</th>
-              <th scope="col">Mapping</th>
+              <th scope="col">Because of</th>
               <th scope="col" className="right">
                 Packets/s
               </th>
@@ -57,16 +58,12 @@ export const DropsCard = ({ hostId, sample }: DropsCardProps) => {
                 <td className="mono">{reason}</td>
                 <td className="wrap dim">{sentences.get(reason) ?? ''}</td>
                 <td className="wrap">
-                  {reason === 'POLICY_DENY' ? (
-                    <MappingLinks hostId={hostId} names={denyingMappings(counters)} />
-                  ) : (
-                    <span className="off">none</span>
-                  )}
+                  <Culprit hostId={hostId} reason={reason} counters={counters} />
                 </td>
                 <td className={(perSecond ?? 0) > 0 ? 'mono right crit' : 'mono right'}>{formatScaled(perSecond)}</td>
                 <td className="mono right">{formatCount(packets)}</td>
                 <td className="right">
-                  <Link to={flowsLink(hostId, { verdict: 'denied' })}>Flows</Link>
+                  <Link to={flowsLink(hostId, { reason: reasonWord(reason) })}>Flows</Link>
                 </td>
               </tr>
             ))}
@@ -75,6 +72,22 @@ export const DropsCard = ({ hostId, sample }: DropsCardProps) => {
       )}
     </Card>
   );
+};
+
+/** What decided: mappings, deny lists or limits, each in its own place. */
+const Culprit = ({
+  hostId,
+  reason,
+  counters,
+}: {
+  readonly hostId: string;
+  readonly reason: string;
+  readonly counters: HostCounters | undefined;
+}) => {
+  if (reason === 'POLICY_DENY') return <MappingLinks hostId={hostId} names={denyingMappings(counters)} />;
+  if (reason === 'DENY_LIST') return <Link to={hostLink(hostId, 'deny-lists')}>deny lists</Link>;
+  if (reason === 'RATE_LIMIT') return <Link to={hostLink(hostId, 'limits')}>rate limits</Link>;
+  return reason === 'NO_BACKEND' ? <Link to={hostLink(hostId, 'balancers')}>balancers</Link> : <span className="off">none</span>;
 };
 
 const MappingLinks = ({ hostId, names }: { readonly hostId: string; readonly names: readonly string[] }) =>

@@ -45,10 +45,14 @@ export const HistoryTab = ({ hostId }: { readonly hostId: string }) => {
   );
 };
 
+/** Revision 0 is the state before the first policy, no policy of its own. */
+const hasPolicy = ({ revision }: PolicyRevision): boolean => revision > 0;
+
 const Age = ({ revisions }: { readonly revisions: readonly PolicyRevision[] }) => {
   const now = useNow();
   const [first] = revisions;
-  if (first === undefined || first.live) return countOf(revisions.length, 'revision');
+  const made = revisions.filter(hasPolicy).length;
+  if (first === undefined || first.live) return made === 0 ? 'no policy yet' : countOf(made, 'revision');
   return <span className="off">as of {formatAge(now - first.at)} ago</span>;
 };
 
@@ -105,10 +109,16 @@ const RevisionRow = ({ hostId, revision, canRollback, onRollback }: RevisionRowP
   return (
     <tr className="row">
       <td>
-        <Link className="mono" to={`/hosts/${hostId}/policy?revision=${String(revision.revision)}`}>
-          rev {revision.revision}
-        </Link>{' '}
-        <span className="mono dim">{formatGeneration(revision.generation)}</span>
+        {hasPolicy(revision) ? (
+          <>
+            <Link className="mono" to={`/hosts/${hostId}/policy?revision=${String(revision.revision)}`}>
+              rev {revision.revision}
+            </Link>{' '}
+            <span className="mono dim">{formatGeneration(revision.generation)}</span>
+          </>
+        ) : (
+          <span className="dim">no policy yet</span>
+        )}
       </td>
       <td className="wrap" title={revision.settledReason}>
         <span className={`state ${tone}`}>
@@ -119,9 +129,11 @@ const RevisionRow = ({ hostId, revision, canRollback, onRollback }: RevisionRowP
       </td>
       <td>{revision.author}</td>
       <td className="wrap">{revision.comment === '' ? <span className="off">none</span> : revision.comment}</td>
-      <td className="mono">{formatDateTime(revision.createdAt)}</td>
+      <td className="mono">{revision.createdAt === 0 ? '–' : formatDateTime(revision.createdAt)}</td>
       <td className="dim">
-        {countOf(revision.mappingCount, 'mapping')}, {countOf(revision.serviceCount, 'service')}
+        {hasPolicy(revision)
+          ? `${countOf(revision.mappingCount, 'mapping')}, ${countOf(revision.serviceCount, 'service')}`
+          : 'everything passes'}
       </td>
       <td className="right">
         {canRollback ? (

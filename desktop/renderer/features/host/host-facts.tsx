@@ -2,7 +2,7 @@ import { Link } from 'react-router';
 import type { HostDetail, HostSample } from '../../../bridge/model.ts';
 import { hostLink } from '../../client/links.ts';
 import { useNow } from '../../client/shell.tsx';
-import { formatBytes, formatDateTime, formatGeneration, formatSpan } from '../../client/units.ts';
+import { formatBytes, formatDateTime, formatGeneration, formatRevision, formatSpan } from '../../client/units.ts';
 import { Card } from '../../widgets/card.tsx';
 
 interface HostFactsProps {
@@ -28,7 +28,7 @@ export const HostFacts = ({ detail, sample }: HostFactsProps) => {
         <dt>Policy</dt>
         <dd>
           <Link className="mono" to={hostLink(row.hostId, 'policy')}>
-            rev {policy.revision}, {formatGeneration(policy.generation)}
+            {formatRevision(policy.revision, policy.generation)}
           </Link>
           {policy.mode === 'observe' ? <span className="warn"> observes only</span> : null}
           {policy.generation === policy.desiredGeneration ? null : (

@@ -1,8 +1,10 @@
 import { cleanup, screen, within } from '@testing-library/react';
 import { userEvent } from '@testing-library/user-event';
 import { Route, Routes } from 'react-router';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import type { HostSample } from '../../../bridge/model.ts';
 import { TestBridge } from '../../client/test-bridge.ts';
+import { testDetail, testHosts, testRevisions, testSample } from '../../client/test-fleet.ts';
 import { renderView } from '../../client/test-view.tsx';
 import { HostPage } from './host-page.tsx';
 
@@ -42,13 +44,14 @@ describe('the host page', () => {
       'block-legacy-smtp',
       'payments-db',
       'registry-in',
+      'web-vip',
       'ping',
     ]);
-    expect(rows[3]?.textContent).toContain('––');
+    expect(rows[4]?.textContent).toContain('––');
   });
 
   it('leads from a denied flow to the tracer, filled in', async () => {
-    open(`/hosts/${idOf(2)}/flows?verdict=denied`);
+    open(`/hosts/${idOf(2)}/flows?q=verdict%3Adenied`);
     const link = await screen.findByRole('link', { name: 'Trace 198.18.66.6 to 198.18.9.25' });
     expect(link.getAttribute('href')).toContain('source=198.18.66.6&sourcePort=41812&destination=198.18.9.25&destinationPort=25');
   });
@@ -78,5 +81,31 @@ describe('the host page', () => {
     delete bridge.answers['policy.revisions'];
     await user.click(screen.getByRole('button', { name: 'Try again' }));
     expect(await screen.findByText('rev 118')).toBeDefined();
+  });
+
+  it('says "no policy yet" of a host that never had one, in the facts and in the history', async () => {
+    const [first, ...others] = testHosts(1_700_000_000_000);
+    if (first === undefined) throw new Error('there is no host');
+    const row = { ...first, revision: 0 };
+    const sample = testSample(row, 1_700_000_000_000);
+    const none: HostSample = { ...sample, policy: { ...sample.policy, revision: 0, generation: '' } };
+    const revisions = () =>
+      testRevisions(row, 0)
+        .slice(0, 1)
+        .map((revision) => ({ ...revision, revision: 0, generation: '', createdAt: 0 }));
+    const answers = {
+      'host.get': () => ({ ...testDetail(row, 1_700_000_000_000), sample: none }),
+      'policy.revisions': revisions,
+    };
+    const bridge = new TestBridge({ hosts: [row, ...others], answers });
+    vi.spyOn(bridge, 'subscribe').mockImplementation(async function* () {});
+    open(`/hosts/${idOf(0)}/overview`, bridge);
+    expect(await screen.findByRole('link', { name: 'no policy yet' })).toBeDefined();
+    cleanup();
+    open(`/hosts/${idOf(0)}/history`, bridge);
+    const history = await screen.findByTestId('history');
+    await within(history).findByText('everything passes');
+    expect(history.textContent).toContain('Historyno policy yet');
+    expect(history.textContent).not.toContain('rev 0');
   });
 });

@@ -21,6 +21,9 @@ import { InterfacesTab } from './interfaces-tab.tsx';
 import { OverviewTab } from './overview-tab.tsx';
 
 const PolicyTab = lazy(async () => ({ default: (await import('./policy-tab.tsx')).PolicyTab }));
+const BalancersTab = lazy(async () => ({ default: (await import('./balancers-tab.tsx')).BalancersTab }));
+const DenyListsTab = lazy(async () => ({ default: (await import('./deny-lists-tab.tsx')).DenyListsTab }));
+const LimitsTab = lazy(async () => ({ default: (await import('./limits-tab.tsx')).LimitsTab }));
 const HistoryTab = lazy(async () => ({ default: (await import('./history-tab.tsx')).HistoryTab }));
 
 const titles: Readonly<Record<HostTab, string>> = {
@@ -28,6 +31,9 @@ const titles: Readonly<Record<HostTab, string>> = {
   interfaces: 'Interfaces',
   flows: 'Flows',
   policy: 'Policy',
+  balancers: 'Balancers',
+  'deny-lists': 'Deny lists',
+  limits: 'Rate limits',
   history: 'History',
 };
 /** Facts change seldom; they are asked for again in this time, milliseconds. */
@@ -121,6 +127,12 @@ const HostTabBody = ({ hostId, tab, detail, sample, followed }: HostTabBodyProps
       return <FlowExplorer hostId={hostId} />;
     case 'policy':
       return <PolicyTab hostId={hostId} />;
+    case 'balancers':
+      return <BalancersTab hostId={hostId} />;
+    case 'deny-lists':
+      return <DenyListsTab hostId={hostId} sample={sample} />;
+    case 'limits':
+      return <LimitsTab hostId={hostId} />;
     case 'history':
       return <HistoryTab hostId={hostId} />;
     default:
@@ -131,7 +143,7 @@ const HostTabBody = ({ hostId, tab, detail, sample, followed }: HostTabBodyProps
         ) : (
           <FailureView failure={followed.failure} />
         );
-      return tab === 'overview' ? <OverviewTab detail={detail} sample={sample} /> : <InterfacesTab sample={sample} />;
+      return tab === 'overview' ? <OverviewTab detail={detail} sample={sample} /> : <InterfacesTab hostId={hostId} sample={sample} />;
   }
 };
 

@@ -1,84 +1,111 @@
+/** Every interface with its engine; the chosen one with what the host found out about it. */
 import { Cable } from 'lucide-react';
+import { useSearchParams } from 'react-router';
 import type { HostSample, InterfaceRow, LinkCount } from '../../../bridge/model.ts';
-import { formatBytes, formatCount } from '../../client/units.ts';
+import { countOf, formatBytes, formatCount, formatScaled } from '../../client/units.ts';
 import { Blank } from '../../widgets/blank.tsx';
 import { Card } from '../../widgets/card.tsx';
 import { VerdictLabel } from '../../widgets/host-state.tsx';
+import { InterfaceCard } from './interface-card.tsx';
 
-/** Every interface with its counters since it came up. */
-export const InterfacesTab = ({ sample }: { readonly sample: HostSample }) => (
-  <Card title="Interfaces" aside="counters since the interface came up" isFlush testId="interfaces">
-    {sample.interfaces.length === 0 ? (
-      <Blank title="The host reports no interface" icon={<Cable size={28} aria-hidden="true" />} />
-    ) : (
-      <div className="table-scroll">
-        <table className="table">
-          <thead>
-            <tr>
-              <th scope="col">Interface</th>
-              <th scope="col">Link</th>
-              <th scope="col">XDP</th>
-              <th scope="col">Addresses</th>
-              <th scope="col">Driver</th>
-              <th scope="col" className="right">
-                Received
-              </th>
-              <th scope="col" className="right">
-                Sent
-              </th>
-              <th scope="col" className="right">
-                Drops
-              </th>
-              <th scope="col" className="right">
-                Errors
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {sample.interfaces.map((row) => (
-              <InterfaceLine key={row.index} row={row} />
-            ))}
-          </tbody>
-        </table>
-      </div>
-    )}
-  </Card>
+interface InterfacesTabProps {
+  readonly hostId: string;
+  readonly sample: HostSample;
+}
+
+export const InterfacesTab = ({ hostId, sample }: InterfacesTabProps) => {
+  const [search, setSearch] = useSearchParams();
+  const { interfaces } = sample;
+  const chosen =
+    interfaces.find(({ name }) => name === search.get('interface')) ?? interfaces.find(({ engine }) => engine !== null) ?? interfaces[0];
+  if (chosen === undefined)
+    return (
+      <Card title="Interfaces" testId="interfaces">
+        <Blank title="The host reports no interface" icon={<Cable size={28} aria-hidden="true" />} />
+      </Card>
+    );
+  return (
+    <div className="two wide-right">
+      <Card title="Interfaces and engines" aside="counters since the interface came up" isFlush testId="interfaces">
+        <InterfaceTable interfaces={interfaces} chosen={chosen} onChoose={(name) => setSearch({ interface: name }, { replace: true })} />
+      </Card>
+      <InterfaceCard key={chosen.name} hostId={hostId} row={chosen} isLive={sample.live} />
+    </div>
+  );
+};
+
+interface InterfaceTableProps {
+  readonly interfaces: readonly InterfaceRow[];
+  readonly chosen: InterfaceRow;
+  readonly onChoose: (name: string) => void;
+}
+
+const InterfaceTable = ({ interfaces, chosen, onChoose }: InterfaceTableProps) => (
+  <div className="table-scroll">
+    <table className="table roomy">
+      <thead>
+        <tr>
+          <th scope="col">Interface</th>
+          <th scope="col">Link</th>
+          <th scope="col">Engine</th>
+          <th scope="col" className="right">
+            Received
+          </th>
+          <th scope="col" className="right">
+            Sent
+          </th>
+          <th scope="col" className="right">
+            Lost
+          </th>
+        </tr>
+      </thead>
+      <tbody>
+        {interfaces.map((row) => (
+          <InterfaceLine key={row.index} row={row} isChosen={row === chosen} onChoose={() => onChoose(row.name)} />
+        ))}
+      </tbody>
+    </table>
+  </div>
 );
 
-const InterfaceLine = ({ row }: { readonly row: InterfaceRow }) => {
+interface InterfaceLineProps {
+  readonly row: InterfaceRow;
+  readonly isChosen: boolean;
+  readonly onChoose: () => void;
+}
+
+const InterfaceLine = ({ row, isChosen, onChoose }: InterfaceLineProps) => {
   const drops = row.received.drops + row.sent.drops;
   const errors = row.received.errors + row.sent.errors;
   return (
-    <tr className="row">
+    <tr className={isChosen ? 'row selected pressable' : 'row pressable'}>
       <td>
-        <div className="mono">{row.name}</div>
-        <div className="mono dim">{row.macAddress}</div>
+        <button type="button" className="link-button mono" aria-pressed={isChosen} onClick={onChoose} data-testid={`interface-${row.name}`}>
+          {row.name}
+        </button>
+        <div className="dim">{row.addresses[0] ?? 'no address'}</div>
       </td>
       <td>
         <VerdictLabel isAllowed={row.up} word={row.up ? 'Up' : 'Down'} />
         <div className="dim">mtu {row.mtu}</div>
       </td>
-      <td className="wrap">
-        {row.xdpMode === null ? <span className="off">not attached</span> : row.xdpMode}
-        {row.xdpProblem === null ? null : <div className="warn">{row.xdpProblem}</div>}
+      <td>
+        {row.engine === null ? <span className="off">none</span> : <span className="mono">{row.engine}</span>}
+        {row.xdpProblem === null ? null : <div className="warn">has a problem</div>}
       </td>
-      <td className="mono wrap">
-        {row.addresses.map((address) => (
-          <div key={address}>{address}</div>
-        ))}
-      </td>
-      <td className="mono">{row.driver === '' ? '–' : row.driver}</td>
       <Traffic count={row.received} />
       <Traffic count={row.sent} />
-      <td className={drops > 0 ? 'mono right warn' : 'mono right'}>{formatCount(drops)}</td>
-      <td className={errors > 0 ? 'mono right crit' : 'mono right'}>{formatCount(errors)}</td>
+      <td className="right">
+        <div className={drops > 0 ? 'warn' : ''}>{countOf(drops, 'drop')}</div>
+        <div className={errors > 0 ? 'crit' : 'dim'}>{countOf(errors, 'error')}</div>
+      </td>
     </tr>
   );
 };
 
 const Traffic = ({ count }: { readonly count: LinkCount }) => (
   <td className="mono right">
-    <div>{formatCount(count.packets)}</div>
+    <div title={`${formatCount(count.packets)} packets`}>{formatScaled(count.packets)}</div>
     <div className="dim">{formatBytes(count.bytes)}</div>
   </td>
 );

@@ -17,38 +17,40 @@ interface OverviewTabProps {
 }
 
 export const OverviewTab = ({ detail, sample }: OverviewTabProps) => (
-  <div className="two">
-    <div className="column">
-      <PacketPath sample={sample} />
-      <Card
-        title="Packets per second by verdict"
-        aside={
-          <span className="legend">
-            <span className="sky">
-              <span className="dot" aria-hidden="true" /> allowed
+  <>
+    <PacketPath hostId={detail.row.hostId} sample={sample} />
+    <div className="two">
+      <div className="column">
+        <Card
+          title="Packets per second by verdict"
+          aside={
+            <span className="legend">
+              <span className="sky">
+                <span className="dot" aria-hidden="true" /> allowed
+              </span>
+              <span className="crit">
+                <span className="dot square" aria-hidden="true" /> denied
+              </span>
             </span>
-            <span className="crit">
-              <span className="dot square" aria-hidden="true" /> denied
-            </span>
-          </span>
-        }
-      >
-        {sample.history.length < 2 ? (
-          <p className="dim">Rates need two readings: they appear within two seconds.</p>
-        ) : (
-          <Suspense fallback={<Bones label="Loading the chart" />}>
-            <VerdictChart history={sample.history} />
-          </Suspense>
-        )}
-      </Card>
-      <DropsCard hostId={detail.row.hostId} sample={sample} />
+          }
+        >
+          {sample.history.length < 2 ? (
+            <p className="dim">Rates need two readings: they appear within two seconds.</p>
+          ) : (
+            <Suspense fallback={<Bones label="Loading the chart" />}>
+              <VerdictChart history={sample.history} />
+            </Suspense>
+          )}
+        </Card>
+        <DropsCard hostId={detail.row.hostId} sample={sample} />
+      </div>
+      <div className="column">
+        <WhyCard detail={detail} sample={sample} />
+        <HostFacts detail={detail} sample={sample} />
+        <ResourcesCard sample={sample} />
+      </div>
     </div>
-    <div className="column">
-      <WhyCard detail={detail} sample={sample} />
-      <HostFacts detail={detail} sample={sample} />
-      <ResourcesCard sample={sample} />
-    </div>
-  </div>
+  </>
 );
 
 const ResourcesCard = ({ sample }: { readonly sample: HostSample }) => (

@@ -1,78 +1,110 @@
 /** Where packets go on their way through the host; every number is a kernel counter's rate. */
-import { ChevronRight } from 'lucide-react';
-import { Fragment } from 'react';
-import type { ReactNode } from 'react';
-import type { HostSample } from '../../../bridge/model.ts';
-import { formatScaled, formatShare } from '../../client/units.ts';
+import { ShieldAlert } from 'lucide-react';
+import { useState } from 'react';
+import { Link } from 'react-router';
+import type { HostCounters, HostSample } from '../../../bridge/model.ts';
+import { reasonWord } from '../../../bridge/flow-grammar.ts';
+import { useHostCountersQuery } from '../../client/bridge-api.ts';
+import { flowsLink } from '../../client/links.ts';
+import { useReadings } from '../../client/readings.ts';
+import { useNow } from '../../client/shell.tsx';
+import { formatAge, formatScaled } from '../../client/units.ts';
 import { Card } from '../../widgets/card.tsx';
+import { pathStagesOf } from './path-model.ts';
+import type { PathDrop, PathStageView } from './path-model.ts';
 
-interface Stage {
-  readonly title: string;
-  readonly perSecond: number | null;
-  readonly note: ReactNode;
-  readonly isDenied?: boolean;
+interface PacketPathProps {
+  readonly hostId: string;
+  readonly sample: HostSample;
 }
 
-/** Reasons that say a packet was judged by the policy tables. */
-const judged: ReadonlySet<string> = new Set(['POLICY_ALLOW', 'POLICY_DENY', 'DEFAULT_ALLOW', 'DEFAULT_DENY']);
-const reasonsShown = 2;
+const countersPollMs = 2_000;
+const dropsShown = 3;
 
-const rateOf = (sample: HostSample, isWanted: (reason: string) => boolean): number | null => {
-  const rates = sample.reasons.filter(({ reason, perSecond }) => isWanted(reason) && perSecond !== null);
-  return sample.allowedPerSecond === null ? null : rates.reduce((sum, { perSecond }) => sum + (perSecond ?? 0), 0);
+export const PacketPath = ({ hostId, sample }: PacketPathProps) => {
+  const [name, setName] = useState<string | null>(null);
+  const { data } = useHostCountersQuery({ hostId }, { pollingInterval: countersPollMs, skipPollingIfUnfocused: true });
+  const samples = useReadings(sample);
+  const counters = useReadings(data);
+  const stages = pathStagesOf({ samples, counters, interface: name });
+  const served = sample.interfaces.filter(({ engine }) => engine !== null);
+  return (
+    <Card
+      title="Packet path"
+      testId="packet-path"
+      aside={
+        <>
+          <FloodState path={data?.live === true ? data.path : undefined} />
+          <span>every number is a kernel counter</span>
+          <select
+            className="input small"
+            aria-label="Interface of the packet path"
+            value={name ?? ''}
+            onChange={(event) => setName(event.target.value === '' ? null : event.target.value)}
+            data-testid="path-interface"
+          >
+            <option value="">all interfaces</option>
+            {served.map((row) => (
+              <option key={row.index} value={row.name}>
+                {row.name}
+              </option>
+            ))}
+          </select>
+        </>
+      }
+    >
+      <ol className="path">
+        {stages.map((stage) => (
+          <PathStageBox key={stage.id} hostId={hostId} stage={stage} />
+        ))}
+      </ol>
+    </Card>
+  );
 };
 
-/** "FLOW" as "flow", "POLICY_DENY" as "policy deny". */
-export const reasonWords = (reason: string): string => reason.toLowerCase().replaceAll('_', ' ');
-
-const stagesOf = (sample: HostSample): readonly Stage[] => {
-  const { allowedPerSecond: allowed, deniedPerSecond: denied } = sample;
-  const received = allowed === null || denied === null ? null : allowed + denied;
-  const hits = rateOf(sample, (reason) => reason === 'FLOW');
-  const modes = [...new Set(sample.interfaces.flatMap(({ xdpMode }) => (xdpMode === null ? [] : [xdpMode])))].join(', ');
-  const drops = sample.reasons
-    .filter(({ dropped, perSecond }) => dropped && (perSecond ?? 0) > 0)
-    .sort((left, right) => (right.perSecond ?? 0) - (left.perSecond ?? 0));
-  return [
-    { title: 'In', perSecond: received, note: modes === '' ? 'no engine' : `XDP ${modes}` },
-    { title: 'Flow hit', perSecond: hits, note: received === null || hits === null || received === 0 ? '–' : formatShare(hits / received) },
-    { title: 'Policy', perSecond: rateOf(sample, (reason) => judged.has(reason)), note: sample.policy.mode },
-    {
-      title: 'Denied',
-      perSecond: denied,
-      isDenied: (denied ?? 0) > 0,
-      note:
-        drops.length === 0
-          ? 'nothing now'
-          : drops.slice(0, reasonsShown).map(({ reason, perSecond }) => (
-              <div key={reason} className="crit">
-                {reasonWords(reason)} {formatScaled(perSecond)}
-              </div>
-            )),
-    },
-    {
-      title: 'Out',
-      perSecond: allowed,
-      note: received === null || allowed === null || received === 0 ? '–' : formatShare(allowed / received),
-    },
-  ];
+const FloodState = ({ path }: { readonly path: HostCounters['path'] | undefined }) => {
+  const now = useNow();
+  if (path?.floodMode !== true) return null;
+  return (
+    <span
+      className="chip crit"
+      data-testid="flood-mode"
+      title="Many packets belong to no flow: deny lists are asked before the flow table."
+    >
+      <ShieldAlert size={12} aria-hidden="true" />
+      flood mode{path.floodSince === null ? '' : ` for ${formatAge(now - path.floodSince)}`}
+    </span>
+  );
 };
 
-export const PacketPath = ({ sample }: { readonly sample: HostSample }) => (
-  <Card title="Packet path" aside="every number is a kernel counter" testId="packet-path">
-    <div className="path">
-      {stagesOf(sample).map((stage, index) => (
-        <Fragment key={stage.title}>
-          {index === 0 ? null : <ChevronRight className="path-arrow" size={16} aria-hidden="true" />}
-          <div className="path-stage">
-            <div className="dim">{stage.title}</div>
-            <div className={stage.isDenied === true ? 'value crit' : 'value'}>
-              {stage.perSecond === null ? '–' : `${formatScaled(stage.perSecond)}/s`}
-            </div>
-            <div className="note">{stage.note}</div>
-          </div>
-        </Fragment>
-      ))}
-    </div>
-  </Card>
+const PathStageBox = ({ hostId, stage }: { readonly hostId: string; readonly stage: PathStageView }) => {
+  const isHot = stage.isDropping && (stage.perSecond ?? 0) > 0;
+  const { id, title, perSecond, unit, note, drops } = stage;
+  return (
+    <li className="path-stage" data-testid={`path-${id}`}>
+      <div className="dim cut">{title}</div>
+      <div className={isHot ? 'value crit' : 'value'}>{perSecond === null ? '–' : `${formatScaled(perSecond)}/s`}</div>
+      <div className="note">
+        {unit}
+        {note === '' ? null : <div>{note}</div>}
+        {drops.slice(0, dropsShown).map((drop) => (
+          <DropLine key={drop.reason} hostId={hostId} drop={drop} isReason={id !== 'nic'} />
+        ))}
+        {drops.length > dropsShown ? <div className="crit">{`and ${String(drops.length - dropsShown)} more`}</div> : null}
+      </div>
+    </li>
+  );
+};
+
+const DropLine = ({ hostId, drop, isReason }: { readonly hostId: string; readonly drop: PathDrop; readonly isReason: boolean }) => (
+  <div className="crit">
+    {isReason ? (
+      <Link className="crit" to={flowsLink(hostId, { reason: reasonWord(drop.reason) })}>
+        {reasonWord(drop.reason).replaceAll('-', ' ')}
+      </Link>
+    ) : (
+      drop.reason
+    )}{' '}
+    {formatScaled(drop.perSecond)}
+  </div>
 );

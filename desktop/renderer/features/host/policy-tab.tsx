@@ -122,7 +122,7 @@ const mappingCells = (
   <span key="traffic" className="mono">
     {mapping.protocols.join(', ')} {(mapping.ports ?? []).join(', ')}
   </span>,
-  <VerdictLabel key="action" isAllowed={mapping.action === 'allow'} word={mapping.action} />,
+  <VerdictLabel key="action" isAllowed={mapping.action !== 'deny'} word={mapping.action} />,
   <span key="packets" className="mono">
     {formatCount(count?.packets)}
   </span>,

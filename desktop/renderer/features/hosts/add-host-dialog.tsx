@@ -5,11 +5,14 @@ import { useSearchParams } from 'react-router';
 import type { Enrollment } from '../../../bridge/model.ts';
 import { useBeginEnrollmentMutation, useWatchEnrollmentQuery } from '../../client/bridge-api.ts';
 import { failureOf } from '../../client/query-failure.ts';
+import { useFleet } from '../../client/shell.tsx';
 import { Bones, FailureView } from '../../widgets/blank.tsx';
 import { ConsoleDialog } from '../../widgets/console-dialog.tsx';
 import { TextField } from '../../widgets/field.tsx';
+import type { Fault } from '../../widgets/field.tsx';
 import { TokenInput } from '../../widgets/token-input.tsx';
 import { EnrollmentSteps, EnrollmentView } from './enrollment-view.tsx';
+import { hostAddressFault, hostNameFault } from './host-faults.ts';
 
 interface AddHostDialogProps {
   readonly onClose: () => void;
@@ -36,6 +39,8 @@ interface DescribeHostProps {
 
 const isPort = (text: string): boolean => /^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= 65_535;
 
+const faultsFor = (message: string | null): readonly Fault[] => (message === null ? [] : [{ severity: 'error', message }]);
+
 const DescribeHost = ({ onClose, onBegun }: DescribeHostProps) => {
   const [name, setName] = useState('');
   const [address, setAddress] = useState('');
@@ -43,7 +48,9 @@ const DescribeHost = ({ onClose, onBegun }: DescribeHostProps) => {
   const [labels, setLabels] = useState<readonly string[]>([]);
   const [begin, { isLoading, error }] = useBeginEnrollmentMutation();
   const failure = failureOf(error);
-  const isReady = name.trim() !== '' && address.trim() !== '' && isPort(port);
+  const nameFault = hostNameFault(name.trim(), useFleet().rows);
+  const addressFault = hostAddressFault(address.trim());
+  const isReady = name.trim() !== '' && address.trim() !== '' && (nameFault ?? addressFault) === null && isPort(port);
   const submit = async (): Promise<void> => {
     const result = await begin({ name: name.trim(), address: address.trim(), port: Number(port), labels: [...labels] });
     if (result.data !== undefined) onBegun(result.data);
@@ -73,6 +80,7 @@ const DescribeHost = ({ onClose, onBegun }: DescribeHostProps) => {
           maxLength={63}
           placeholder="edge-ams-011"
           isMono
+          faults={faultsFor(nameFault)}
           testId="host-name"
         />
         <div className="field-row" style={{ gridTemplateColumns: '3fr 1fr' }}>
@@ -85,6 +93,7 @@ const DescribeHost = ({ onClose, onBegun }: DescribeHostProps) => {
             placeholder="198.18.0.11"
             isMono
             hint="Where this computer reaches the agent."
+            faults={faultsFor(addressFault)}
             testId="host-address"
           />
           <PortField port={port} onPort={setPort} />

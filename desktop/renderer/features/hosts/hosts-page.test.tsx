@@ -3,6 +3,7 @@ import { userEvent } from '@testing-library/user-event';
 import { afterEach, describe, expect, it } from 'vitest';
 import { TestBridge } from '../../client/test-bridge.ts';
 import { renderView } from '../../client/test-view.tsx';
+import { hostAddressFault, hostNameFault } from './host-faults.ts';
 import { HostsPage } from './hosts-page.tsx';
 
 afterEach(cleanup);
@@ -57,13 +58,13 @@ describe('adding a host', () => {
     const user = userEvent.setup();
     const bridge = new TestBridge();
     renderView(<HostsPage />, bridge, '/hosts?add=1');
-    await user.type(await screen.findByLabelText('Name'), 'edge-ams-011');
+    await user.type(await screen.findByLabelText('Name', {}, { timeout: 5_000 }), 'edge-ams-099');
     await user.type(screen.getByLabelText('Address'), '198.18.0.11');
     await user.type(screen.getByLabelText('Labels'), 'edge,ams1,');
     await user.click(screen.getByRole('button', { name: 'Make token' }));
     expect((await screen.findByTestId('join-command')).textContent).toBe('nest-agent join nest1-8G4KQ-7ZT2M-VYX0D-51RWA-HN3CJ');
     expect(bridge.calls.find(({ method }) => method === 'enrollment.begin')?.input).toEqual({
-      name: 'edge-ams-011',
+      name: 'edge-ams-099',
       address: '198.18.0.11',
       port: 50_051,
       labels: ['edge', 'ams1'],
@@ -83,9 +84,37 @@ describe('adding a host', () => {
     const refuse = () =>
       Promise.reject(Object.assign(new Error('A host is already called so: choose another name.'), { code: 'NAME_TAKEN' }));
     renderView(<HostsPage />, new TestBridge({ answers: { 'enrollment.begin': refuse } }), '/hosts?add=1');
-    await user.type(await screen.findByLabelText('Name'), 'twice');
+    await user.type(await screen.findByLabelText('Name', {}, { timeout: 5_000 }), 'twice');
     await user.type(screen.getByLabelText('Address'), '198.18.0.11');
     await user.click(screen.getByRole('button', { name: 'Make token' }));
     expect((await screen.findByRole('alert')).textContent).toContain('NAME_TAKENA host is already called so');
+  });
+});
+
+describe('a host as typed', () => {
+  it('is judged while typing, and an empty field is only unfinished', () => {
+    const taken = [{ name: 'edge-1' }];
+    expect(['', 'edge-2', 'edge ams', '-x', 'edge-1'].map((name) => hostNameFault(name, taken) === null)).toEqual([
+      true,
+      true,
+      false,
+      false,
+      false,
+    ]);
+    expect(
+      ['', '198.18.0.11', '2001:db8::11', 'edge-1.example', '198.18.0.300', '198.18.0.0/24', '198.18.0.1:50051', 'a b', '-x'].map(
+        (address) => hostAddressFault(address) === null,
+      ),
+    ).toEqual([true, true, true, true, false, false, false, false, false]);
+  });
+
+  it('keeps the button closed and says why', async () => {
+    const user = userEvent.setup();
+    renderView(<HostsPage />, new TestBridge(), '/hosts?add=1');
+    await user.type(await screen.findByLabelText('Name', {}, { timeout: 5_000 }), 'edge-ams-011');
+    await user.type(screen.getByLabelText('Address'), '198.18.0.1:50');
+    expect(screen.getByText('A host of this name is in the fleet already.')).toBeDefined();
+    expect(screen.getByText('The port has a field of its own.')).toBeDefined();
+    expect(screen.getByTestId<HTMLButtonElement>('make-token').disabled).toBe(true);
   });
 });

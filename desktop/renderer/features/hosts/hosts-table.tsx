@@ -147,10 +147,14 @@ const PolicyCell = ({ host }: { readonly host: HostRow }) => (
   <Link
     className={host.pendingUntil === null ? 'mono' : 'mono warn'}
     to={hostLink(host.hostId, 'policy')}
-    title={host.generation === null ? undefined : `revision ${String(host.revision ?? '–')}, generation ${host.generation}`}
+    title={
+      host.generation === null || host.revision === 0
+        ? undefined
+        : `revision ${String(host.revision ?? '–')}, generation ${host.generation}`
+    }
   >
     {host.pendingUntil === null ? '' : 'pending '}
-    {formatGeneration(host.generation).slice(0, 8)}
+    {host.revision === 0 ? <span className="off">none</span> : formatGeneration(host.generation).slice(0, 8)}
   </Link>
 );
 

@@ -1,22 +1,14 @@
-/** The left side of the editor: mappings, services, or the text itself. */
+/** The left side of the editor: mappings, services, deny lists, or the text itself. */
 import Button from '@mui/material/Button';
-import { ListPlus, Plus } from 'lucide-react';
+import { Plus } from 'lucide-react';
 import type { PolicyProblem } from '../../../bridge/model.ts';
-import { freeName, readPolicyPath } from '../../client/policy-document.ts';
-import type { MappingDraft, PolicyDraft } from '../../client/policy-document.ts';
-import { Blank } from '../../widgets/blank.tsx';
-import { VerdictLabel } from '../../widgets/host-state.tsx';
+import { freeName } from '../../client/policy-document.ts';
+import type { MappingDraft, PolicyDraft, PolicyListName } from '../../client/policy-document.ts';
 import { Tabs } from '../../widgets/tabs.tsx';
-import { VirtualGrid } from '../../widgets/virtual-grid.tsx';
+import { selectEntry } from './editor-place.ts';
+import type { EditorPlace } from './editor-place.ts';
+import { DenyListsGrid, MappingsGrid, ServicesGrid } from './entry-grids.tsx';
 import type { PolicyEditor } from './policy-editor-state.ts';
-
-export interface EditorPlace {
-  readonly tab: 'mappings' | 'services' | 'text';
-  readonly mapping: number;
-  readonly service: number;
-  /** The field to go to; the count makes a second press of the same problem a new request. */
-  readonly focus: { readonly field: string; readonly count: number } | null;
-}
 
 interface EditorListProps {
   readonly editor: PolicyEditor;
@@ -31,6 +23,7 @@ export const EditorList = ({ editor, problems, place, onPlace }: EditorListProps
   const tabs = [
     { id: 'mappings' as const, title: 'Mappings' },
     { id: 'services' as const, title: 'Services' },
+    { id: 'denyLists' as const, title: 'Deny lists' },
     { id: 'text' as const, title: 'JSON' },
   ];
   return (
@@ -39,194 +32,87 @@ export const EditorList = ({ editor, problems, place, onPlace }: EditorListProps
         <Tabs
           label="Parts of the policy"
           current={tab}
-          tabs={policy === null ? tabs.slice(2) : tabs}
+          tabs={policy === null ? tabs.slice(-1) : tabs}
           onChange={(next) => onPlace({ ...place, tab: next, focus: null })}
         />
         <span className="grow" />
-        {policy === null || tab === 'text' ? null : <AddEntry editor={editor} policy={policy} place={place} onPlace={onPlace} />}
+        {policy === null || tab === 'text' ? null : <AddEntry editor={editor} policy={policy} list={tab} place={place} onPlace={onPlace} />}
       </div>
       {policy === null || tab === 'text' ? (
         <PolicyText editor={editor} />
-      ) : tab === 'mappings' ? (
-        <MappingsGrid policy={policy} problems={problems} place={place} onPlace={onPlace} />
       ) : (
-        <ServicesGrid policy={policy} problems={problems} place={place} onPlace={onPlace} />
+        <EntryGrid list={tab} policy={policy} problems={problems} place={place} onPlace={onPlace} />
       )}
     </section>
   );
 };
 
-interface PolicyListProps extends Omit<EditorListProps, 'editor'> {
+interface EntryGridProps extends Omit<EditorListProps, 'editor'> {
+  readonly list: PolicyListName;
   readonly policy: PolicyDraft;
 }
 
+const EntryGrid = ({ list, ...props }: EntryGridProps) => {
+  switch (list) {
+    case 'mappings':
+      return <MappingsGrid {...props} />;
+    case 'services':
+      return <ServicesGrid {...props} />;
+    default:
+      return <DenyListsGrid {...props} />;
+  }
+};
+
 const newPriority = 100;
 
-const AddEntry = ({
-  editor,
-  policy,
-  place,
-  onPlace,
-}: {
+const newMapping = (policy: PolicyDraft): MappingDraft => ({
+  name: freeName('mapping', policy.mappings),
+  sources: ['any'],
+  destinations: ['any'],
+  protocols: ['tcp'],
+  ports: [],
+  action: 'deny',
+  priority: newPriority,
+});
+
+/** The policy with a new entry at the end of a list. */
+const withNewEntry = (policy: PolicyDraft, list: PolicyListName): PolicyDraft => {
+  const { mappings, services, denyLists = [] } = policy;
+  switch (list) {
+    case 'mappings':
+      return { ...policy, mappings: [...mappings, newMapping(policy)] };
+    case 'services':
+      return { ...policy, services: [...services, { name: freeName('service', services), addresses: [] }] };
+    default:
+      return { ...policy, denyLists: [...denyLists, { name: freeName('deny-list', denyLists), prefixes: [] }] };
+  }
+};
+
+interface AddEntryProps {
   readonly editor: PolicyEditor;
   readonly policy: PolicyDraft;
+  readonly list: PolicyListName;
   readonly place: EditorPlace;
   readonly onPlace: (place: EditorPlace) => void;
-}) => {
-  const focus = { field: 'name', count: (place.focus?.count ?? 0) + 1 };
-  const addMapping = (): void => {
-    const mapping: MappingDraft = {
-      name: freeName('mapping', policy.mappings),
-      sources: ['any'],
-      destinations: ['any'],
-      protocols: ['tcp'],
-      ports: [],
-      action: 'deny',
-      priority: newPriority,
-    };
-    editor.setPolicy({ ...policy, mappings: [...policy.mappings, mapping] }, null);
-    onPlace({ ...place, tab: 'mappings', mapping: policy.mappings.length, focus });
-  };
-  const addService = (): void => {
-    editor.setPolicy({ ...policy, services: [...policy.services, { name: freeName('service', policy.services), addresses: [] }] }, null);
-    onPlace({ ...place, tab: 'services', service: policy.services.length, focus });
+}
+
+const addWords: Readonly<Record<PolicyListName, { readonly title: string; readonly testId: string }>> = {
+  mappings: { title: 'Add mapping', testId: 'add-mapping' },
+  services: { title: 'Add service', testId: 'add-service' },
+  denyLists: { title: 'Add deny list', testId: 'add-deny-list' },
+};
+
+const AddEntry = ({ editor, policy, list, place, onPlace }: AddEntryProps) => {
+  const add = (): void => {
+    editor.setPolicy(withNewEntry(policy, list), null);
+    onPlace(selectEntry(place, { list, index: policy[list]?.length ?? 0, field: 'name' }));
   };
   return (
     <span className="line" style={{ alignSelf: 'center', paddingBlock: 6 }}>
-      {place.tab === 'mappings' ? (
-        <Button variant="text" size="small" startIcon={<Plus size={14} />} onClick={addMapping} data-testid="add-mapping">
-          Add mapping
-        </Button>
-      ) : (
-        <Button variant="text" size="small" startIcon={<Plus size={14} />} onClick={addService} data-testid="add-service">
-          Add service
-        </Button>
-      )}
+      <Button variant="text" size="small" startIcon={<Plus size={14} />} onClick={add} data-testid={addWords[list].testId}>
+        {addWords[list].title}
+      </Button>
     </span>
-  );
-};
-
-const faultyIndexes = (problems: readonly PolicyProblem[], list: 'services' | 'mappings'): ReadonlySet<number> =>
-  new Set(
-    problems.flatMap(({ path, severity }) => {
-      const place = readPolicyPath(path);
-      return severity === 'error' && place?.list === list ? [place.index] : [];
-    }),
-  );
-
-const MappingsGrid = ({ policy, problems, place, onPlace }: PolicyListProps) => {
-  const faulty = faultyIndexes(problems, 'mappings');
-  const select = (index: number): void => onPlace({ ...place, mapping: index, focus: null });
-  if (policy.mappings.length === 0) {
-    return (
-      <Blank title="No mappings yet" icon={<ListPlus size={28} aria-hidden="true" />}>
-        A mapping says who may reach what. Without any, the default action decides: everything is{' '}
-        {policy.defaultAction === 'allow' ? 'allowed' : 'denied'}.
-      </Blank>
-    );
-  }
-  return (
-    <VirtualGrid
-      label="Mappings"
-      layout="mapping-grid"
-      testId="mappings-grid"
-      columns={[
-        { id: 'priority', title: 'Prio', isRight: true },
-        { id: 'name', title: 'Mapping' },
-        { id: 'sources', title: 'From' },
-        { id: 'destinations', title: 'To' },
-        { id: 'traffic', title: 'Traffic' },
-        { id: 'action', title: 'Action' },
-        { id: 'problems', title: <span className="unseen">Problems</span> },
-      ]}
-      count={policy.mappings.length}
-      keyOf={String}
-      shown={place.mapping}
-      isSelected={(index) => index === place.mapping}
-      hasProblem={(index) => faulty.has(index)}
-      isPressable
-      cells={(index) => {
-        const mapping = policy.mappings[index];
-        if (mapping === undefined) return [];
-        return [
-          <span key="priority" className="mono">
-            {mapping.priority}
-          </span>,
-          <RowButton key="name" name={mapping.name} isCurrent={index === place.mapping} onPress={() => select(index)} />,
-          <span key="sources" className="mono">
-            {mapping.sources.join(', ')}
-          </span>,
-          <span key="destinations" className="mono">
-            {mapping.destinations.join(', ')}
-          </span>,
-          <span key="traffic" className="mono">
-            {trafficText(mapping)}
-          </span>,
-          <VerdictLabel key="action" isAllowed={mapping.action === 'allow'} word={mapping.action} />,
-          faulty.has(index) ? (
-            <span key="problems" className="crit" role="img" aria-label="has a problem">
-              <span className="dot square" />
-            </span>
-          ) : null,
-        ];
-      }}
-    />
-  );
-};
-
-/** "tcp 443, 8000-8100". */
-export const trafficText = ({ protocols, ports = [] }: MappingDraft): string =>
-  `${protocols.join(', ')}${ports.length === 0 ? '' : ` ${ports.join(', ')}`}`;
-
-const RowButton = ({ name, isCurrent, onPress }: { readonly name: string; readonly isCurrent: boolean; readonly onPress: () => void }) => (
-  <button type="button" className="link-button mono cut" aria-pressed={isCurrent} onClick={onPress}>
-    {name === '' ? 'unnamed' : name}
-  </button>
-);
-
-const ServicesGrid = ({ policy, problems, place, onPlace }: PolicyListProps) => {
-  const faulty = faultyIndexes(problems, 'services');
-  const select = (index: number): void => onPlace({ ...place, service: index, focus: null });
-  const uses = new Map<string, number>();
-  for (const { sources, destinations } of policy.mappings)
-    for (const name of new Set([...sources, ...destinations])) uses.set(name, (uses.get(name) ?? 0) + 1);
-  if (policy.services.length === 0) {
-    return (
-      <Blank title="No services yet" icon={<ListPlus size={28} aria-hidden="true" />}>
-        A service is a name for addresses, IPv4 and IPv6. Mappings speak of services, so that an address is written once.
-      </Blank>
-    );
-  }
-  return (
-    <VirtualGrid
-      label="Services"
-      layout="service-grid"
-      testId="services-grid"
-      columns={[
-        { id: 'name', title: 'Service' },
-        { id: 'addresses', title: 'Addresses' },
-        { id: 'uses', title: 'Mappings', isRight: true },
-      ]}
-      count={policy.services.length}
-      keyOf={String}
-      shown={place.service}
-      isSelected={(index) => index === place.service}
-      hasProblem={(index) => faulty.has(index)}
-      isPressable
-      cells={(index) => {
-        const service = policy.services[index];
-        if (service === undefined) return [];
-        return [
-          <RowButton key="name" name={service.name} isCurrent={index === place.service} onPress={() => select(index)} />,
-          <span key="addresses" className="mono">
-            {service.addresses.length === 0 ? <span className="off">none</span> : service.addresses.join(', ')}
-          </span>,
-          <span key="uses" className="mono">
-            {uses.get(service.name) ?? 0}
-          </span>,
-        ];
-      }}
-    />
   );
 };
 

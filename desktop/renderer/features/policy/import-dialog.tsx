@@ -2,6 +2,7 @@ import Button from '@mui/material/Button';
 import { useState } from 'react';
 import type { PolicyImport } from '../../../bridge/model.ts';
 import { useImportPolicyMutation } from '../../client/bridge-api.ts';
+import { readPolicyText, writePolicyText } from '../../client/policy-document.ts';
 import { failureOf } from '../../client/query-failure.ts';
 import { countOf } from '../../client/units.ts';
 import { FailureView } from '../../widgets/blank.tsx';
@@ -36,6 +37,12 @@ export const ImportDialog = ({ editor, onClose }: ImportDialogProps) => {
     editor.replace(imported.policy, editor.hostIds);
     onClose();
   };
+  /** A policy of Nest needs no translation: it is taken as it is, and checked like anything typed. */
+  const readText = (): void => {
+    const own = readPolicyText(text);
+    if (own?.apiVersion === 'nest/v1') use({ format: 'Nest policy', policy: writePolicyText(own), notes: [] });
+    else void read({ text });
+  };
   return (
     <ConsoleDialog
       title="Import"
@@ -49,12 +56,7 @@ export const ImportDialog = ({ editor, onClose }: ImportDialogProps) => {
             Cancel
           </Button>
           {data === undefined ? (
-            <Button
-              variant="contained"
-              disabled={text.trim() === '' || isLoading}
-              onClick={() => void read({ text })}
-              data-testid="read-import"
-            >
+            <Button variant="contained" disabled={text.trim() === '' || isLoading} onClick={readText} data-testid="read-import">
               {isLoading ? 'Reading…' : 'Read'}
             </Button>
           ) : (
@@ -67,7 +69,12 @@ export const ImportDialog = ({ editor, onClose }: ImportDialogProps) => {
     >
       <ImportSource text={text} rows={data === undefined ? 12 : 5} onText={change} onFile={(file) => void takeFile(file)} />
       {refusal === null ? null : <div className="callout crit">{refusal}</div>}
-      {failure === null ? null : <FailureView failure={failure} />}
+      {failure === null ? null : (
+        <>
+          <FailureView failure={failure} />
+          <ImportFormats />
+        </>
+      )}
       {data === undefined ? null : <ImportNotes imported={data} />}
     </ConsoleDialog>
   );
@@ -105,6 +112,23 @@ const ImportSource = ({ text, rows, onText, onFile }: ImportSourceProps) => (
       />
     </div>
   </>
+);
+
+/** What can be read, said when something could not. */
+const ImportFormats = () => (
+  <div className="callout" data-testid="import-formats">
+    <div>
+      Nest reads
+      <ul className="bullets">
+        <li>
+          a MarchProxy export: JSON with the lists <span className="mono">services</span> and <span className="mono">mappings</span>;
+        </li>
+        <li>
+          a Nest policy: JSON with <span className="mono">"apiVersion": "nest/v1"</span>, as the editor’s JSON tab shows it.
+        </li>
+      </ul>
+    </div>
+  </div>
 );
 
 const ImportNotes = ({ imported }: { readonly imported: PolicyImport }) => (

@@ -12,7 +12,8 @@ import { planMade } from '../../client/window-slice.ts';
 import { FailureView } from '../../widgets/blank.tsx';
 import { Page } from '../../widgets/page.tsx';
 import { EditorList } from './editor-list.tsx';
-import type { EditorPlace } from './editor-list.tsx';
+import { fieldOfPlace, firstPlace, selectEntry } from './editor-place.ts';
+import type { EditorPlace } from './editor-place.ts';
 import { EntryForm } from './entry-form.tsx';
 import { HostPicker } from './host-picker.tsx';
 import { useDraftSaving, usePolicyCheck, usePolicyEditor } from './policy-editor-state.ts';
@@ -24,7 +25,7 @@ const ImportDialog = lazy(async () => ({ default: (await import('./import-dialog
 
 export const PolicyEditorView = ({ draft }: { readonly draft: Draft | null }) => {
   const editor = usePolicyEditor(draft);
-  const [place, setPlace] = useState<EditorPlace>({ tab: 'mappings', mapping: 0, service: 0, focus: null });
+  const [place, setPlace] = useState<EditorPlace>(firstPlace);
   const [search, setSearch] = useSearchParams();
   const selected = useConsoleSelector(({ window }) => window.selectedHosts);
   const checked = usePolicyCheck(editor.text);
@@ -41,22 +42,16 @@ export const PolicyEditorView = ({ draft }: { readonly draft: Draft | null }) =>
   const show = (path: string): void => {
     const target = readPolicyPath(path);
     if (target === null || editor.policy === null) setPlace({ ...place, tab: 'text' });
-    else
-      setPlace({
-        ...place,
-        tab: target.list,
-        [target.list === 'mappings' ? 'mapping' : 'service']: target.index,
-        focus: { field: target.field ?? 'name', count: (place.focus?.count ?? 0) + 1 },
-      });
+    else setPlace(selectEntry(place, { list: target.list, index: target.index, field: fieldOfPlace(target) }));
   };
-  const { mappings = [], services = [] } = editor.policy ?? {};
+  const { mappings = [], services = [], denyLists = [] } = editor.policy ?? {};
   return (
     <Page
       title="Policy"
       about={
         editor.policy === null
           ? 'the text is no policy document yet'
-          : `${countOf(mappings.length, 'mapping')} · ${countOf(services.length, 'service')}`
+          : `${countOf(mappings.length, 'mapping')} · ${countOf(services.length, 'service')}${denyLists.length === 0 ? '' : ` · ${countOf(denyLists.length, 'deny list')}`}`
       }
       actions={
         <EditorActions

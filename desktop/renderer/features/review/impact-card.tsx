@@ -142,8 +142,8 @@ const ChangeRow = ({ entry: { hostId, hostName, change }, hasHosts }: { readonly
           {names}
         </Link>
         <div className="mono">
-          {endpointText(flow.source, flow.sourcePort)} → {endpointText(flow.destination, flow.destinationPort)}{' '}
-          <span className="dim">{flow.protocol}</span>
+          {endpointText(flow.source, flow.sourcePort, flow.protocol)} →{' '}
+          {endpointText(flow.destination, flow.destinationPort, flow.protocol)} <span className="dim">{flow.protocol}</span>
         </div>
       </td>
       {hasHosts ? <td className="mono">{hostName}</td> : null}

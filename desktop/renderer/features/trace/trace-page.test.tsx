@@ -2,7 +2,8 @@ import { cleanup, screen, waitFor, within } from '@testing-library/react';
 import { userEvent } from '@testing-library/user-event';
 import { afterEach, describe, expect, it } from 'vitest';
 import { TestBridge } from '../../client/test-bridge.ts';
-import { testPolicy } from '../../client/test-fleet.ts';
+import { testPolicy, testTrace } from '../../client/test-fleet.ts';
+import type { Trace } from '../../../bridge/model.ts';
 import { renderView } from '../../client/test-view.tsx';
 import { TracePage } from './trace-page.tsx';
 
@@ -16,8 +17,37 @@ describe('the packet tracer', () => {
     const bridge = new TestBridge();
     renderView(<TracePage />, bridge, filled);
     expect((await screen.findByTestId('trace-verdict')).textContent).toBe('Allowedby registry-in');
-    expect(within(screen.getByTestId('trace-steps')).getAllByRole('listitem')).toHaveLength(5);
+    expect(within(screen.getByTestId('trace-steps')).getAllByRole('listitem')).toHaveLength(10);
     expect(bridge.calls.filter(({ method }) => method === 'trace.run')).toHaveLength(1);
+  });
+
+  it('links each matched entry to its place, says the way out, and marks rewritten bytes on both sides', async () => {
+    renderView(<TracePage />, new TestBridge(), filled);
+    const steps = within(await screen.findByTestId('trace-steps'));
+    expect(steps.getAllByRole('link').map((link) => [link.textContent, link.getAttribute('href')])).toEqual([
+      ['registry-in', `/hosts/${hostId}/policy?mapping=registry-in`],
+      ['registry-in', `/hosts/${hostId}/limits`],
+      ['web-2', `/hosts/${hostId}/balancers?mapping=registry-in`],
+    ]);
+    expect(screen.getByTestId('trace-outcome').textContent).toBe('sent out of another interface');
+    const changed = (testId: string) =>
+      within(screen.getByTestId(testId))
+        .getAllByTitle(/destination(?: port)?, changed/)
+        .map(({ textContent }) => textContent.trim());
+    expect(changed('trace-bytes')).toEqual(['07', '28', '01', 'bb']);
+    expect(changed('trace-output')).toEqual(['09', '16', '20', 'fb']);
+  });
+
+  it('shows no output for a dropped packet, and one view of bytes that leave as they came', async () => {
+    const dropped: Trace = { ...testTrace(false), allowed: false, outcome: 'drop', outputHex: null, reason: 'DENY_LIST', mapping: null };
+    renderView(<TracePage />, new TestBridge({ answers: { 'trace.run': () => dropped } }), filled);
+    expect((await screen.findByTestId('trace-bytes-card')).textContent).toContain('arrives on eth0, nothing leaves');
+    expect(screen.queryByTestId('trace-output')).toBeNull();
+    expect(screen.getByTestId('trace-outcome').textContent).toBe('dropped');
+    cleanup();
+    const same: Trace = { ...testTrace(false), outcome: 'pass', outputHex: testTrace(false).hex };
+    renderView(<TracePage />, new TestBridge({ answers: { 'trace.run': () => same } }), filled);
+    expect((await screen.findByTestId('trace-bytes-card')).textContent).toContain('arrives on eth0, leaves as it came');
   });
 
   it('says whether the draft would change it', async () => {

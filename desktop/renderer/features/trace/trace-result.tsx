@@ -1,10 +1,10 @@
 /** The verdict first, then the way to it, then the bytes. */
 import { Link } from 'react-router';
-import type { Trace } from '../../../bridge/model.ts';
-import { mappingLink } from '../../client/links.ts';
+import type { Trace, TraceStep } from '../../../bridge/model.ts';
+import { reasonWord } from '../../../bridge/flow-grammar.ts';
+import { balancerLink, denyListLink, hostLink, mappingLink } from '../../client/links.ts';
 import { formatCount, formatGeneration } from '../../client/units.ts';
-import { Card } from '../../widgets/card.tsx';
-import { HexView } from './hex-view.tsx';
+import { TraceBytes } from './trace-bytes.tsx';
 
 interface TraceResultProps {
   readonly trace: Trace;
@@ -27,13 +27,16 @@ export const TraceResult = ({ trace, hostId }: TraceResultProps) => (
             </span>
           )}
         </span>
+        <span className="chip" data-testid="trace-outcome">
+          {outcomes[trace.outcome]}
+        </span>
         <span className="aside mono">
           rev {trace.revision} · {formatGeneration(trace.generation)} · {formatCount(trace.durationNs)} ns
         </span>
       </div>
       <div className="card-body">
         <p className="dim">
-          {trace.sentence} <span className="mono">({trace.reason}</span>
+          {trace.sentence} <span className="mono">({reasonWord(trace.reason)}</span>
           {trace.priority === null ? null : <span className="mono">, priority {trace.priority}</span>}
           <span className="mono">)</span>
         </p>
@@ -45,23 +48,63 @@ export const TraceResult = ({ trace, hostId }: TraceResultProps) => (
               </span>
               <span className="step-title">{step.title}</span>
               <span className="step-detail">
-                {step.detail}
-                {step.subject !== null && step.subject === trace.mapping ? (
-                  <>
-                    {' '}
-                    <Link className="mono" to={mappingLink(hostId, step.subject)}>
-                      {step.subject}
-                    </Link>
-                  </>
-                ) : null}
+                <StepDetail step={step} link={entryLink(hostId, trace, step)} />
               </span>
             </li>
           ))}
         </ol>
       </div>
     </section>
-    <Card title="Bytes" aside={<span className="mono">arrives on {trace.interface}</span>}>
-      <HexView hex={trace.hex} />
-    </Card>
+    <TraceBytes trace={trace} />
   </>
 );
+
+const outcomes: Readonly<Record<Trace['outcome'], string>> = {
+  pass: 'handed to the kernel',
+  drop: 'dropped',
+  transmit: 'sent back out of the same interface',
+  redirect: 'sent out of another interface',
+};
+
+/** Where the entry that a step matched can be looked at; null when it has no place of its own. */
+const entryLink = (hostId: string, trace: Trace, { stage, subject }: TraceStep): string | null => {
+  if (subject === null) return null;
+  switch (stage) {
+    case 'deny':
+      return denyListLink(hostId, subject);
+    case 'limit':
+      return hostLink(hostId, 'limits');
+    case 'balance':
+      return trace.mapping === null ? null : balancerLink(hostId, trace.mapping);
+    case 'policy':
+      return mappingLink(hostId, subject);
+    default:
+      return subject === trace.mapping ? mappingLink(hostId, subject) : null;
+  }
+};
+
+/** The sentence of a step with its entry as a link, in its place when the sentence names it, else behind it. */
+const StepDetail = ({ step, link }: { readonly step: TraceStep; readonly link: string | null }) => {
+  const { detail, subject } = step;
+  if (subject === null || link === null) return detail;
+  const place = detail.indexOf(subject);
+  const entry = (
+    <Link className="mono" to={link}>
+      {subject}
+    </Link>
+  );
+  if (place < 0)
+    return (
+      <>
+        {`${detail} `}
+        {entry}
+      </>
+    );
+  return (
+    <>
+      {detail.slice(0, place)}
+      {entry}
+      {detail.slice(place + subject.length)}
+    </>
+  );
+};

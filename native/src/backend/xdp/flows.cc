@@ -4,8 +4,11 @@
 #include <bpf/bpf.h>
 #include <nest/flow_life.h>
 
+#include <algorithm>
 #include <cstring>
 #include <ctime>
+#include <optional>
+#include <utility>
 
 namespace nest::xdp {
 namespace {
@@ -29,6 +32,52 @@ void set_family(nest_record& record, const nest_flow_key4&) {
 }
 void set_family(nest_record& record, const nest_flow_key6&) {
   record.family = 6;
+}
+
+/// The key of a flow's other entry: that of the packets of its own direction after their rewrite.
+template <typename Key>
+Key other_key(const Key& key, const nest_flow& flow) {
+  const nest_rewrite& rewrite = flow.rewrite;
+  Key other = key;
+  std::memcpy(&other.address[0], rewrite.source, sizeof(other.address[0]));
+  std::memcpy(&other.address[1], rewrite.destination, sizeof(other.address[1]));
+  other.port[0] = rewrite.source_port;
+  other.port[1] = rewrite.destination_port;
+  const int order = std::memcmp(&other.address[0], &other.address[1], sizeof(other.address[0]));
+  if (order > 0 || (order == 0 && host_order(other.port[0]) > host_order(other.port[1]))) {
+    std::swap(other.address[0], other.address[1]);
+    std::swap(other.port[0], other.port[1]);
+  }
+  return other;
+}
+
+bool is_translated(const nest_flow& flow) {
+  return (flow.flags & NEST_FLOW_REWRITE) != 0 &&
+         (flow.rewrite.flags & (NEST_REWRITE_SOURCE | NEST_REWRITE_DESTINATION)) != 0;
+}
+
+/// The flow's other entry, when it has one.
+template <typename Key>
+std::optional<nest_flow> other_entry(int map, const Key& key, const nest_flow& flow) {
+  nest_flow other = {};
+  if (!is_translated(flow)) return std::nullopt;
+  const Key there = other_key(key, flow);
+  if (bpf_map_lookup_elem(map, &there, &other) != 0) return std::nullopt;
+  // Another flow may have that key meanwhile.
+  if ((other.flags & NEST_FLOW_ALIAS) == (flow.flags & NEST_FLOW_ALIAS)) return std::nullopt;
+  return other;
+}
+
+/// What both entries know of one flow.
+nest_flow merged(const nest_flow& primary, const nest_flow& alias) {
+  nest_flow whole = primary;
+  for (size_t i = 0; i < 2; i++) {
+    whole.packets[i] += alias.packets[i];
+    whole.bytes[i] += alias.bytes[i];
+  }
+  whole.last_seen_ns = std::max(primary.last_seen_ns, alias.last_seen_ns);
+  whole.tcp |= alias.tcp;
+  return whole;
 }
 
 /// The flow as seen from its initiator, as of its last packet.
@@ -85,7 +134,10 @@ void for_each_flow(int map, Visit visit) {
 template <typename Key>
 void read_family(int map, size_t limit, FlowPage& page) {
   const uint64_t now = now_ns();
-  for_each_flow<Key>(map, [&](const Key& key, const nest_flow& flow) {
+  for_each_flow<Key>(map, [&](const Key& key, const nest_flow& entry) {
+    if (entry.flags & NEST_FLOW_ALIAS) return true;
+    const auto alias = other_entry(map, key, entry);
+    const nest_flow flow = alias ? merged(entry, *alias) : entry;
     // Sequence 0: cut by a policy, kept only to be judged.
     if (flow.sequence == 0 || nest_tcp_is_finished(flow.tcp) || nest_flow_is_idle(&flow, key.protocol, now))
       return true;
@@ -98,6 +150,39 @@ void read_family(int map, size_t limit, FlowPage& page) {
   });
 }
 
+/// Idle in both directions.
+template <typename Key>
+bool is_idle(int map, const Key& key, const nest_flow& entry, uint64_t now) {
+  if (!nest_flow_is_idle(&entry, key.protocol, now)) return false;
+  const auto other = other_entry(map, key, entry);
+  return !other || nest_flow_is_idle(&*other, key.protocol, now);
+}
+
+/// Removes an idle flow. Its alias goes with it; one whose flow is gone already goes alone and is nobody's
+/// end.
+template <typename Key>
+bool remove_idle(int map, const Key& key, uint64_t now, std::vector<nest_record>& ended) {
+  nest_flow last = {};
+  if (bpf_map_lookup_elem(map, &key, &last) != 0 || !is_idle(map, key, last, now)) return false;
+  const auto alias = other_entry(map, key, last);
+  if ((last.flags & NEST_FLOW_ALIAS) != 0 && alias) return false;           // goes with its flow
+  if (bpf_map_lookup_and_delete_elem(map, &key, &last) != 0) return false;  // the data path was first
+  if (!nest_flow_is_idle(&last, key.protocol, now)) {
+    // A packet came between the look and the removal.
+    bpf_map_update_elem(map, &key, &last, BPF_NOEXIST);
+    return false;
+  }
+  if (last.flags & NEST_FLOW_ALIAS) return true;
+  if (alias) {
+    const Key there = other_key(key, last);
+    bpf_map_delete_elem(map, &there);
+    last = merged(last, *alias);
+  }
+  const bool is_reported = last.sequence == 0 || nest_tcp_is_finished(last.tcp);
+  if (!is_reported) ended.push_back(describe(key, last, NEST_RECORD_END));
+  return true;
+}
+
 template <typename Key>
 void sweep_family(int map, size_t limit, size_t& removed, std::vector<nest_record>& ended) {
   const uint64_t now = now_ns();
@@ -108,16 +193,7 @@ void sweep_family(int map, size_t limit, size_t& removed, std::vector<nest_recor
     return true;
   });
   for (const Key& key : idle) {
-    nest_flow last = {};
-    if (bpf_map_lookup_and_delete_elem(map, &key, &last) != 0) continue;  // the data path was first
-    if (!nest_flow_is_idle(&last, key.protocol, now)) {
-      // A packet came between the look and the removal.
-      bpf_map_update_elem(map, &key, &last, BPF_NOEXIST);
-      continue;
-    }
-    removed++;
-    const bool is_reported = last.sequence == 0 || nest_tcp_is_finished(last.tcp);
-    if (!is_reported) ended.push_back(describe(key, last, NEST_RECORD_END));
+    if (remove_idle(map, key, now, ended)) removed++;
   }
 }
 

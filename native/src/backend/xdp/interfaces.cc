@@ -42,6 +42,11 @@ Error foreign(const std::string& name) {
                "remove it (ip link set dev " + name + " xdp off, or stop its owner), then attach again");
 }
 
+bool runs(uint32_t index, uint32_t program_id) {
+  const bpf_xdp_query_opts found = query(index);
+  return found.prog_id == program_id || found.drv_prog_id == program_id || found.skb_prog_id == program_id;
+}
+
 void check_foreign(const std::string& name, uint32_t index, uint32_t program_id) {
   const bpf_xdp_query_opts found = query(index);
   for (const uint32_t id : {found.prog_id, found.drv_prog_id, found.skb_prog_id, found.hw_prog_id}) {
@@ -100,13 +105,20 @@ void Interfaces::adopt(const Pins::Link& link) {
     pins_.remove_link(link.interface_name);
     return;
   }
-  if (info.prog_id != loaded_.program_id) {
-    throw Error(Code::kPinIncompatible,
-                "the link of interface " + link.interface_name + " runs another program",
-                "remove the pin folder, and start the agent again");
+  // Of the build before an upgrade. The kernel puts ours in its place between two packets.
+  if (info.prog_id != loaded_.program_id &&
+      bpf_link_update(link.descriptor.get(), loaded_.program(kEntry), nullptr) != 0) {
+    throw system_error(errno,
+                       "the packet program of interface " + link.interface_name + " cannot be replaced");
   }
   char name[IF_NAMESIZE] = {};
-  if (if_indextoname(index, name) == nullptr) throw system_error(errno, "an attached interface has no name");
+  if (if_indextoname(index, name) == nullptr || !runs(index, loaded_.program_id)) {
+    // Moved to another network namespace, where this process cannot look after it; its index may be another's
+    // here.
+    bpf_link_detach(link.descriptor.get());
+    pins_.remove_link(link.interface_name);
+    return;
+  }
   if (link.interface_name != name) {
     pins_.remove_link(link.interface_name);
     pins_.add_link(name, link.descriptor.get());

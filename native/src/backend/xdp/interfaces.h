@@ -10,7 +10,8 @@ namespace nest::xdp {
 
 class Interfaces {
  public:
-  /// Takes over the pinned links; those whose interface is gone are removed.
+  /// Takes over the pinned links; those whose interface is gone, or in another network namespace, are
+  /// removed.
   Interfaces(const Loaded& loaded, const Pins& pins);
 
   const std::vector<AttachedInterface>& list() const { return attached_; }

@@ -91,13 +91,12 @@ Pins::Pins(std::string path) : path_(std::move(path)) {
 }
 
 std::optional<Loaded> Pins::find() {
+  finish_upgrade();
   if (!fs::exists(folder("programs"))) {
-    remove_tree(folder("loading"));
     remove_tree(folder("maps"));
     remove_tree(folder("links"));
     return std::nullopt;
   }
-  remove_tree(folder("loading"));
   Loaded found;
   const auto get = [](const std::string& path) {
     Descriptor descriptor(bpf_obj_get(path.c_str()));
@@ -107,24 +106,57 @@ std::optional<Loaded> Pins::find() {
     throw Error(Code::kPinIncompatible, std::string("the pinned data path is not complete: ") + cause.what(),
                 "stop the agent, remove the pin folder, and start the agent again");
   };
-  for (size_t id = 0; id < kMapCount; id++) found.maps[id] = get(folder("maps/") + kMapNames[id]);
-  for (size_t id = 0; id < kProgramCount; id++)
-    found.programs[id] = get(folder("programs/") + kProgramNames[id]);
+  for (size_t id = 0; id < kMapCount; id++) {
+    found.maps[id] = get(folder(is_of_programs(id) ? "programs/" : "maps/") + kMapNames[id]);
+  }
+  for (size_t id = 0; id < kProgramCount; id++) {
+    const std::string path = folder("programs/") + kProgramNames[id];
+    if (id <= kJudge || fs::exists(path)) found.programs[id] = get(path);
+  }
   make_folder(folder("links"));
   return found;
 }
 
 void Pins::commit(const Loaded& loaded) {
   make_folder(folder("loading/maps"));
-  make_folder(folder("loading/programs"));
-  for (size_t id = 0; id < kMapCount; id++)
-    pin(loaded.maps[id].get(), folder("loading/maps/") + kMapNames[id]);
-  for (size_t id = 0; id < kProgramCount; id++) {
-    pin(loaded.programs[id].get(), folder("loading/programs/") + kProgramNames[id]);
+  for (size_t id = 0; id < kMapCount; id++) {
+    if (!is_of_programs(id)) pin(loaded.maps[id].get(), folder("loading/maps/") + kMapNames[id]);
   }
+  pin_programs(loaded);
   make_folder(folder("links"));
   rename_folder(folder("loading/maps"), folder("maps"));
   rename_folder(folder("loading/programs"), folder("programs"));
+  remove_tree(folder("loading"));
+}
+
+void Pins::replace_programs(const Loaded& loaded) {
+  pin_programs(loaded);
+  rename_folder(folder("loading/programs"), folder("upgrade"));
+  finish_upgrade();
+}
+
+void Pins::pin_programs(const Loaded& loaded) {
+  const std::string programs = folder("loading/programs/");
+  make_folder(programs);
+  for (size_t id = 0; id < kMapCount; id++) {
+    if (is_of_programs(id)) pin(loaded.maps[id].get(), programs + kMapNames[id]);
+  }
+  for (size_t id = 0; id < kProgramCount; id++) {
+    if (loaded.programs[id]) pin(loaded.programs[id].get(), programs + kProgramNames[id]);
+  }
+}
+
+/// A folder cannot take the place of a full one: there is a moment without `programs`, in which `upgrade`
+/// counts.
+void Pins::finish_upgrade() {
+  if (fs::exists(folder("upgrade"))) {
+    if (fs::exists(folder("programs"))) {
+      remove_tree(folder("replaced"));
+      rename_folder(folder("programs"), folder("replaced"));
+    }
+    rename_folder(folder("upgrade"), folder("programs"));
+  }
+  remove_tree(folder("replaced"));
   remove_tree(folder("loading"));
 }
 
@@ -155,7 +187,8 @@ bool Pins::remove_link(const std::string& interface_name) const {
 void Pins::remove() {
   // The links first: from then on no packet meets the programs. `programs` next: the rest is no data path any
   // more.
-  for (const char* name : {"links", "programs", "maps", "loading"}) remove_tree(folder(name));
+  for (const char* name : {"links", "upgrade", "programs", "maps", "loading", "replaced"})
+    remove_tree(folder(name));
   std::error_code error;
   fs::remove(path_, error);  // stays when it holds something that is not ours
 }

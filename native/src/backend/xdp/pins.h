@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-only
 // The pin folder in a bpffs: <pin>/maps, <pin>/programs, <pin>/links. Pins are made under <pin>/loading and
 // moved: the rename of `programs`, the last step, is the commit, so that a process killed in between leaves
-// nothing that could be taken for a data path.
+// nothing that could be taken for a data path. Maps that belong to the programs are pinned beside them, so
+// that an upgrade moves one folder.
 #pragma once
 
 #include <optional>
@@ -21,6 +22,8 @@ class Pins {
   /// What is pinned, or nothing; half-made pins are removed.
   std::optional<Loaded> find();
   void commit(const Loaded& loaded);
+  /// Puts the programs of an upgrade in the place of those that are pinned.
+  void replace_programs(const Loaded& loaded);
 
   struct Link {
     std::string interface_name;  // when it was attached
@@ -35,6 +38,8 @@ class Pins {
   void remove();
 
  private:
+  void pin_programs(const Loaded& loaded);
+  void finish_upgrade();
   std::string folder(const char* name) const { return path_ + "/" + name; }
   std::string link_path(const std::string& interface_name) const;
 

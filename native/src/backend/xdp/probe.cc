@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-only
 #include <bpf/bpf.h>
-#include <sys/socket.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -46,21 +45,12 @@ EngineProbe probe_xdp(const char* engine, const char* use) {
   return {engine, true, "kernel " + running.release + (has_btf ? ", BTF present; " : ", no BTF; ") + use};
 }
 
-EngineProbe probe_af_xdp() {
-  const xdp::Descriptor socket(::socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0));
-  const std::string kernel_part =
-      socket ? "the kernel has it" : std::string("the kernel refuses its sockets: ") + std::strerror(errno);
-  return {"af_xdp", false, "this build has no AF_XDP engine; " + kernel_part};
-}
-
 }  // namespace
 
 std::vector<EngineProbe> probe_engines() {
   return {
       probe_xdp("xdp-native", "used on interfaces whose driver supports it"),
       probe_xdp("xdp-generic", "used on all other interfaces"),
-      probe_af_xdp(),
-      {"dpdk", false, "this build has no DPDK engine"},
   };
 }
 

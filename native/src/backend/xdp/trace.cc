@@ -13,8 +13,14 @@ constexpr size_t kPacketBytesMin = 14;
 /// A page, less the head room, the room for the kernel's own data behind the packet, and the request.
 constexpr size_t kPacketBytesMax = 3400;
 
+/// The packet may leave with more in front of it than it came with.
+constexpr size_t kGrowthMax = 256;
+
 int run(const Loaded& loaded, std::span<const uint8_t> input, uint32_t index, TraceResult& result) {
-  std::vector<uint8_t> output(input.size());
+  const uint32_t key = 0;
+  const nest_trace_more nothing = {};
+  if (bpf_map_update_elem(loaded.map(kTraceMore), &key, &nothing, BPF_ANY) != 0) return errno;
+  std::vector<uint8_t> output(input.size() + kGrowthMax);
   xdp_md context = {};
   context.data = sizeof(nest_trace);
   context.data_end = static_cast<uint32_t>(input.size());
@@ -29,7 +35,10 @@ int run(const Loaded& loaded, std::span<const uint8_t> input, uint32_t index, Tr
   options.ctx_size_in = sizeof(context);
   options.repeat = 1;
   if (bpf_prog_test_run_opts(loaded.program(kEntry), &options) != 0) return errno;
+  if (options.data_size_out < sizeof(result.trace)) return EIO;
   std::memcpy(&result.trace, output.data(), sizeof(result.trace));
+  result.packet.assign(output.begin() + sizeof(result.trace), output.begin() + options.data_size_out);
+  if (bpf_map_lookup_elem(loaded.map(kTraceMore), &key, &result.more) != 0) return errno;
   result.action = options.retval;
   result.duration_ns = options.duration;
   return 0;

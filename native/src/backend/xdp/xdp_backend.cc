@@ -4,8 +4,10 @@
 #include <bpf/libbpf.h>
 
 #include "backend/backend.h"
+#include "backend/xdp/egress.h"
 #include "backend/xdp/flows.h"
 #include "backend/xdp/interfaces.h"
+#include "backend/xdp/local.h"
 #include "backend/xdp/object.h"
 #include "backend/xdp/per_cpu.h"
 #include "backend/xdp/pins.h"
@@ -18,8 +20,6 @@ namespace {
 constexpr uint32_t kCounterWords = sizeof(nest_counter) / sizeof(uint64_t);
 constexpr int kRecordPollMs = 20;
 constexpr size_t kRecordBatch = 1024;
-/// A reading that a swap crosses is made again.
-constexpr int kCounterReadings = 3;
 
 struct RingClose {
   void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
@@ -27,21 +27,57 @@ struct RingClose {
 
 class XdpBackend final : public Backend {
  public:
-  XdpBackend(xdp::Pins pins, xdp::Loaded loaded, bool is_adopted)
+  XdpBackend(const LoadOptions& options, xdp::Pins pins, xdp::Loaded loaded, bool is_adopted)
       : pins_(std::move(pins)),
         loaded_(std::move(loaded)),
         is_adopted_(is_adopted),
         tables_(loaded_),
-        interfaces_(loaded_, pins_) {}
+        egress_(loaded_),
+        interfaces_(loaded_, pins_),
+        local_(loaded_, options, is_adopted) {}
 
   bool is_adopted() const override { return is_adopted_; }
   uint32_t program_id() const override { return loaded_.program_id; }
   nest_control control() const override { return tables_.control(); }
 
   std::vector<AttachedInterface> interfaces() override { return interfaces_.list(); }
-  AttachedInterface attach(const std::string& name) override { return interfaces_.attach(name); }
-  bool detach(const std::string& name) override { return interfaces_.detach(name); }
-  SwapTimes swap(const Tables& tables, uint32_t sequence) override { return tables_.swap(tables, sequence); }
+  AttachedInterface attach(const std::string& name) override {
+    const AttachedInterface attached = interfaces_.attach(name);
+    local_.follow(interfaces_.list());
+    return attached;
+  }
+  bool detach(const std::string& name) override {
+    const bool was_attached = interfaces_.detach(name);
+    local_.follow(interfaces_.list());
+    return was_attached;
+  }
+  LocalState attach_local(const std::string& cgroup_path) override {
+    return local_.attach(cgroup_path, interfaces_.list());
+  }
+  void detach_local() override { local_.detach(); }
+  LocalState local() override { return local_.state(); }
+  LocalCounters local_counters() override { return local_.counters(control().sequence & 1); }
+  uint32_t swapped() const override { return tables_.swapped(); }
+  SwapTimes swap(const Tables& tables, std::span<const uint8_t> states, uint32_t sequence) override {
+    local_.clear(sequence & 1);
+    return tables_.swap(tables, states, sequence);
+  }
+  uint32_t set_backend_states(std::span<const uint8_t> states) override {
+    return tables_.set_backend_states(states);
+  }
+  uint32_t change_deny(std::span<const nest_image_deny4> stored,
+                       std::span<const nest_image_deny4> removed) override {
+    return tables_.change_deny(stored, removed);
+  }
+  uint32_t change_deny(std::span<const nest_image_deny6> stored,
+                       std::span<const nest_image_deny6> removed) override {
+    return tables_.change_deny(stored, removed);
+  }
+  void set_flood(bool is_on) override { tables_.set_flood(is_on); }
+  void set_interface_addresses(std::span<const InterfaceAddress> addresses) override {
+    egress_.set_addresses(addresses);
+  }
+  void set_tx_ports(std::span<const uint32_t> indexes) override { egress_.set_tx_ports(indexes); }
   FlowPage flows(size_t limit) override { return xdp::read_flows(loaded_, limit); }
   std::vector<nest_record> sweep(size_t limit) override { return xdp::sweep_flows(loaded_, limit); }
   TraceResult trace(std::span<const uint8_t> packet, const std::string& interface_name) override {
@@ -55,18 +91,9 @@ class XdpBackend final : public Backend {
                                        NEST_REASON_COUNT, kCounterWords);
       counters.interfaces.push_back({each.name, each.index, std::move(reasons)});
     }
-    for (int reading = 0; reading < kCounterReadings; reading++) {
-      const uint32_t sequence = control().sequence;
-      counters.active = {sequence, read_mappings(sequence)};
-      counters.retired.reset();
-      if (sequence >= 1 && tables_.mapping_count(sequence - 1)) {
-        counters.retired = MappingCounters{sequence - 1, read_mappings(sequence - 1)};
-        // A swap that began meanwhile has been clearing them.
-        if (!tables_.mapping_count(sequence - 1)) counters.retired.reset();
-      }
-      if (control().sequence == sequence) break;
-    }
+    tables_.read_counters(counters);
     counters.losses = losses();
+    counters.stats = xdp::read_per_cpu(loaded_.map(xdp::kStats), 0, NEST_STAT_KINDS, 1);
     return counters;
   }
 
@@ -105,28 +132,19 @@ class XdpBackend final : public Backend {
   }
 
   void remove() override {
+    local_.detach();
     interfaces_.detach_all();
     pins_.remove();
   }
 
  private:
-  /// Mappings beyond those of the policy cannot have been counted: they are not asked for.
-  std::vector<uint64_t> read_mappings(uint32_t sequence) {
-    const uint32_t half = (sequence & 1) * (NEST_MAPPINGS_MAX + 1);
-    const uint32_t count = tables_.mapping_count(sequence).value_or(0);
-    auto values = xdp::read_per_cpu(loaded_.map(xdp::kMappingCounters), half, count, kCounterWords);
-    const auto rest =
-        xdp::read_per_cpu(loaded_.map(xdp::kMappingCounters), half + NEST_MAPPING_DEFAULT, 1, kCounterWords);
-    values.resize(size_t{NEST_MAPPINGS_MAX} * kCounterWords, 0);
-    values.insert(values.end(), rest.begin(), rest.end());
-    return values;
-  }
-
   xdp::Pins pins_;
   xdp::Loaded loaded_;
   bool is_adopted_;
   xdp::PolicyTables tables_;
+  xdp::Egress egress_;
   xdp::Interfaces interfaces_;
+  xdp::Local local_;
 };
 
 }  // namespace
@@ -136,12 +154,16 @@ std::unique_ptr<Backend> open_xdp(const LoadOptions& options) {
   xdp::Pins pins(options.pin_path);
   std::optional<xdp::Loaded> found = pins.find();
   if (found) {
-    object.accept(*found);
-    return std::make_unique<XdpBackend>(std::move(pins), std::move(*found), true);
+    if (!object.accept(*found)) {
+      xdp::Loaded upgraded = object.upgrade(*found);
+      pins.replace_programs(upgraded);
+      found = std::move(upgraded);
+    }
+    return std::make_unique<XdpBackend>(options, std::move(pins), std::move(*found), true);
   }
   xdp::Loaded loaded = object.load();
   pins.commit(loaded);
-  return std::make_unique<XdpBackend>(std::move(pins), std::move(loaded), false);
+  return std::make_unique<XdpBackend>(options, std::move(pins), std::move(loaded), false);
 }
 
 }  // namespace nest
