@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
@@ -6,6 +7,8 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 /** Two environments, so that only component tests pay for a DOM. */
 export default defineConfig({
   test: {
+    // All processors: left alone, vitest keeps one of two for itself, and most tests wait for sockets and disks anyway.
+    maxWorkers: availableParallelism(),
     projects: [
       {
         root,
@@ -19,6 +22,7 @@ export default defineConfig({
           ],
           exclude: ['test/{integration,e2e,bench}/**', 'native/test/**', 'bpf/test/**', 'node_modules/**', 'dist/**'],
           testTimeout: 20_000,
+          hookTimeout: 20_000,
         },
       },
       {
@@ -28,6 +32,7 @@ export default defineConfig({
           environment: 'jsdom',
           include: ['desktop/renderer/**/*.test.tsx'],
           testTimeout: 20_000,
+          hookTimeout: 20_000,
         },
       },
     ],

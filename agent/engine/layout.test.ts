@@ -70,7 +70,7 @@ describe('layout', () => {
     expect(numbers('NEST_OUTCOME', ['PASS', 'DROP', 'TX', 'REDIRECT'])).toEqual([...outcomes.keys()]);
     expect(numbers('NEST_TRACE_LIMIT', ['NONE', 'WITHIN', 'OVER'])).toEqual([...limitStates.keys()]);
     expect(numbers('NEST_STAT', ['JUDGED', 'TOO_BIG', 'KERNEL', 'FORWARDED'])).toEqual(Object.values(statKinds));
-    expect(Number(/#define NEST_BACKEND_NONE (0x[0-9a-f]+)u/.exec(header)?.[1])).toBe(backendNone);
+    expect(Number(/#define NEST_BACKEND_NONE +(0x[0-9a-f]+)u/.exec(header)?.[1])).toBe(backendNone);
   });
 
   it('has the numbers of the header', () => {

@@ -278,8 +278,8 @@ struct nest_flow_key6 {
 #define NEST_REWRITE_DESTINATION 2u
 #define NEST_REWRITE_DSCP        4u
 #define NEST_REWRITE_DIRECT      8u /* the MAC address only; no TTL is taken */
-#define NEST_REWRITE_ROUTED                                                                        \
-	16u /* leaves by `egress` with these MAC addresses; unset: the kernel routes */
+/* Leaves by `egress` with these MAC addresses; unset: the kernel routes. */
+#define NEST_REWRITE_ROUTED 16u
 
 /* What changes in a packet of a flow, and the way it leaves. One cache line. */
 struct nest_rewrite {
