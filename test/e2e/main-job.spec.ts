@@ -4,7 +4,8 @@ import type { ChildProcess } from 'node:child_process';
 import { agentArgv, type LabHost } from '../lab/agent-config.ts';
 import { command } from '../lab/command.ts';
 import { Lab, hosts } from '../lab/lab.ts';
-import { clientNamespace, serverPorts } from '../lab/topology.ts';
+import type { PolicyDocument } from '../../native/image/policy-schema.ts';
+import { clientNamespace, serverPorts, webServers } from '../lab/topology.ts';
 import { startConsoleHost, type ConsoleHost } from './console-host.ts';
 import { expectAccessible, takeScreenshot, watchFaults } from './page-checks.ts';
 
@@ -89,6 +90,45 @@ const confirmApply = async (): Promise<void> => {
   }
   await page.getByTestId('apply-confirm').click();
 };
+
+/** Applies what is reviewed and keeps it. */
+const keepPlanned = async (): Promise<void> => {
+  await expect(page.getByTestId('impact')).toBeVisible();
+  await page.getByTestId('apply').click();
+  await confirmApply();
+  await page.getByTestId('keep-change').click();
+  await expect(page.getByTestId('rollout-state')).toHaveAttribute('data-state', 'confirmed');
+  await page.getByTestId('rollout-done').click();
+};
+
+const openEdge1 = async (): Promise<void> => {
+  await page.getByTestId('nav-hosts').click();
+  await page
+    .getByTestId('hosts-table')
+    .getByRole('link', { name: edge1?.name ?? '' })
+    .click();
+};
+
+/** A virtual address over the web servers behind one host. */
+const shopPolicy = (labHost: LabHost | undefined): PolicyDocument => ({
+  apiVersion: 'nest/v1',
+  kind: 'Policy',
+  defaultAction: 'allow',
+  services: [{ name: 'shop', addresses: [labHost?.virtual4 ?? ''] }],
+  mappings: [
+    {
+      name: 'shop',
+      sources: ['any'],
+      destinations: ['shop'],
+      protocols: ['tcp'],
+      ports: [String(serverPorts.http)],
+      action: 'balance',
+      priority: 100,
+      backends: webServers.map((name, index) => ({ name, address: labHost?.web4[index] ?? '', port: serverPorts.web })),
+      healthCheck: { kind: 'tcp', intervalMs: 500, timeoutMs: 400, rise: 1, fall: 2 },
+    },
+  ],
+});
 
 /** The choice is drawn once the core has stored it. */
 const chooseScheme = async (scheme: 'dark' | 'light' | 'contrast'): Promise<void> => {
@@ -278,6 +318,39 @@ test("returns to an older revision from the history, under the host's own guard"
   await page.getByTestId('rollback').first().click();
   await page.getByTestId('rollback-confirm').click();
   await expect(page.getByRole('row').filter({ hasText: 'Back to revision' }).first()).toContainText(/confirmed|in force|current/i);
+});
+
+test('balances a virtual address over three servers, and drains one, from the console', async () => {
+  await page.getByTestId('nav-policy').click();
+  await page.getByTestId('import').click();
+  await page.getByTestId('import-text').fill(JSON.stringify(shopPolicy(edge1)));
+  await page.getByTestId('read-import').click();
+  await expect(page.getByTestId('import-dialog')).toBeHidden();
+  await page.getByTestId('choose-all-hosts').click();
+  await page.getByTestId('review-effect').click();
+  await keepPlanned();
+  await openEdge1();
+  await page.getByTestId('tab-balancers').click();
+  const balancer = page.getByTestId('balancer-shop');
+  for (const name of webServers) await expect(balancer.getByTestId(`backend-${name}`)).toContainText('Up');
+  for (let request = 0; request < 30; request++) expect(await curl(edge1?.virtual4 ?? '', serverPorts.http)).toBe('200');
+  await expect(balancer).toContainText(/\d+ %/);
+  await expectAccessible(page, 'balancers');
+  await takeScreenshot(page, '18-balancers');
+  await balancer
+    .getByTestId('backend-web-3')
+    .getByRole('button', { name: /^Drain/ })
+    .click();
+  await page.getByTestId('backend-review').click();
+  await keepPlanned();
+  await openEdge1();
+  await page.getByTestId('tab-balancers').click();
+  await expect(page.getByTestId('backend-web-3')).toContainText('Draining');
+  await lab.stopWebServer('web-2');
+  await expect(page.getByTestId('backend-web-2')).toContainText('Down');
+  for (let request = 0; request < 10; request++) expect(await curl(edge1?.virtual4 ?? '', serverPorts.http)).toBe('200');
+  lab.startWebServer('web-2');
+  await takeScreenshot(page, '19-drained');
 });
 
 test('looks right in light, large and high contrast', async () => {
