@@ -98,6 +98,13 @@ describe.each([
   });
 });
 
+/** The button is off until the draft in work is known. */
+const enabled = async (testId: string): Promise<HTMLElement> => {
+  const button = await screen.findByTestId(testId);
+  await waitFor(() => expect(button).toBeEnabled());
+  return button;
+};
+
 describe('balancers', () => {
   it('shows no share and no rate before the second reading, then what grew between readings', async () => {
     vi.useFakeTimers({ now: epoch, shouldAdvanceTime: true });
@@ -124,7 +131,7 @@ describe('balancers', () => {
     const user = userEvent.setup();
     const { bridge, view } = open(`/hosts/${idOf(2)}/balancers`);
     await user.click(await screen.findByRole('button', { name: 'Drain web-2' }));
-    await user.click(screen.getByTestId('backend-review'));
+    await user.click(await enabled('backend-review'));
     await waitFor(() => expect(view.address()).toBe('/policy/review/plan-5c1e'));
     const written = JSON.parse(bridge.draft?.policy ?? '{}') as PolicyDraft;
     const before = JSON.parse(testPolicy) as PolicyDraft;
@@ -164,7 +171,7 @@ describe('balancers', () => {
     const user = userEvent.setup();
     const { bridge } = open(`/hosts/${idOf(2)}/balancers`);
     await user.click(await screen.findByRole('button', { name: 'Drain dns-1' }));
-    await user.click(screen.getByTestId('backend-review'));
+    await user.click(await enabled('backend-review'));
     expect(await screen.findByText(/The policy has no backend dns-1 in resolver-vip any more/)).toBeDefined();
     expect(bridge.draft).toBeNull();
   });
