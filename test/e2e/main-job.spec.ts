@@ -326,7 +326,6 @@ test('balances a virtual address over three servers, and drains one, from the co
   await page.getByTestId('import-text').fill(JSON.stringify(shopPolicy(edge1)));
   await page.getByTestId('read-import').click();
   await expect(page.getByTestId('import-dialog')).toBeHidden();
-  await page.getByTestId('choose-all-hosts').click();
   await page.getByTestId('review-effect').click();
   await keepPlanned();
   await openEdge1();

@@ -100,8 +100,8 @@ describe.each([
 
 /** The button is off until the draft in work is known. */
 const enabled = async (testId: string): Promise<HTMLElement> => {
-  const button = await screen.findByTestId(testId);
-  await waitFor(() => expect(button).toBeEnabled());
+  const button = await screen.findByTestId<HTMLButtonElement>(testId);
+  await waitFor(() => expect(button.disabled).toBe(false));
   return button;
 };
 
