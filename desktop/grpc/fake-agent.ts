@@ -5,6 +5,7 @@ import { X509Certificate, createHash, createHmac, hkdfSync, randomBytes, webcryp
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:tls';
 import type { Server as TlsServer, TLSSocket } from 'node:tls';
+import { setTimeout as sleep } from 'node:timers/promises';
 // Decorator metadata is what the X.509 library describes its ASN.1 with; it must be loaded before it.
 import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';
@@ -83,6 +84,7 @@ export const createFakeAgent = async (): Promise<FakeAgent> => {
   const strangers = new Set<string>();
   const sockets = new Set<TLSSocket>();
   let close = (): Promise<void> => Promise.resolve();
+  let restarted: Promise<void> = Promise.resolve();
   let port = 0;
   let sequence = 0n;
 
@@ -96,7 +98,7 @@ export const createFakeAgent = async (): Promise<FakeAgent> => {
       identity = joined;
       token = undefined;
       // The answer leaves first.
-      setTimeout(() => void restart(), 50);
+      restarted = sleep(50).then(restart);
     },
   });
   const listen = async (): Promise<void> => {
@@ -136,7 +138,11 @@ export const createFakeAgent = async (): Promise<FakeAgent> => {
       settlePending(state, { state: ConfigRevision_State.ROLLED_BACK, reason: 'Not confirmed in time.' });
       emit();
     },
-    stop: () => close(),
+    stop: async () => {
+      // A restart on its way would listen again behind our back.
+      await restarted;
+      await close();
+    },
     start: listen,
   };
 };
