@@ -138,11 +138,8 @@ export const createFakeAgent = async (): Promise<FakeAgent> => {
       settlePending(state, { state: ConfigRevision_State.ROLLED_BACK, reason: 'Not confirmed in time.' });
       emit();
     },
-    stop: async () => {
-      // A restart on its way would listen again behind our back.
-      await restarted;
-      await close();
-    },
+    // A restart on its way would listen again behind our back.
+    stop: () => restarted.then(() => close()),
     start: listen,
   };
 };
