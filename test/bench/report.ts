@@ -87,9 +87,12 @@ export const toRow = ({ figure, unit, samples, baseline, target }: Measurement):
   };
 };
 
-/** True when the drift between the lowest and the highest sample, relative to the median, is within the limit (0.1 = 10 %). */
-export const isSteady = (samples: readonly number[], driftMax: number): boolean =>
-  (Math.max(...samples) - Math.min(...samples)) / median(samples) <= driftMax;
+/** Indices of the most samples that lie within a share of their lowest one (0.1 = 10 %), in order. */
+export const steadyRounds = (samples: readonly number[], driftMax: number): number[] => {
+  const within = (lowest: number): number[] =>
+    samples.flatMap((sample, round) => (sample >= lowest && sample <= lowest * (1 + driftMax) ? [round] : []));
+  return samples.map(within).reduce((best, found) => (found.length > best.length ? found : best), []);
+};
 
 /** Report of a run that started at this time on this machine. */
 export const toReport = (suite: string, startedAt: Date, rows: readonly Row[]): Report => ({

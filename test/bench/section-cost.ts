@@ -3,7 +3,7 @@ import { compilePolicy } from '../../native/image/api.ts';
 import { benchPolicy, deniedPacket, establishedPacket, offsets } from './packet-sets.ts';
 import { measureCost } from './packet-tool.ts';
 import type { CostSample } from './packet-tool.ts';
-import { BenchRefused, isSteady, median, toRow } from './report.ts';
+import { BenchRefused, median, steadyRounds, toRow } from './report.ts';
 import type { Row } from './report.ts';
 import { count, rounds } from './section.ts';
 import type { Bench, Section } from './section.ts';
@@ -11,8 +11,10 @@ import type { Bench, Section } from './section.ts';
 const mappingCounts = [10, 100, 1000, 10_000] as const;
 /** Different packets in turn: one is as hot as it gets. */
 const flowCounts = [1, 4096, 65_536] as const;
-/** The empty program may move that much between the rounds of a run. */
+/** Rounds count together when their empty programs lie within that share of each other: a processor at another clock measures something else. */
 const driftMax = 0.1;
+/** By then there are enough of them, or the machine is too restless. */
+const roundsMax = 3 * rounds;
 const denyPrefixes = 10_000;
 /**
  * Relative to ten mappings. Established flows ask the flow table alone; a judgement walks two prefix tries, whose depth
@@ -34,8 +36,8 @@ const measure = async (bench: Bench): Promise<Costs> => {
   const empty = (): CostSample[][][] => flowCounts.map(() => mappingCounts.map(() => []));
   const costs = { established: empty(), denied: empty() };
   // Rounds over all sizes, so that whatever the machine does meanwhile hits all of them alike.
-  for (let round = 0; round < rounds; round++) {
-    console.error(`cost: round ${String(round + 1)} of ${String(rounds)}`);
+  for (let round = 0; round < roundsMax && steadyRounds(floors(costs), driftMax).length < rounds; round++) {
+    console.error(`cost: round ${String(round + 1)}, ${String(rounds)} alike are needed`);
     for (const [size, image] of images.entries()) {
       bench.throwIfUnwanted();
       await bench.swap(image);
@@ -55,10 +57,33 @@ const net = (samples: readonly CostSample[]): number[] => samples.map(({ nestNs,
 const filterNet = (samples: readonly CostSample[]): number[] =>
   samples.flatMap(({ xdpFilterNs, emptyNs }) => (xdpFilterNs === undefined ? [] : [xdpFilterNs - emptyNs]));
 
-const rows = (costs: Costs): Row[] => flowCounts.flatMap((packets, spread) => flowRows(costs, packets, spread));
+/** Of the rounds that the guard lets pass. */
+const rows = (costs: Costs): Row[] => {
+  const all = floors(costs);
+  const steady = steadyRounds(all, driftMax);
+  if (steady.length < rounds)
+    throw new BenchRefused(
+      `the empty program took ${Math.min(...all).toFixed(1)} to ${Math.max(...all).toFixed(1)} ns in ${String(all.length)} rounds, only ${String(steady.length)} of them alike. Leave the machine alone and run again.`,
+    );
+  const kept = (cells: Costs[Kind]): Costs[Kind] =>
+    cells.map((sizes) => sizes.map((samples) => steady.flatMap((round) => samples[round] ?? [])));
+  const counted = { established: kept(costs.established), denied: kept(costs.denied) };
+  return [
+    toRow({ figure: 'empty program, all rounds', unit: 'ns/packet', samples: all }),
+    toRow({ figure: `rounds left out: more than ${String(driftMax * 100)} % apart`, unit: 'rounds', samples: [all.length - steady.length] }),
+    ...flowCounts.flatMap((packets, spread) => flowRows(counted, packets, spread)),
+  ];
+};
+
+/** What the empty program took in every round: it does the same each time, so whatever moves it is the machine. */
+const floors = ({ established, denied }: Costs): number[] => {
+  const cells = [...established, ...denied].flat();
+  const done = Math.min(...cells.map(({ length }) => length));
+  return Array.from({ length: done }, (_, round) => median(cells.flatMap((cell) => cell[round]?.emptyNs ?? [])));
+};
 
 const flowRows = (costs: Costs, packets: number, spread: number): Row[] => {
-  const found: Row[] = [floorRow(costs, packets, spread)];
+  const found: Row[] = [];
   for (const kind of ['established', 'denied'] as const) {
     const sizes = costs[kind][spread] ?? [];
     const base = { figure: nameOf(kind, packets, 0), samples: net(sizes[0] ?? []) };
@@ -90,17 +115,5 @@ const filterRows = (samples: readonly CostSample[], packets: number): Row[] => {
 
 const nameOf = (kind: Kind, packets: number, size: number): string =>
   `${kind}, ${count(packets, 'packet')}, ${count(mappingCounts[size] ?? 0, 'mapping')}`;
-
-/** The guard: the empty program does the same in every round, so whatever moves it is the machine. */
-const floorRow = (costs: Costs, packets: number, spread: number): Row => {
-  const cells = [...(costs.established[spread] ?? []), ...(costs.denied[spread] ?? [])];
-  const perRound = Array.from({ length: rounds }, (_, round) => median(cells.flatMap((cell) => cell[round]?.emptyNs ?? [])));
-  const figure = `empty program, ${count(packets, 'packet')}`;
-  if (!isSteady(perRound, driftMax))
-    throw new BenchRefused(
-      `the empty program took ${Math.min(...perRound).toFixed(1)} to ${Math.max(...perRound).toFixed(1)} ns (${figure}): more than 10 % apart. Leave the machine alone and run again.`,
-    );
-  return toRow({ figure, unit: 'ns/packet', samples: perRound });
-};
 
 export const costSection: Section<Costs> = { name: 'cost', measure, rows };
