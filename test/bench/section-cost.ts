@@ -70,7 +70,11 @@ const rows = (costs: Costs): Row[] => {
   const counted = { established: kept(costs.established), denied: kept(costs.denied) };
   return [
     toRow({ figure: 'empty program, all rounds', unit: 'ns/packet', samples: all }),
-    toRow({ figure: `rounds left out: more than ${String(driftMax * 100)} % apart`, unit: 'rounds', samples: [all.length - steady.length] }),
+    toRow({
+      figure: `rounds left out: more than ${String(driftMax * 100)} % apart`,
+      unit: 'rounds',
+      samples: [all.length - steady.length],
+    }),
     ...flowCounts.flatMap((packets, spread) => flowRows(counted, packets, spread)),
   ];
 };
