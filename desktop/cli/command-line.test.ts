@@ -83,6 +83,16 @@ describe('the nest command', () => {
       code: 1,
       out: expect.stringContaining('FIELD_MISSING'),
     });
+    // A policy of Nest is imported as it is; a broken file says what it should have been.
+    expect(JSON.parse((await nest(['policy', 'import', join(folder, 'bad.json'), '--json'])).out)).toMatchObject({
+      format: 'Nest policy',
+      notes: [],
+    });
+    await writeFile(join(folder, 'cut.json'), '{"apiVersion":');
+    expect(await nest(['policy', 'import', join(folder, 'cut.json')])).toMatchObject({
+      code: 1,
+      notes: expect.stringContaining('IMPORT_INVALID'),
+    });
     expect(await nest(['--version'])).toMatchObject({ code: 0, out: '0.0.0' });
   });
 });

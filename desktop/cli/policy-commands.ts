@@ -43,7 +43,7 @@ export const addPolicyCommands = (program: Command, invocation: Invocation): voi
     );
   policy
     .command('import <file>')
-    .description('turn a MarchProxy file into a policy; "-" reads standard input')
+    .description('turn a MarchProxy file into a policy, or take a policy as it is; "-" reads standard input')
     .option('--output <file>', 'write the policy there instead of printing it')
     .action((path: string, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions & { readonly output?: string }>();

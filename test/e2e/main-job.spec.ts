@@ -334,6 +334,7 @@ test('balances a virtual address over three servers, and drains one, from the co
   for (const name of webServers) await expect(balancer.getByTestId(`backend-${name}`)).toContainText('Up');
   for (let request = 0; request < 30; request++) expect(await curl(edge1?.virtual4 ?? '', serverPorts.http)).toBe('200');
   await expect(balancer).toContainText(/\d+ %/);
+  await expect(balancer.getByRole('img', { name: /^New flows of web-1: \d/ })).toBeVisible();
   await expectAccessible(page, 'balancers');
   await takeScreenshot(page, '18-balancers');
   await balancer

@@ -105,11 +105,24 @@ const getPolicy = async (
   }
 };
 
+/** A MarchProxy file, translated; a policy of Nest is taken as it is and checked when it is used. */
 const importPolicy = (text: string): PolicyImport => {
+  const own = ownDocument(text);
+  if (own !== null) return { format: 'Nest policy', policy: JSON.stringify(own, undefined, 2), notes: [] };
   const { policy, notes, shapes } = importMarchProxy(text);
   return {
     format: `MarchProxy (${shapes.join(', ')})`,
     policy: JSON.stringify(policy, undefined, 2),
     notes: notes.map(({ name, code, message }) => ({ subject: name, code, message })),
   };
+};
+
+const ownDocument = (text: string): object | null => {
+  try {
+    const document: unknown = JSON.parse(text.replace(/^\uFEFF/, ''));
+    return typeof document === 'object' && document !== null && 'apiVersion' in document ? document : null;
+  } catch {
+    // The reader of MarchProxy files says where the text breaks off.
+    return null;
+  }
 };
