@@ -17,8 +17,10 @@ void judge(const std::vector<std::string>& words);
 void age(const std::vector<std::string>& words);
 void lose(const std::vector<std::string>& words);
 void dump(const std::vector<std::string>& words);
+void memory(const std::vector<std::string>& words);
 void run(const std::vector<std::string>& words);
 void generate(const std::vector<std::string>& words);
+void drive(const std::vector<std::string>& words);
 
 /// Packets on standard input: length as u32 little-endian, then the bytes.
 std::vector<Packet> read_packets();

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: AGPL-3.0-only
-// `dump`: what a map holds, or of a policy table that of the slot in use.
+// `dump`: what a map holds, or of a policy table that of the slot in use. `memory`: what all maps take.
 #include <bpf/bpf.h>
 #include <nest/abi.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <set>
 #include <stdexcept>
 
 #include "arguments.h"
@@ -46,6 +49,16 @@ Descriptor open_table(const std::string& maps, const std::string& name) {
   return table;
 }
 
+/// What the kernel accounts for the map behind a descriptor of this process, in bytes.
+uint64_t memory_of(int map) {
+  std::ifstream facts("/proc/self/fdinfo/" + std::to_string(map));
+  for (std::string word; facts >> word;) {
+    uint64_t bytes = 0;
+    if (word == "memlock:" && facts >> bytes) return bytes;
+  }
+  throw std::runtime_error("the kernel does not say what a map takes");
+}
+
 std::string hex(const std::vector<uint8_t>& bytes) {
   std::string text;
   for (const uint8_t byte : bytes) {
@@ -78,6 +91,28 @@ void dump(const std::vector<std::string>& words) {
   std::printf("[");
   for (const std::string& row : rows) std::printf("%s\"%s\"", &row == &rows.front() ? "" : ",", row.c_str());
   std::printf("]\n");
+}
+
+void memory(const std::vector<std::string>& words) {
+  const Arguments arguments(words, {"pin-path"});
+  std::set<uint32_t> seen;
+  uint64_t bytes = 0;
+  const auto add = [&](const Descriptor& map) {
+    if (seen.insert(info_of(map.get()).id).second) bytes += memory_of(map.get());
+  };
+  for (const auto& entry : std::filesystem::directory_iterator(arguments.text("pin-path") + "/maps")) {
+    const Descriptor map = open_pin(entry.path());
+    add(map);
+    const bpf_map_info info = info_of(map.get());
+    if (info.type != BPF_MAP_TYPE_ARRAY_OF_MAPS) continue;
+    for (uint32_t slot = 0; slot < info.max_entries; slot++) {
+      uint32_t id = 0;
+      if (bpf_map_lookup_elem(map.get(), &slot, &id) != 0) continue;
+      const Descriptor inner(bpf_map_get_fd_by_id(id));
+      if (inner) add(inner);
+    }
+  }
+  std::printf("{\"maps\":%zu,\"bytes\":%llu}\n", seen.size(), static_cast<unsigned long long>(bytes));
 }
 
 }  // namespace nest::bench

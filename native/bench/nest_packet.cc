@@ -26,12 +26,16 @@ constexpr const char* kUsage =
     "  lose     --pin-path P --table nest_pairs            takes a policy table away\n"
     "  dump     --pin-path P --table nest_pairs            what a map or the policy table in use holds: "
     "key:value\n"
+    "  memory   --pin-path P                               what all maps take, inner ones too\n"
     "  run      --pin-path P --object bench_wrapper.bpf.o --packet hex --vary-offset n\n"
     "           [--interface X] [--flows 1,4096,65536] [--repeat n] [--samples n]\n"
     "           [--filter alw_all] [--filter-address hex]    peer: an object of xdp-filter, 10,000 "
     "addresses\n"
     "  generate --object bench_generator.bpf.o --interface X --template hex --count n\n"
-    "           [--rate pps] [--vary-offset n --flows n]\n";
+    "           [--rate pps] [--vary-offset n --flows n]\n"
+    "  drive    --pin-path P --object bench_wrapper.bpf.o --interface X --packet hex --vary-offset n\n"
+    "           --flows n --count n [--rate pps] [--cpu n]    the pinned program alone, without "
+    "a wire\n";
 
 }  // namespace
 
@@ -72,9 +76,9 @@ std::vector<Packet> read_packets() {
 int main(int count, char** words) {
   using namespace nest::bench;
   using Command = void (*)(const std::vector<std::string>&);
-  const std::map<std::string, Command> commands = {{"send", send}, {"receive", receive},  {"judge", judge},
-                                                   {"age", age},   {"lose", lose},        {"dump", dump},
-                                                   {"run", run},   {"generate", generate}};
+  const std::map<std::string, Command> commands = {
+      {"send", send}, {"receive", receive}, {"judge", judge},       {"age", age},     {"lose", lose},
+      {"dump", dump}, {"run", run},         {"generate", generate}, {"drive", drive}, {"memory", memory}};
   const auto command = commands.find(count > 1 ? words[1] : "");
   if (command == commands.end()) {
     std::fputs(kUsage, stderr);

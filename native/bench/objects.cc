@@ -24,6 +24,13 @@ constexpr uint32_t kFilterSeed = 7;
 
 }  // namespace
 
+xdp::Descriptor open_program(const std::string& pin_path) {
+  const std::string path = pin_path + "/programs/nest_xdp";
+  xdp::Descriptor program(bpf_obj_get(path.c_str()));
+  if (!program) fail(path);
+  return program;
+}
+
 ObjectPointer open_object(const std::string& path) {
   ObjectPointer object(bpf_object__open_file(path.c_str(), nullptr));
   if (object == nullptr) fail(path);

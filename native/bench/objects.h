@@ -9,7 +9,15 @@
 #include <string>
 #include <vector>
 
+#include "backend/xdp/descriptor.h"
+
 namespace nest::bench {
+
+/// BENCH_HEADERS_MAX of bench_wrapper.bpf.c: packets that it writes are at least as long.
+constexpr size_t kHeaderBytes = 96;
+
+/// The program under test, as the data path pinned it.
+xdp::Descriptor open_program(const std::string& pin_path);
 
 struct ObjectClose {
   void operator()(bpf_object* object) const { bpf_object__close(object); }

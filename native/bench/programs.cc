@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: AGPL-3.0-only
-// `judge`, `run` and `generate`: programs by BPF_PROG_TEST_RUN.
+// `judge` and `run`: programs by BPF_PROG_TEST_RUN. And what tests do to pinned maps.
 #include <bpf/bpf.h>
 #include <nest/abi.h>
-#include <pthread.h>
-#include <signal.h>
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <memory>
 #include <stdexcept>
-#include <thread>
 
 #include "arguments.h"
 #include "backend/xdp/descriptor.h"
@@ -23,12 +18,6 @@ namespace nest::bench {
 namespace {
 
 using xdp::Descriptor;
-
-Descriptor open_pinned(const std::string& pin_path) {
-  Descriptor program(bpf_obj_get((pin_path + "/programs/nest_xdp").c_str()));
-  if (!program) fail(pin_path + "/programs/nest_xdp");
-  return program;
-}
 
 struct TestRun {
   uint32_t action = 0;
@@ -76,9 +65,6 @@ void print_series(const Series& series, uint64_t flows, uint32_t floor_ns, bool 
 
 /// As many as the largest policies that are compared have.
 constexpr uint32_t kFilterAddresses = 10'000;
-/// BENCH_HEADERS_MAX of bench_wrapper.bpf.c.
-constexpr size_t kHeaderBytes = 96;
-
 /// Addresses beside the random ones, from --filter-address.
 std::vector<uint32_t> filtered_addresses(const Arguments& arguments) {
   if (!arguments.has("filter-address")) return {};
@@ -129,8 +115,6 @@ void measure(const Arguments& arguments, int nest, uint64_t flows, bool is_last)
     print_series(series, flows, all[0].median(), is_last && &series == &all.back());
 }
 
-void on_stop(int) {}
-
 /// Moves the clock of every flow of one table back.
 template <typename Key>
 uint64_t age_flows(const std::string& path, uint64_t nanoseconds) {
@@ -154,7 +138,7 @@ uint64_t age_flows(const std::string& path, uint64_t nanoseconds) {
 
 void judge(const std::vector<std::string>& words) {
   const Arguments arguments(words, {"pin-path", "interface"});
-  const Descriptor program = open_pinned(arguments.text("pin-path"));
+  const Descriptor program = open_program(arguments.text("pin-path"));
   const uint32_t interface = interface_index(arguments.text("interface"));
   const std::vector<Packet> packets = read_packets();
   std::printf("[");
@@ -190,76 +174,11 @@ void lose(const std::vector<std::string>& words) {
 void run(const std::vector<std::string>& words) {
   const Arguments arguments(words, {"pin-path", "object", "packet", "vary-offset", "interface", "flows",
                                     "repeat", "samples", "filter", "filter-address"});
-  const Descriptor nest = open_pinned(arguments.text("pin-path"));
+  const Descriptor nest = open_program(arguments.text("pin-path"));
   const std::vector<uint64_t> flows = arguments.numbers("flows", "1,4096,65536");
   std::printf("[\n");
   for (const uint64_t& each : flows) measure(arguments, nest.get(), each, &each == &flows.back());
   std::printf("]\n");
-}
-
-void generate(const std::vector<std::string>& words) {
-  const Arguments arguments(words,
-                            {"object", "interface", "template", "count", "rate", "vary-offset", "flows"});
-  const Packet pattern = arguments.bytes("template");
-  const uint64_t count = arguments.number("count");
-  const uint64_t rate = arguments.number("rate", 0);
-  if (pattern.size() < 14 || pattern.size() > 256)
-    throw std::invalid_argument("--template must have 14 to 256 bytes");
-  const ObjectPointer object = open_object(arguments.text("object"));
-  Settings settings(object);
-  settings.set("template", pattern.data(), pattern.size());
-  settings.set("template_bytes", static_cast<uint32_t>(pattern.size()));
-  settings.set("vary_offset", static_cast<uint32_t>(arguments.number("vary-offset", 0)));
-  settings.set("vary_mask", static_cast<uint32_t>(arguments.number("flows", 1) - 1));
-  settings.set64("gap_ns", rate == 0 ? 0 : 1'000'000'000 / rate);
-  settings.set64("packets_max", count);
-  settings.load();
-  const std::string interface_name = arguments.text("interface");
-  const bpf_map* state = section_of(object, ".bss");
-  size_t state_bytes = 0;
-  bpf_map__initial_value(const_cast<bpf_map*>(state), &state_bytes);
-  const xdp::Mapping memory(bpf_map__fd(state), 4096);
-  const auto* sent = reinterpret_cast<const uint64_t*>(static_cast<const uint8_t*>(memory.address()) +
-                                                       offset_of(object, ".bss", "sent"));
-
-  struct sigaction action = {};
-  action.sa_handler = on_stop;
-  sigaction(SIGUSR1, &action, nullptr);
-  const uint64_t drops_before = interface_drops(interface_name);
-  const auto start = std::chrono::steady_clock::now();
-  std::atomic<bool> is_over = false;
-  std::atomic<int> error = 0;
-  std::thread sender([&] {
-    xdp_md context = {};
-    context.data_end = static_cast<uint32_t>(pattern.size());
-    context.ingress_ifindex = interface_index(interface_name);
-    bpf_test_run_opts options = {};
-    options.sz = sizeof(options);
-    options.data_in = pattern.data();
-    options.data_size_in = static_cast<uint32_t>(pattern.size());
-    options.ctx_in = &context;
-    options.ctx_size_in = sizeof(context);
-    options.flags = BPF_F_TEST_XDP_LIVE_FRAMES;
-    options.batch_size = 64;
-    // One long call: each costs some 24 ms to set up. The program stops sending at the count, a signal ends
-    // the call.
-    options.repeat = INT32_MAX;
-    if (bpf_prog_test_run_opts(program_of(object, "bench_generator"), &options) != 0 && errno != EINTR)
-      error = errno;
-    is_over = true;
-  });
-  while (!is_over && __atomic_load_n(sent, __ATOMIC_RELAXED) < count)
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  while (!is_over) {
-    pthread_kill(sender.native_handle(), SIGUSR1);
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  sender.join();
-  if (error != 0) throw std::system_error(error, std::generic_category(), "live frames");
-  std::printf("{\"sent\":%llu,\"interfaceDrops\":%llu,\"seconds\":%.6f}\n",
-              static_cast<unsigned long long>(*sent),
-              static_cast<unsigned long long>(interface_drops(interface_name) - drops_before), seconds);
 }
 
 }  // namespace nest::bench

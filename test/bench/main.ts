@@ -1,9 +1,10 @@
-/** `npm run bench -- <suite> [--json <file>]`: runs one benchmark suite, prints its table, writes its report. */
+/** `npm run bench -- <suite>`: runs one benchmark suite or a section of it, prints its table, writes its report. */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 
-import { BenchRefused, toReport, toTable } from './report.ts';
-import { saveReport } from './saved-report.ts';
+import { BenchRefused, mergeSection, toSectionReport, toTable } from './report.ts';
+import type { Report, Suite } from './report.ts';
+import { readReport, saveReport } from './saved-report.ts';
 import { packetSuite } from './suite-packet.ts';
 import { tablesSuite } from './suite-tables.ts';
 
@@ -16,12 +17,12 @@ const usage = (): string =>
     'Suites:',
     ...suites.flatMap(({ name, summary, sections }) => [
       `  ${name.padEnd(8)} ${summary}`,
-      ...(sections === undefined ? [] : [`  ${' '.repeat(8)} sections: ${sections.join(', ')}`]),
+      `  ${' '.repeat(8)} sections: ${sections.join(', ')}`,
     ]),
     '',
     '  --section <name>  only that part of the suite',
-    '  --json <file>     also write the report as JSON',
-    '  --save <folder>   also write the report, its table and its plots there',
+    '  --json <file>     also write what was measured as JSON',
+    '  --save <folder>   also put it into the report, its tables and its plots there; sections that were not run stay as they were',
     '  --help            this text',
   ].join('\n');
 
@@ -45,17 +46,13 @@ const main = async (): Promise<number> => {
     process.once(name, () => {
       interruption.abort(new Error(`interrupted by ${name}`));
     });
-  const startedAt = new Date();
+  if (values.section !== undefined && !suite.sections.includes(values.section)) {
+    console.error(`Suite "${suite.name}" has no section "${values.section}".\n\n${usage()}`);
+    return 2;
+  }
   try {
-    if (values.section !== undefined && suite.sections?.includes(values.section) !== true) {
-      console.error(`Suite "${suite.name}" has no section "${values.section}".\n\n${usage()}`);
-      return 2;
-    }
-    const rows = await suite.run(interruption.signal, { only: values.section, progress: (line) => console.error(line) });
+    const { rows } = await measure(suite, interruption.signal, values);
     console.log(toTable(rows));
-    const report = toReport(suite.name, startedAt, rows);
-    if (values.save !== undefined) saveReport(values.save, report);
-    if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`);
     return rows.some(({ ok }) => ok === false) ? 1 : 0;
   } catch (error) {
     if (interruption.signal.aborted) {
@@ -66,6 +63,29 @@ const main = async (): Promise<number> => {
     console.error(`Refused: ${error.message}`);
     return 3;
   }
+};
+
+interface Outputs {
+  readonly section?: string | undefined;
+  readonly save?: string | undefined;
+  readonly json?: string | undefined;
+}
+
+/** Runs one section or all. Each is written as soon as it is done: one that is refused later takes nothing with it. */
+const measure = async (suite: Suite, signal: AbortSignal, { section, save, json }: Outputs): Promise<Report> => {
+  let measured: Report = { suite: suite.name, sections: [], rows: [] };
+  let saved = save === undefined ? measured : readReport(save, suite.name);
+  for (const name of section === undefined ? suite.sections : [section]) {
+    const startedAt = new Date();
+    const rows = await suite.run(name, signal, (line) => console.error(line));
+    const report = toSectionReport(name, startedAt, rows);
+    measured = mergeSection(measured, report, suite.sections);
+    if (json !== undefined) writeFileSync(json, `${JSON.stringify(measured, null, 2)}\n`);
+    if (save === undefined) continue;
+    saved = mergeSection(saved, report, suite.sections);
+    await saveReport(save, saved);
+  }
+  return measured;
 };
 
 process.exitCode = await main();

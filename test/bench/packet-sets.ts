@@ -6,13 +6,16 @@ import { Random } from '../support/random-policy.ts';
 import { workloadPorts } from './workload.ts';
 
 /** Where nest-packet varies two bytes of a packet. */
-export const offsets = { destinationAddress: 14 + 18, sourcePort: 14 + 20 } as const;
+export const offsets = { destinationAddress: 14 + 18, sourcePort: 14 + 20, sourcePort6: 14 + 40 } as const;
 
 /** An address that {@link benchPolicy} can deny; its packets are those of {@link establishedPacket}. */
 export const floodSource = '198.19.250.77';
 /** A backend that is a neighbour on the link its packets come by. */
 export const forwardNetwork = { host: '198.19.252.1', backend: '198.19.252.10' } as const;
 const virtualAddress = '198.19.253.1';
+
+/** Source ports, and 64 of the destination ports that {@link benchPolicy} allows. */
+export const newFlowBits = 22;
 
 const payloadBytes = 18;
 const flowEnds = { source: '198.19.250.1', destination: '198.19.251.1' };
@@ -25,7 +28,10 @@ const variedBits = 12;
  * A policy of that many mappings, at least 10. One allows the flows of {@link establishedPacket}; another denies whatever
  * {@link deniedPacket} asks, at the top priority, so that every such packet goes all the way through the tables.
  */
-export const benchPolicy = (mappings: number, deny: { readonly denyPrefixes?: number; readonly denied?: string } = {}): Policy => {
+export const benchPolicy = (
+  mappings: number,
+  more: { readonly denyPrefixes?: number; readonly denied?: string; readonly mappings?: readonly PolicyMapping[] } = {},
+): Policy => {
   const random = new Random(mappings);
   const serviceBits = Math.min(variedBits - 1, Math.max(3, Math.floor(Math.log2(mappings / 4))));
   const services = Array.from({ length: 2 ** serviceBits }, (_, index) => ({
@@ -45,10 +51,11 @@ export const benchPolicy = (mappings: number, deny: { readonly denyPrefixes?: nu
     apiVersion: 'nest/v1',
     kind: 'Policy',
     defaultAction: 'deny',
-    denyLists: denyListsOf(deny, random),
+    denyLists: denyListsOf(more, random),
     services: [...services, { name: 'bench-from', addresses: ['198.19.250.0/24'] }, { name: 'bench-to', addresses: ['198.19.251.0/24'] }],
     mappings: [
       ...traffic,
+      ...(more.mappings ?? []),
       {
         name: 'bench-allow',
         sources: ['bench-from'],
@@ -61,6 +68,52 @@ export const benchPolicy = (mappings: number, deny: { readonly denyPrefixes?: nu
       { name: 'bench-deny', sources: ['s0'], destinations: ['any'], protocols: ['tcp'], action: 'deny', priority: 1000 },
     ],
   });
+};
+
+const portsPerRule = 10;
+
+/**
+ * A policy of that many mappings, at least 1,000, with ten ports each; beside them those of a {@link benchPolicy}, and one that allows the
+ * flows of {@link newFlowPacket6}.
+ */
+export const portRulesPolicy = (mappings: number): Policy => {
+  const random = new Random(mappings);
+  // Half as many mappings of the other kind make an eighth as many services.
+  const services = 2 ** Math.min(variedBits - 1, Math.floor(Math.log2(mappings / 8)));
+  const service = (): string => `s${String(random.between(0, services - 1))}`;
+  const rules = Array.from({ length: mappings }, (_, index): PolicyMapping => {
+    const ports = Array.from({ length: portsPerRule }, (_unused, slice) => String(6000 * slice + random.between(1, 5000)));
+    return {
+      name: `p${String(index).padStart(5, '0')}`,
+      sources: [service()],
+      destinations: [service()],
+      protocols: ['tcp'],
+      ports,
+      action: 'allow',
+      priority: 500,
+    };
+  });
+  const allow6: PolicyMapping = {
+    name: 'bench-allow6',
+    sources: ['any'],
+    destinations: ['any'],
+    protocols: ['udp'],
+    ports: [`${String(flowPort)}-${String(flowPort + 98)}`],
+    action: 'allow',
+    priority: 1000,
+  };
+  return benchPolicy(mappings / 2, { mappings: [...rules, allow6] });
+};
+
+/** Allows what testpmd's flowgen sends: UDP to port 1001, between addresses of its own. */
+export const flowgenMapping: PolicyMapping = {
+  name: 'bench-flowgen',
+  sources: ['any'],
+  destinations: ['any'],
+  protocols: ['udp'],
+  ports: ['1001'],
+  action: 'allow',
+  priority: 1000,
 };
 
 /** Random prefixes outside the network that packets are made of, half of them single addresses, and the one that is meant. */
@@ -172,10 +225,20 @@ export const deniedPacket = (): Uint8Array =>
     payloadBytes,
   });
 
-/** The first packet of a new, allowed flow; varying its ports by 22 bits gives four million flows. */
-export const newFlowPacket = (): Uint8Array =>
+/** The first packet of a new, allowed flow; varying its ports by {@link newFlowBits} gives four million flows. */
+export const newFlowPacket = (source: string = flowEnds.source): Uint8Array =>
   buildPacket({
     ...flowEnds,
+    source,
+    transport: { kind: 'udp', sourcePort: 0, destinationPort: flowPort },
+    payloadBytes,
+  });
+
+/** The same over IPv6. */
+export const newFlowPacket6 = (): Uint8Array =>
+  buildPacket({
+    source: '2001:db8:fff0::1',
+    destination: '2001:db8:fff1::1',
     transport: { kind: 'udp', sourcePort: 0, destinationPort: flowPort },
     payloadBytes,
   });

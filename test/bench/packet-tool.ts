@@ -13,6 +13,7 @@ const built = (path: string): string => {
 };
 
 const costSchema = z.array(z.object({ program: z.string(), flows: z.number(), samplesNs: z.array(z.number()).min(1) }));
+const driveSchema = z.object({ sent: z.number(), seconds: z.number() });
 const sendSchema = z.object({ sent: z.number(), interfaceDrops: z.number(), seconds: z.number() });
 
 /** Of which the median counts: one interruption spoils one of them. */
@@ -101,3 +102,53 @@ export const generatePackets = async (
   );
   return sendSchema.parse(JSON.parse(output));
 };
+
+/**
+ * Runs the pinned program on packets at a rate, without a wire, on one processor: what it makes of them is all that is measured. Seconds are
+ * from the first packet to the last.
+ */
+export const drivePackets = async (
+  request: {
+    readonly pinPath: string;
+    /** That packets seem to come from. */
+    readonly link: string;
+    readonly packet: Uint8Array;
+    readonly count: number;
+    /** Packets a second. */
+    readonly rate: number;
+    readonly processor: number;
+    /** Where two bytes tell packets apart; as {@link generatePackets}. */
+    readonly vary: { readonly offset: number; readonly flows: number };
+  },
+  signal: AbortSignal,
+): Promise<z.infer<typeof driveSchema>> => {
+  const { pinPath, link, packet, count, rate, processor, vary } = request;
+  const options = {
+    'pin-path': pinPath,
+    object: built('bpf/bench_wrapper.bpf.o'),
+    interface: link,
+    packet: Buffer.from(packet).toString('hex'),
+    'vary-offset': vary.offset,
+    flows: vary.flows,
+    count,
+    rate,
+    cpu: processor,
+  };
+  const words = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const output = await command([built('native/nest-packet'), 'drive', ...words], { signal });
+  return driveSchema.parse(JSON.parse(output));
+};
+
+const agedSchema = z.object({ aged: z.number() });
+const memorySchema = z.object({ maps: z.number(), bytes: z.number() });
+
+/** Flows in the tables of the data path pinned there, each direction of a translated one for itself. */
+export const countFlows = async (pinPath: string, signal: AbortSignal): Promise<number> => {
+  // Made no older, and counted.
+  const output = await command([built('native/nest-packet'), 'age', '--pin-path', pinPath, '--seconds', '0'], { signal });
+  return agedSchema.parse(JSON.parse(output)).aged;
+};
+
+/** What the kernel accounts for the maps of the data path pinned there. */
+export const measureMaps = async (pinPath: string, signal: AbortSignal): Promise<z.infer<typeof memorySchema>> =>
+  memorySchema.parse(JSON.parse(await command([built('native/nest-packet'), 'memory', '--pin-path', pinPath], { signal })));

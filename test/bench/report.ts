@@ -22,32 +22,36 @@ export interface Row {
   readonly samples: readonly number[];
 }
 
+export interface Machine {
+  readonly processor: string;
+  readonly processors: number;
+  readonly memoryBytes: number;
+  readonly kernel: string;
+  readonly node: string;
+}
+
+/** What was measured in one go. */
+export interface SectionReport {
+  readonly name: string;
+  readonly startedAt: string;
+  readonly machine: Machine;
+  readonly rows: readonly Row[];
+}
+
+/** Sections may have been measured on different days. */
 export interface Report {
   readonly suite: string;
-  readonly machine: {
-    readonly processor: string;
-    readonly processors: number;
-    readonly memoryBytes: number;
-    readonly kernel: string;
-    readonly node: string;
-  };
-  readonly startedAt: string;
-  readonly rows: readonly Row[];
+  readonly sections: readonly Omit<SectionReport, 'rows'>[];
+  readonly rows: readonly (Row & { readonly section: string })[];
 }
 
 /** A suite fills rows; it throws {@link BenchRefused} when its own guard says that the machine is too restless. */
 export interface Suite {
   readonly name: string;
   readonly summary: string;
-  /** Parts that can be run alone; absent = none. */
-  readonly sections?: readonly string[];
-  readonly run: (signal: AbortSignal, options: SuiteOptions) => Promise<readonly Row[]>;
-}
-
-export interface SuiteOptions {
-  /** Name of the only section to run. */
-  readonly only?: string | undefined;
-  readonly progress: (line: string) => void;
+  /** Parts that can be run alone, in the order in which they are reported. */
+  readonly sections: readonly string[];
+  readonly run: (section: string, signal: AbortSignal, progress: (line: string) => void) => Promise<readonly Row[]>;
 }
 
 export class BenchRefused extends Error {}
@@ -94,9 +98,10 @@ export const steadyRounds = (samples: readonly number[], driftMax: number): numb
   return samples.map(within).reduce((best, found) => (found.length > best.length ? found : best), []);
 };
 
-/** Report of a run that started at this time on this machine. */
-export const toReport = (suite: string, startedAt: Date, rows: readonly Row[]): Report => ({
-  suite,
+/** A section that was measured on this machine from that time on. */
+export const toSectionReport = (name: string, startedAt: Date, rows: readonly Row[]): SectionReport => ({
+  name,
+  startedAt: startedAt.toISOString(),
   machine: {
     processor: cpus()[0]?.model ?? 'unknown',
     processors: cpus().length,
@@ -104,9 +109,22 @@ export const toReport = (suite: string, startedAt: Date, rows: readonly Row[]): 
     kernel: release(),
     node: process.version,
   },
-  startedAt: startedAt.toISOString(),
   rows,
 });
+
+/**
+ * The report with this section in the place of the one of the same name. `order`: the sections of the suite; what it no longer has is left
+ * out.
+ */
+export const mergeSection = (report: Report, { rows, ...section }: SectionReport, order: readonly string[]): Report => {
+  const sections = [...report.sections.filter(({ name }) => name !== section.name), section];
+  const all = [...report.rows.filter((row) => row.section !== section.name), ...rows.map((row) => ({ section: section.name, ...row }))];
+  return {
+    suite: report.suite,
+    sections: order.flatMap((name) => sections.filter((each) => each.name === name)),
+    rows: order.flatMap((name) => all.filter((row) => row.section === name)),
+  };
+};
 
 /** The rows as a table of text. */
 export const toTable = (rows: readonly Row[]): string => {

@@ -7,6 +7,7 @@ import { enginesSection } from './section-engines.ts';
 import { eventsSection } from './section-events.ts';
 import { floodSection } from './section-flood.ts';
 import { forwardSection } from './section-forward.ts';
+import { memorySection } from './section-memory.ts';
 import { nftablesSection } from './section-nftables.ts';
 
 /** What one section measured goes to its own `rows` alone. */
@@ -23,6 +24,7 @@ export const sections: readonly Section<unknown>[] = [
   erased(nftablesSection),
   erased(changeSection),
   erased(eventsSection),
+  erased(memorySection),
   erased(connectSection),
   erased(enginesSection),
 ];

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { command } from '../lab/command.ts';
 import { makeBenchPlace } from './bench-namespace.ts';
 import { BenchRefused } from './report.ts';
-import type { Row, Suite, SuiteOptions } from './report.ts';
+import type { Suite } from './report.ts';
 import { sections } from './sections.ts';
 
 const workerTimeoutMs = 20 * 60_000;
@@ -12,28 +12,21 @@ const triesMax = 3;
 
 export const packetSuite: Suite = {
   name: 'packet',
-  summary: 'cost per packet, forwarding, reload and flow events beside peers (root; makes and removes its own namespaces)',
+  summary: 'cost per packet, forwarding, reload, flow events, memory and engines beside peers (root; makes and removes its own namespaces)',
   sections: sections.map(({ name }) => name),
-  run: async (signal, options) => {
+  run: async (name, signal, progress) => {
     if (process.getuid?.() !== 0) throw new BenchRefused('loading programs needs root. Run it as root.');
-    const rows: Row[] = [];
-    for (const section of sections) {
-      if (options.only !== undefined && options.only !== section.name) continue;
-      rows.push(...(await runSection(section, signal, options)));
+    const section = sections.find((each) => each.name === name);
+    if (section === undefined) throw new RangeError(`There is no section "${name}".`);
+    for (let tries = 1; ; tries++) {
+      try {
+        return section.rows(await measureSection(name, signal));
+      } catch (error) {
+        if (!(error instanceof BenchRefused) || tries === triesMax) throw error;
+        progress(`${name} is measured once more: ${error.message}`);
+      }
     }
-    return rows;
   },
-};
-
-const runSection = async (section: (typeof sections)[number], signal: AbortSignal, { progress }: SuiteOptions): Promise<readonly Row[]> => {
-  for (let tries = 1; ; tries++) {
-    try {
-      return section.rows(await measureSection(section.name, signal));
-    } catch (error) {
-      if (!(error instanceof BenchRefused) || tries === triesMax) throw error;
-      progress(`${section.name} is measured once more: ${error.message}`);
-    }
-  }
 };
 
 /** A fresh namespace and a fresh data path for each. */

@@ -17,7 +17,8 @@ const compileRounds = 7;
 export const tablesSuite: Suite = {
   name: 'tables',
   summary: 'growth of the policy tables: services, overlap, mappings; interval lists against a global port class',
-  run: (signal) => {
+  sections: ['tables'],
+  run: (_section, signal) => {
     const rows = [...portDesigns(signal), ...growth(signal)];
     return Promise.resolve(rows);
   },
