@@ -18,6 +18,7 @@ export {
   isWithin,
   networkOf,
   openImage,
+  parseAddress,
   parsePolicy,
   parsePorts,
   parsePrefix,
@@ -33,9 +34,9 @@ export type {
   PolicyReader,
   Prefix,
 } from '../../native/index.ts';
-export { flowsMax, mappingDefault, recordBytes, recordKinds, recordOffsets, traceFlow, traceParse } from './layout.ts';
+export { backendNone, flowsMax, mappingDefault, recordBytes, recordKinds, recordOffsets, traceFlow, traceParse } from './layout.ts';
 export { mergeRecord, recordAt, recordKey } from './record.ts';
-export type { FlowRecord } from './record.ts';
+export type { FlowBackend, FlowRecord, TranslatedEnds } from './record.ts';
 
 export type AttachMode = 'native' | 'generic';
 

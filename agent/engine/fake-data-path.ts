@@ -8,11 +8,13 @@ import type { PolicyImage } from '../../native/index.ts';
 import { isDropped, reasonNames } from '../../proto/model/reason.ts';
 import type { ReasonName } from '../../proto/model/reason.ts';
 import {
+  backendNone,
   lossKinds,
   mappingDefault,
   recordBytes,
   recordKinds,
   recordOffsets as at,
+  rewriteFlags,
   traceBytes,
   traceFlow,
   traceMoreBytes,
@@ -27,6 +29,8 @@ export interface FakePacket {
   readonly destinationPort?: number;
   readonly bytes?: number;
   readonly interface?: string;
+  /** The backend that a balancer sends its flow to, with its index; absent: none. */
+  readonly sentTo?: { readonly address: string; readonly port: number; readonly backend: number };
 }
 
 interface FakeFlow {
@@ -350,8 +354,20 @@ const packRecord = (kind: number, flow: FakeFlow, interfaces: ReadonlyMap<string
   if (source !== undefined) row.set(addressToBytes(source), at.source);
   if (destination !== undefined) row.set(addressToBytes(destination), at.destination);
   const hasAge = kind !== recordKinds.start && kind !== recordKinds.deny;
+  packSentTo(row, packet);
   if (hasAge) row.writeUInt32LE(Math.max(1, Number((flow.lastNs - flow.firstNs) / 1_000_000n)), at.age_ms);
   return row;
+};
+
+const packSentTo = (row: Buffer, { source, sourcePort, sentTo }: FakePacket): void => {
+  row.writeUInt16LE(sentTo?.backend ?? backendNone, at.backend);
+  const [from, to] = [parseAddress(source), parseAddress(sentTo?.address ?? '')];
+  if (sentTo === undefined || from === undefined || to === undefined) return;
+  row.writeUInt8(rewriteFlags.destination, at.rewrite);
+  row.set(addressToBytes(from), at.rewritten_source);
+  row.set(addressToBytes(to), at.rewritten_destination);
+  row.writeUInt16LE(sourcePort ?? 0, at.rewritten_source_port);
+  row.writeUInt16LE(sentTo.port, at.rewritten_destination_port);
 };
 
 /** Untagged IPv4 without options only: enough to follow a trace through the domain. */

@@ -1,7 +1,7 @@
 /** Offsets and numbers of bpf/include/nest/abi.h that TypeScript reads; layout.test.ts derives them from the header again and holds them equal. */
 
 /** struct nest_record */
-export const recordBytes = 96;
+export const recordBytes = 136;
 export const recordOffsets = {
   time_ns: 0,
   packets: 8,
@@ -14,11 +14,17 @@ export const recordOffsets = {
   family: 52,
   protocol: 53,
   tcp_flags: 54,
+  rewrite: 55,
   source_port: 56,
   destination_port: 58,
   source: 60,
   destination: 76,
   age_ms: 92,
+  rewritten_source: 96,
+  rewritten_destination: 112,
+  rewritten_source_port: 128,
+  rewritten_destination_port: 130,
+  backend: 132,
 } as const;
 
 /** NEST_RECORD_*; live is the kind of rows read from the flow table. */

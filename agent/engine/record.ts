@@ -1,7 +1,17 @@
 import { formatAddress, addressFromBytes } from '../../native/index.ts';
 import { reasonName } from '../../proto/model/reason.ts';
 import type { ReasonName } from '../../proto/model/reason.ts';
-import { recordBytes, recordOffsets as at } from './layout.ts';
+import { backendNone, recordBytes, recordOffsets as at, rewriteFlags } from './layout.ts';
+
+/** Ends of the initiator's packets as they leave the host; addresses of 4 or 16 bytes are views into the batch. */
+export interface TranslatedEnds {
+  readonly source: Uint8Array;
+  readonly destination: Uint8Array;
+  readonly sourceText: string;
+  readonly destinationText: string;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+}
 
 /** A view of one packed struct nest_record: fields are read when asked for, so a scan pays only for what it looks at. */
 export interface FlowRecord {
@@ -27,8 +37,19 @@ export interface FlowRecord {
   readonly destinationText: string;
   /** Since the flow's first packet; null = not known. */
   readonly ageMs: number | null;
+  /** null: the ends stay as they are. */
+  readonly translated: TranslatedEnds | null;
+  /** Where a balancer sends the flow, also when its packets keep their addresses; null: no balancer does. */
+  readonly backend: FlowBackend | null;
   /** The packed bytes, a view into the batch. */
   readonly row: Buffer;
+}
+
+export interface FlowBackend {
+  /** In the table image of the policy that stamped the flow. */
+  readonly index: number;
+  readonly addressText: string;
+  readonly port: number;
 }
 
 /** The record at a position of a batch (0 .. count - 1). Valid as long as the batch's memory is. */
@@ -126,10 +147,42 @@ class PackedRecord implements FlowRecord {
     return age === 0 ? null : age;
   }
 
+  get translated(): TranslatedEnds | null {
+    return (this.#rewrite & addressesRewritten) === 0 ? null : this.#rewrittenEnds();
+  }
+
+  get backend(): FlowBackend | null {
+    const index = this.row.readUInt16LE(at.backend);
+    if (index === backendNone) return null;
+    // Steered by its process, a flow is the backend's from the start.
+    const { destinationText: addressText, destinationPort: port } = this.#rewrite === 0 ? this : this.#rewrittenEnds();
+    return { index, addressText, port };
+  }
+
+  get #rewrite(): number {
+    return this.row.readUInt8(at.rewrite);
+  }
+
+  /** Not written where nothing is rewritten. */
+  #rewrittenEnds(): TranslatedEnds {
+    const source = this.row.subarray(at.rewritten_source, at.rewritten_source + this.#addressBytes());
+    const destination = this.row.subarray(at.rewritten_destination, at.rewritten_destination + this.#addressBytes());
+    return {
+      source,
+      destination,
+      sourceText: addressText(source),
+      destinationText: addressText(destination),
+      sourcePort: this.row.readUInt16LE(at.rewritten_source_port),
+      destinationPort: this.row.readUInt16LE(at.rewritten_destination_port),
+    };
+  }
+
   #addressBytes(): number {
     return this.family === 4 ? 4 : 16;
   }
 }
+
+const addressesRewritten = rewriteFlags.source | rewriteFlags.destination;
 
 const addressText = (bytes: Uint8Array): string => {
   const address = addressFromBytes(bytes);

@@ -326,7 +326,14 @@ describe('calls to an enrolled agent', () => {
       flows: 7n,
       policy: { mode: PolicyStatus_Mode.ENFORCE, revision: 3n, generation: 'ab'.repeat(32) },
       interfaces: [
-        { name: 'lan0', xdpMode: 'native', receivedPackets: 10n, reasons: { [Reason.POLICY_DENY]: { packets: 12n, bytes: 1200n } } },
+        {
+          name: 'lan0',
+          virtualFunctions: 2,
+          virtualFunctionsMax: 8,
+          xdpMode: 'native',
+          receivedPackets: 10n,
+          reasons: { [Reason.POLICY_DENY]: { packets: 12n, bytes: 1200n } },
+        },
       ],
     });
     expect(samples[0]?.status?.policy?.pending).toBeUndefined();

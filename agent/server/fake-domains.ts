@@ -55,7 +55,14 @@ const fakeStatus: TrafficStatus = {
       engine: 'xdp-native',
       reason: 'Chosen by itself.',
       engines: [{ engine: 'xdp-native', available: true, reason: 'The kernel has it.' }],
-      facts: { receiveQueues: 4, sendQueues: 2, numaNode: 0, speedMbps: 10_000, xdpFeatures: ['basic', 'ndo-xmit'] },
+      facts: {
+        receiveQueues: 4,
+        sendQueues: 2,
+        numaNode: 0,
+        speedMbps: 10_000,
+        xdpFeatures: ['basic', 'ndo-xmit'],
+        virtualFunctions: { enabled: 2, total: 8 },
+      },
     },
   ],
 };
@@ -148,6 +155,7 @@ const fakeBalancer: Balancer = {
       healthDetail: 'The connection was refused: nothing listens there.',
       healthSinceMs: 1_767_225_600_000,
       flows: 5n,
+      liveFlows: 2,
       count: { packets: 50n, bytes: 5000n },
     },
   ],

@@ -4,6 +4,7 @@
 #define NEST_RECORD_H
 
 #include <nest/flow_life.h>
+#include <nest/flow_record.h>
 
 #include "counters.h"
 
@@ -46,7 +47,6 @@ static __always_inline void nest_record_emit(struct nest_scratch *scratch, __u8 
 	record->family = packet->family;
 	record->protocol = packet->protocol;
 	record->tcp_flags = packet->tcp_flags;
-	record->pad = 0;
 	record->source_port =
 		nest_from_be16(is_reverse ? packet->destination_port : packet->source_port);
 	record->destination_port =
@@ -57,7 +57,13 @@ static __always_inline void nest_record_emit(struct nest_scratch *scratch, __u8 
 		((__be32 *)record->destination)[i] =
 			is_reverse ? packet->source[i] : packet->destination[i];
 	}
-	record->age_ms = flow ? nest_record_age_ms(flow->first_seen_ns, scratch->now_ns) : 0;
+	record->age_ms = 0;
+	record->rewrite = 0;
+	record->backend = NEST_BACKEND_NONE;
+	if (flow) {
+		record->age_ms = nest_record_age_ms(flow->first_seen_ns, scratch->now_ns);
+		nest_record_translate(record, flow);
+	}
 	scratch->records++;
 	nest_runtime_record_end(record, (scratch->records & (NEST_RECORD_WAKE_EVERY - 1)) == 0);
 }

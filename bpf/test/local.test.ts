@@ -152,6 +152,19 @@ describe('a connection that the host began', () => {
     expect(flow).toMatchObject({ mapping: mapping.allow, destinationPort: allowed });
   });
 
+  it('names the backend that it was sent to', async () => {
+    await becomeQuiet();
+    const { remotes } = await place.run('udp', virtual[4], 80, 1);
+    expect(remotes).toEqual([`${virtual[4]} 80`]);
+    const flows = (await flowsOf(dataPath)).filter(({ protocol, mapping: each }) => protocol === 17 && each === mapping.balance);
+    expect(flows.length).toBeGreaterThan(0);
+    // Its packets have the backend's address from the start.
+    for (const { family, rewrite, backend, destinationPort } of flows) {
+      const first = family === 4 ? 0 : backendPorts.length;
+      expect([rewrite, backendPorts[backend - first]]).toEqual([0, destinationPort]);
+    }
+  });
+
   it.each([allowed, 80])('outlives a new policy that allows it, port %i', async (port) => {
     const target = port === 80 ? virtual[4] : server[4];
     const reasons = reasonsOf('v0');

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DataPath } from '../../native/addon.ts';
+import type { FlowRecord } from '../../native/test/support/data-path.ts';
 import { flowsOf, forgetRecords, nameOfReason, openDataPath, recordKinds, waitForRecords } from '../../native/test/support/data-path.ts';
 import { address, extension, frame4, frame6, icmp, tcp, tcpFlag, udp } from '../../native/test/support/packets.ts';
 import type { Kind } from './support/balanced.ts';
@@ -81,6 +82,8 @@ const sourcePortIn = (frame: Buffer): number => frame.readUInt16BE(transportOf(f
 
 const out = (index: number): NonNullable<Changes['macs']> => ({ to: serverMac(index), from: macOf('nat0') });
 const back = (): NonNullable<Changes['macs']> => ({ to: clientMac, from: macOf('v0') });
+
+const hexOf = (text: string): string => Buffer.from(address(text)).toString('hex');
 
 const newEnds = (family: Family, kind: Kind): Ends => {
   port += 1;
@@ -316,6 +319,8 @@ describe.each([4, 6] as const)('a translated flow over IPv%d', (family) => {
     readonly forward: (flags: number) => Buffer;
     readonly reverse: (flags: number) => Buffer;
     readonly ends: Ends;
+    /** What is told of its translation. */
+    readonly shown: Pick<FlowRecord, 'rewrite' | 'rewritten' | 'backend'>;
   }
   /** Begins one of full NAT with a SYN. */
   const begin = (): Pair => {
@@ -327,8 +332,16 @@ describe.each([4, 6] as const)('a translated flow over IPv%d', (family) => {
       fromPort: 8080,
       toPort: sourcePortIn(sent.bytes),
     };
+    const rewritten = {
+      source: hexOf(own[family]),
+      sourcePort: answer.toPort,
+      destination: hexOf(answer.from),
+      destinationPort: 8080,
+    };
     return {
       ends,
+      // Of full NAT; the second balancer has the second six of the backends.
+      shown: { rewrite: 3, rewritten, backend: 6 + (family === 4 ? 0 : 3) + serverIn(sent.bytes, family) },
       forward: (flags) => packet(family, 'tcp', { ...ends, flags }),
       reverse: (flags) => packet(family, 'tcp', { ...answer, flags }),
     };
@@ -342,6 +355,7 @@ describe.each([4, 6] as const)('a translated flow over IPv%d', (family) => {
     expect(await flowOf(pair)).toMatchObject([
       { packets: [2n, 2n], destination: Buffer.from(address(virtual(family, 'full'))).toString('hex'), destinationPort: 80 },
     ]);
+    expect(await flowOf(pair)).toMatchObject([pair.shown]);
   });
 
   it('ends once, with what both directions counted', async () => {
@@ -352,6 +366,7 @@ describe.each([4, 6] as const)('a translated flow over IPv%d', (family) => {
     const records = await waitForRecords(dataPath, 2);
     expect(records.map(({ kind }) => kind)).toEqual([recordKinds.start, recordKinds.end]);
     expect(records[1]).toMatchObject({ sourcePort: pair.ends.fromPort, destinationPort: 80, packets: [3n, 2n] });
+    for (const record of records) expect(record).toMatchObject(pair.shown);
     await new Promise((resolve) => setTimeout(resolve, 60));
     expect(dataPath.takeRecords(10).records.length).toBe(0);
   });
@@ -373,5 +388,29 @@ describe.each([4, 6] as const)('a translated flow over IPv%d', (family) => {
     expect(replay.one(pair.reverse(tcpFlag.syn | tcpFlag.ack)).bytes).toEqual(reply?.bytes);
     expect(replay.one(pair.forward(tcpFlag.ack)).bytes).toEqual(next?.bytes);
     expect((await flowOf(pair)).length).toBe(1);
+  });
+
+  it.each([
+    ['direct', { rewrite: 8, backend: true }],
+    ['masquerade', { rewrite: 1, backend: false }],
+    ['marked', { rewrite: 0, backend: false }],
+  ] as const)('tells what becomes of it, and no more: %s', async (kind, { rewrite, backend }) => {
+    const none = 65_535;
+    await forgetRecords(dataPath);
+    const ends = newEnds(family, kind);
+    const { bytes } = replay.one(packet(family, 'udp', ends));
+    const records = await waitForRecords(dataPath, 1);
+    const rows = (await flowsOf(dataPath)).filter(({ sourcePort, family: each }) => sourcePort === ends.fromPort && each === family);
+    for (const row of [...records, ...rows]) {
+      expect([row.rewrite, row.backend !== none]).toEqual([rewrite, backend]);
+      if (kind === 'masquerade')
+        expect(row.rewritten).toEqual({
+          source: hexOf(own[family]),
+          sourcePort: sourcePortIn(bytes),
+          destination: hexOf(ends.to),
+          destinationPort: 80,
+        });
+    }
+    expect([records.length, rows.length]).toEqual([1, 1]);
   });
 });

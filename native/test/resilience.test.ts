@@ -10,6 +10,7 @@ import {
   openDataPath,
   packetTool,
   reasonNumber,
+  recordBytes,
   removeInterface,
   suite,
 } from './support/data-path.ts';
@@ -112,7 +113,7 @@ describe('more flows than the table holds', () => {
     };
     expect(grown('POLICY_ALLOW') + grown('FLOW')).toBe(BigInt(perSource * sources));
     expect(counted()).toBe(BigInt(perSource * sources));
-    const live = (await dataPath.flows(1_000_000)).rows.length / 96;
+    const live = (await dataPath.flows(1_000_000)).rows.length / recordBytes;
     console.log(`${String(live)} of ${String(perSource * sources)} flows kept; not inserted: ${String(after.losses[2])}`);
     expect(live).toBeLessThanOrEqual(131_072);
     expect(live + Number(after.losses[2])).toBeGreaterThan(50_000);

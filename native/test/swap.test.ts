@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Counters, DataPath } from '../addon.ts';
 import { compilePolicy, parsePolicy } from '../image/api.ts';
-import { defaultMapping, generate, onPeer, openDataPath, packetTool, reasonNumber } from './support/data-path.ts';
+import { defaultMapping, generate, onPeer, openDataPath, packetTool, reasonNumber, recordBytes } from './support/data-path.ts';
 import { buildImage, l4, match } from './support/image-builder.ts';
 import { frame4, frame6, framed, tcp, tcpFlag, udp } from './support/packets.ts';
 import { client4, client6, mapping, server4, server6, webPolicy } from './support/policies.ts';
@@ -149,7 +149,7 @@ describe('flow records', () => {
     let lost = 0n;
     for (let round = 0; round < 20; round += 1) {
       const taken = dataPath.takeRecords(5000);
-      delivered += taken.records.length / 96;
+      delivered += taken.records.length / recordBytes;
       lost += taken.lost;
       await new Promise((resolve) => setTimeout(resolve, 10));
     }

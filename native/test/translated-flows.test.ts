@@ -54,6 +54,7 @@ afterAll(async () => {
 
 const request = frame4({ from: client, to: virtual, protocol: 17, payload: udp({ from: 4000, to: 53 }) });
 const answer = frame4({ from: server, to: client, protocol: 17, payload: udp({ from: 5353, to: 4000 }) });
+const hexOf = (text: string): string => Buffer.from(address(text)).toString('hex');
 const age = (seconds: number): void => {
   execFileSync(packetTool, ['age', '--pin-path', pinPath, '--seconds', String(seconds)]);
 };
@@ -65,7 +66,9 @@ describe('a balanced flow', () => {
     const [flow, ...others] = await flowsOf(dataPath);
     expect(others).toEqual([]);
     expect(flow).toMatchObject({ sourcePort: 4000, destinationPort: 53, packets: [2n, 1n], kind: 0 });
-    expect([flow?.source, flow?.destination]).toEqual([client, virtual].map((text) => Buffer.from(address(text)).toString('hex')));
+    expect([flow?.source, flow?.destination]).toEqual([client, virtual].map((text) => hexOf(text)));
+    const rewritten = { source: hexOf(client), destination: hexOf(server), sourcePort: 4000, destinationPort: 5353 };
+    expect(flow).toMatchObject({ rewrite: 2, rewritten, backend: 0 });
     expect([...dataPath.counters().active.backends]).toEqual([1n, 3n, BigInt(2 * request.length + answer.length)]);
   });
 
@@ -82,6 +85,7 @@ describe('a balanced flow', () => {
     expect(await flowsOf(dataPath)).toEqual([]);
     const ended = decodeRecords(await dataPath.sweep(100));
     expect(ended.map(({ kind, packets }) => [kind, ...packets])).toEqual([[recordKinds.end, 2n, 2n]]);
+    expect(ended[0]).toMatchObject({ rewrite: 2, rewritten: { destination: hexOf(server), destinationPort: 5353 }, backend: 0 });
     expect(dumpTable(pinPath, 'nest_flows4')).toEqual([]);
   });
 });

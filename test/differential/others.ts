@@ -7,12 +7,12 @@ import type { PolicyDocument } from '../../native/image/policy-schema.ts';
 import { openVerdict } from '../../native/wasm/index.ts';
 import type { Verdict, VerdictEngine } from '../../native/wasm/index.ts';
 import { reasonName } from '../../proto/model/reason.ts';
-import type { ReasonName } from '../../proto/model/reason.ts';
 import type { Surroundings } from '../support/differential-surroundings.ts';
+import { expectedText } from '../support/packet-fixtures.ts';
 import type { PacketFixture } from '../support/packet-fixtures.ts';
 import { parsePacket } from '../support/reference-model-parser.ts';
 import type { ParsedPacket } from '../support/reference-model-parser.ts';
-import { ReferenceHost } from '../support/reference-model.ts';
+import { notModelled, ReferenceHost } from '../support/reference-model.ts';
 import type { ReferenceResult } from '../support/reference-model.ts';
 
 export interface CompiledCase {
@@ -37,8 +37,6 @@ export const actions = ['pass', 'drop', 'transmit', 'redirect'] as const;
 const flowsMax = 100_000;
 /** The model reads the whole document for each packet. */
 const modelPacketsMax = 3000;
-/** What the model leaves to tests of their own. */
-const notModelled: ReadonlySet<ReasonName> = new Set(['FLOW_RELATED', 'TOO_BIG']);
 
 /** As nest-differential sums up the bytes that leave. */
 export const fnv1a = (bytes: Uint8Array): number => bytes.reduce((hash, byte) => Math.imul(hash ^ byte, 0x0100_0193) >>> 0, 0x811c_9dc5);
@@ -125,8 +123,7 @@ export const runFixtureByOthers = async (
 ): Promise<readonly string[]> => {
   const engine = await openEngine(others, each.image);
   const model = new ReferenceHost(each.policy, { ...others.around, lanes: others.lanes });
-  const output = expected.output === 'same' ? fixture.packet : expected.output;
-  const wanted = `${expected.verdict} ${expected.reason} ${expected.mapping ?? '-'} ${output}`;
+  const wanted = expectedText({ ...fixture, expected });
   let wasmSaid = '';
   let modelSaid: string | undefined = '';
   for (const [position, packet] of each.packets.entries()) {
@@ -135,9 +132,11 @@ export const runFixtureByOthers = async (
     const result = processOnce(model, packet, nowNs);
     modelSaid = result === undefined ? undefined : modelText(result);
   }
-  const problems = wasmSaid === wanted ? [] : [`fixture "${fixture.name}": wasm ${wasmSaid}`];
+  const problems = wasmSaid === wanted ? [] : [`fixture "${fixture.name}": WebAssembly says ${wasmSaid}, expected ${wanted}`];
   const isSilent = modelSaid === undefined || notModelled.has(expected.reason);
-  return isSilent || modelSaid === wanted ? problems : [...problems, `fixture "${fixture.name}": model ${modelSaid ?? ''}`];
+  return isSilent || modelSaid === wanted
+    ? problems
+    : [...problems, `fixture "${fixture.name}": the model says ${modelSaid ?? ''}, expected ${wanted}`];
 };
 
 /** What the other end answers to a packet that was sent to it; undefined: nothing that belongs to a flow. */

@@ -14,7 +14,7 @@ import { PacketStream } from '../support/packet-random.ts';
 import { Random, randomPolicy } from '../support/random-policy.ts';
 import { withRandomTreatments } from '../support/random-treatment.ts';
 import { reasonNames } from '../../proto/model/reason.ts';
-import { readPacketFixtures } from '../support/packet-fixtures.ts';
+import { expectedText, outputOf, readPacketFixtures } from '../support/packet-fixtures.ts';
 import type { PacketFixture } from '../support/packet-fixtures.ts';
 import { actions, compareOthers, fnv1a, openEngine, replyTo, resultBytes, runFixtureByOthers } from './others.ts';
 import type { CompiledCase, Others } from './others.ts';
@@ -146,17 +146,27 @@ const runFixtures = async (module: WebAssembly.Module, around: Surroundings): Pr
     if (each === undefined) continue;
     row += each.packets.length;
     const seen = results.subarray(row * resultBytes, (row + 1) * resultBytes);
-    if (!isAsFixture(seen, fixture, each.names)) problems.push(`fixture "${fixture.name}": ${seen.toString('hex')}`);
+    if (!isAsFixture(seen, fixture, each.names))
+      problems.push(
+        `fixture "${fixture.name}": XDP and user space say ${rowText(seen, fixture, each.names)}, expected ${expectedText(fixture)}`,
+      );
     problems.push(...(await runFixtureByOthers({ module, around, lanes }, fixture, each)));
   }
   return { count: cases.length, problems, lanes };
+};
+
+/** The program sums up the bytes that leave: which they are, WebAssembly says in the next line when they differ. */
+const rowText = (row: Buffer, fixture: PacketFixture, names: readonly string[]): string => {
+  const mapping = names[row.readUInt16LE(2)] ?? '-';
+  const isSame = row.readUInt32LE(8) === fnv1a(Buffer.from(outputOf(fixture), 'hex'));
+  return `${actions[row.readUInt8(0)] ?? '?'} ${reasonNames[row.readUInt8(1)] ?? '?'} ${mapping} with ${isSame ? 'these' : 'other'} bytes`;
 };
 
 const isAsFixture = (seen: Buffer, { expected, packet }: PacketFixture, names: readonly string[]): boolean =>
   actions[seen.readUInt8(0)] === expected.verdict &&
   reasonNames[seen.readUInt8(1)] === expected.reason &&
   (names[seen.readUInt16LE(2)] ?? null) === expected.mapping &&
-  seen.readUInt32LE(8) === fnv1a(Buffer.from(expected.output === 'same' ? packet : expected.output, 'hex'));
+  seen.readUInt32LE(8) === fnv1a(Buffer.from(outputOf({ expected, packet }), 'hex'));
 
 /** A random policy and packets that meet it; WebAssembly tells what is sent on, so that some of it is answered. */
 const makeCase = async (random: Random, packetCount: number, others: Others): Promise<CompiledCase> => {

@@ -9,16 +9,19 @@ import { createFastpathHost } from '../../agent/engine/fastpath/host.ts';
 import { createEngine } from '../../agent/engine/engine.ts';
 import type { EngineName } from '../../agent/domains/traffic/api.ts';
 import type { NetworkInterface } from '../../agent/domains/traffic/network-interfaces.ts';
+import { createExporter } from '../../agent/domains/traffic/export/exporter.ts';
 import { createTraffic } from '../../agent/domains/traffic/traffic.ts';
 import { systemClock } from '../../agent/lib/clock.ts';
 import { silentLogger } from '../../agent/lib/log.ts';
 
-interface Setup {
+export interface Setup {
   readonly stateDir: string;
   readonly pinPath: string;
   readonly interfaces: readonly string[];
   readonly fallback: 'xdp' | 'pass';
   readonly fastpathFolder: string | null;
+  /** Of a collector in this namespace; null: nothing is exported. */
+  readonly ipfixPort: number | null;
 }
 
 /** The namespace's own: /sys shows those of the namespace it was mounted in. */
@@ -49,7 +52,21 @@ const warnings = new Map<string, string>();
 const host = createFastpathHost({ processors: 2, ...(setup.fastpathFolder === null ? {} : { folder: setup.fastpathFolder }) });
 const { stateDir, pinPath, interfaces } = setup;
 const fallbacks = new Map(interfaces.map((name) => [name, setup.fallback]));
+const exporter =
+  setup.ipfixPort === null
+    ? null
+    : createExporter({
+        config: {
+          ipfix: { host: '127.0.0.1', port: setup.ipfixPort, observationDomain: 5, templateSeconds: 60 },
+          log: { authentication: false, netflow: true, debug: false },
+          periodicSeconds: 60,
+        },
+        hostName: 'dut',
+        clock: systemClock,
+        log,
+      });
 const traffic = createTraffic({
+  ...(exporter === null ? {} : { exporter }),
   mode: 'enforce',
   interfaces,
   stateDir,
@@ -65,7 +82,7 @@ const traffic = createTraffic({
 type Command =
   | { readonly kind: 'activate'; readonly policy: string }
   | { readonly kind: 'engine'; readonly name: string; readonly engine: EngineName }
-  | { readonly kind: 'status' | 'counters' | 'flows' | 'close' };
+  | { readonly kind: 'status' | 'counters' | 'flows' | 'balancers' | 'close' };
 
 const answer = async (command: Command): Promise<unknown> => {
   switch (command.kind) {
@@ -79,8 +96,11 @@ const answer = async (command: Command): Promise<unknown> => {
       return traffic.counters();
     case 'flows':
       return await traffic.flows({ filter: {}, limit: 100, windowSeconds: 0 }, signal);
+    case 'balancers':
+      return traffic.balancers();
     case 'close':
       await traffic.close();
+      await exporter?.close();
       return {};
     default:
       throw new Error('there is no such command');

@@ -168,7 +168,10 @@ export interface ReferenceSent {
   readonly output: Uint8Array;
 }
 
-/** The packet after its rewrite, and its way. Raises RangeError for one that is longer than its way out takes: not modelled. */
+/** In the first byte of flags and offset of IPv4. */
+const dontFragment = 0x40;
+
+/** The packet after its rewrite, and its way. Raises RangeError for one that is longer than its way out takes and may not be fragmented: not modelled. */
 export const send = (
   frame: Uint8Array,
   { packet, rewrite }: { readonly packet: ParsedPacket; readonly rewrite: ReferenceRewrite },
@@ -179,8 +182,10 @@ export const send = (
   const route = rewrite.isTranslated || rewrite.isDirect ? routeTo(rewrite.destination, around) : undefined;
   const isTagged = l3 > 14;
   const isOver = (input[l3 + (packet.family === 4 ? 8 : 7)] ?? 0) <= 1 && !rewrite.isDirect;
-  if (route !== undefined && frame.length - l3 > route.mtu) throw new RangeError('longer than the way out takes');
-  const leaves = route !== undefined && !isOver && !(isTagged && route.egress !== around.interfaceIndex);
+  const isLong = route !== undefined && frame.length - l3 > route.mtu;
+  const mayBeFragmented = packet.family === 4 && ((input[l3 + 6] ?? 0) & dontFragment) === 0 && !rewrite.isDirect;
+  if (isLong && !mayBeFragmented) throw new RangeError('longer than the way out takes');
+  const leaves = route !== undefined && !isLong && !isOver && !(isTagged && route.egress !== around.interfaceIndex);
   if (rewrite.isDirect && !leaves) return { verdict: 'drop', output: frame };
   const { source, destination, sourcePort, destinationPort } = rewrite;
   const isPorted = packet.transport === 'tcp' || packet.transport === 'udp';

@@ -7,7 +7,7 @@ import { PacketStream } from './packet-random.ts';
 import { Random, randomPolicy } from './random-policy.ts';
 import { surroundingsFor } from './differential-surroundings.ts';
 import { readPacketFixtures } from './packet-fixtures.ts';
-import { ReferenceHost } from './reference-model.ts';
+import { notModelled, ReferenceHost } from './reference-model.ts';
 
 const [client, server] = ['198.18.0.1', '198.18.64.2'];
 
@@ -251,12 +251,15 @@ const fixtures = readPacketFixtures();
 const links = { v0: { ifindex: 3, address: '02:00:00:00:0a:01' }, w0: { ifindex: 5, address: '02:00:00:00:0b:01' } };
 
 describe('the reference model and the packet fixtures', () => {
-  it.each(fixtures.cases)('$name', ({ policy: name, before, packet, expected }) => {
-    const around = surroundingsFor((link) => links[link === 'v0' ? 'v0' : 'w0']);
-    const host = new ReferenceHost(fixtures.policies[name], { ...around, lanes: 1 });
-    for (const [position, hex] of before.entries()) host.process(Buffer.from(hex, 'hex'), position);
-    const { mapping, output, ...rest } = host.process(Buffer.from(packet, 'hex'), before.length);
-    const seen = { ...rest, mapping: mapping ?? null, output: Buffer.from(output).toString('hex') };
-    expect(seen).toEqual({ ...expected, output: expected.output === 'same' ? packet : expected.output });
-  });
+  it.each(fixtures.cases.filter(({ expected }) => !notModelled.has(expected.reason)))(
+    '$name',
+    ({ policy: name, before, packet, expected }) => {
+      const around = surroundingsFor((link) => links[link === 'v0' ? 'v0' : 'w0']);
+      const host = new ReferenceHost(fixtures.policies[name], { ...around, lanes: 1 });
+      for (const [position, hex] of before.entries()) host.process(Buffer.from(hex, 'hex'), position);
+      const { mapping, output, ...rest } = host.process(Buffer.from(packet, 'hex'), before.length);
+      const seen = { ...rest, mapping: mapping ?? null, output: Buffer.from(output).toString('hex') };
+      expect(seen).toEqual({ ...expected, output: expected.output === 'same' ? packet : expected.output });
+    },
+  );
 });

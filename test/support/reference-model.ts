@@ -13,6 +13,9 @@ import { ReferencePolicy } from './reference-model-policy.ts';
 import { natPort, natTriesMax, ReferenceLimits, rewriteFor, send } from './reference-model-treatment.ts';
 import type { ReferenceEnds, ReferenceRewrite, ReferenceSent, ReferenceSurroundings } from './reference-model-treatment.ts';
 
+/** What the model does not follow: the runtimes are compared with each other there, and with the packet fixtures. */
+export const notModelled: ReadonlySet<ReasonName> = new Set(['FLOW_RELATED', 'TOO_BIG']);
+
 export interface ReferenceVerdict {
   readonly verdict: 'pass' | 'drop';
   readonly reason: ReasonName;

@@ -36,6 +36,18 @@ export interface Flow {
   readonly revision: number;
   readonly sourceServices: readonly string[];
   readonly destinationServices: readonly string[];
+  /** null: neither its ends change nor does a balancer choose where it goes. */
+  readonly translation: Translation | null;
+}
+
+/** A flow's ends as its packets leave. The same as before where a balancer leaves them as they are. */
+export interface Translation {
+  readonly source: string;
+  readonly destination: string;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+  /** Empty when none was chosen, or the policy in force has it no more. */
+  readonly backend: string;
 }
 
 /** What is absent does not filter. */
@@ -147,6 +159,8 @@ export interface Backend {
   readonly healthSinceMs: number | null;
   /** Begun under the policy in force. */
   readonly flows: bigint;
+  /** In the flow table at the last sweep, some seconds ago; null before the first. */
+  readonly liveFlows: number | null;
   readonly count: Count;
 }
 
@@ -295,6 +309,8 @@ export interface InterfaceService {
     readonly numaNode: number | null;
     readonly speedMbps: number | null;
     readonly xdpFeatures: readonly string[] | null;
+    /** Of SR-IOV; null: the device has none. */
+    readonly virtualFunctions: { readonly enabled: number; readonly total: number } | null;
   } | null;
 }
 

@@ -81,6 +81,7 @@ export const createFakeHost = (): FakeHost => {
         clock,
         log: silentLogger,
         raise: (code, warning) => void (warning === null ? warnings.delete(code) : warnings.set(code, warning.message)),
+        virtualFunctionsOf: async (name) => (name === 'wan0' ? { enabled: 2, total: 8 } : null),
         listInterfaces: async () =>
           [...kernel.interfaces].map(([name, index]) => ({
             name,

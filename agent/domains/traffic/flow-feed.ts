@@ -4,6 +4,8 @@ import type { Logger } from '../../lib/log.ts';
 import { flowsMax, recordAt, recordKinds } from '../../engine/api.ts';
 import type { Engine, FlowRecord, RecordBatch } from '../../engine/api.ts';
 import type { Flow, FlowFilter } from './api.ts';
+import { countBackendFlows } from './flow-backends.ts';
+import type { BackendFlows } from './flow-backends.ts';
 import { flowMatch } from './flow-filter.ts';
 import { createFlowStore } from './flow-store.ts';
 import type { FlowStore } from './flow-store.ts';
@@ -35,6 +37,8 @@ export interface FlowFeed {
   readonly store: FlowStore;
   /** Flows in the data path's table as of the last sweep; null before the first. */
   readonly live: number | null;
+  /** Of them, those to backends; likewise. */
+  readonly backendFlows: BackendFlows | null;
   /** How long records are being taken, milliseconds. */
   coveredMs(): number;
   /** Records lost on the way in the last so many milliseconds. */
@@ -58,6 +62,7 @@ export const startFlowFeed = (options: FlowFeedOptions): FlowFeed => new Polling
 class PollingFeed implements FlowFeed {
   readonly store = createFlowStore();
   live: number | null = null;
+  backendFlows: BackendFlows | null = null;
   readonly #options: FlowFeedOptions;
   readonly #watched = createBroadcast<WatchedBatch>(watchQueueBatches);
   readonly #begunMs: number;
@@ -142,10 +147,12 @@ class PollingFeed implements FlowFeed {
   }
 
   async #sweep(): Promise<void> {
-    const { engine } = this.#options;
+    const { engine, names } = this.#options;
     this.#accept(await engine.sweep(sweptMax));
     this.#sampleLosses();
-    this.live = (await engine.flows(flowsMax)).count;
+    const flows = await engine.flows(flowsMax);
+    this.live = flows.count;
+    this.backendFlows = await countBackendFlows(flows, names);
   }
 
   #accept(batch: RecordBatch): void {

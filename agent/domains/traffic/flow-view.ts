@@ -1,7 +1,7 @@
 import { isDropped } from '../../../proto/model/reason.ts';
 import { mappingDefault, recordKinds } from '../../engine/api.ts';
 import type { FlowRecord, Judgement, PolicyImage } from '../../engine/api.ts';
-import type { Flow } from './api.ts';
+import type { Flow, Translation } from './api.ts';
 
 /** What turns indices of a record into names. */
 export interface FlowNames {
@@ -10,6 +10,8 @@ export interface FlowNames {
   mappingName(sequence: number, mapping: number): string | undefined;
   revisionOf(sequence: number): number;
   interfaceName(index: number): string;
+  /** Of the policy in force, by where it is; empty when that has none there. */
+  backendName(mapping: string, address: string, port: number): string;
   /** The policy in force; null when it is not known. */
   image(): PolicyImage | null;
 }
@@ -20,6 +22,7 @@ export const flowOf = (record: FlowRecord, names: FlowNames, firstTimeNs = recor
   const judged = judgeRecord(record, names.image());
   const lastSeenMs = names.wallTimeMs(record.timeNs);
   const isAllowed = !isDropped(reason);
+  const mapping = mappingOf(record, names, judged);
   return {
     source: record.sourceText,
     destination: record.destinationText,
@@ -29,7 +32,7 @@ export const flowOf = (record: FlowRecord, names: FlowNames, firstTimeNs = recor
     state: stateOf(record.kind, isAllowed),
     allowed: isAllowed,
     reason,
-    mapping: mappingOf(record, names, judged),
+    mapping,
     interface: names.interfaceName(record.interfaceIndex),
     forward: record.forward,
     reverse: record.reverse,
@@ -38,6 +41,21 @@ export const flowOf = (record: FlowRecord, names: FlowNames, firstTimeNs = recor
     revision: names.revisionOf(record.sequence),
     sourceServices: judged?.sourceServices ?? [],
     destinationServices: judged?.destinationServices ?? [],
+    translation: translationOf(record, mapping, names),
+  };
+};
+
+/** Where the packets of a flow of the mapping go, and as whose; null: as they came. */
+export const translationOf = (record: FlowRecord, mapping: string, names: FlowNames): Translation | null => {
+  const { translated, backend } = record;
+  if (translated === null && backend === null) return null;
+  const { sourceText, destinationText, sourcePort, destinationPort } = translated ?? record;
+  return {
+    source: sourceText,
+    destination: destinationText,
+    sourcePort,
+    destinationPort,
+    backend: backend === null ? '' : names.backendName(mapping, backend.addressText, backend.port),
   };
 };
 

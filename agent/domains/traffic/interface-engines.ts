@@ -1,9 +1,10 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { NestError } from '../../../proto/model/error.ts';
 import { inTransaction } from '../../control/revisions/api.ts';
-import type { EngineProbe, InterfaceFacts, UserService } from '../../engine/api.ts';
+import type { EngineProbe, UserService } from '../../engine/api.ts';
 import type { EngineName, InterfaceService } from './api.ts';
 import type { Attachment } from './attachments.ts';
+import type { WatchedFacts } from './interface-watch.ts';
 
 /** SQL that makes the table: one more schema version of the traffic database. */
 export const interfaceEngineMigration = `CREATE TABLE interface_engine (
@@ -40,7 +41,7 @@ const engineNames: readonly EngineName[] = ['auto', 'xdp', 'af_xdp', 'dpdk', 'of
 export interface ServiceContext {
   readonly choice: EngineName;
   readonly probes: readonly EngineProbe[];
-  readonly facts: InterfaceFacts | undefined;
+  readonly facts: WatchedFacts | undefined;
   /** How an engine outside the kernel stands here; null: none was chosen, or this agent runs none. */
   readonly user: UserService | null;
 }
@@ -61,6 +62,7 @@ export const interfaceService = (attachment: Attachment, { choice, probes, facts
           numaNode: facts.numaNode,
           speedMbps: facts.speedMbps,
           xdpFeatures: facts.xdpFeatures,
+          virtualFunctions: facts.virtualFunctions,
         },
 });
 
@@ -74,7 +76,7 @@ const engineOf = ({ mode }: Attachment, user: UserService | null): string => {
 const userReasonOf = ({ problem }: Attachment, user: UserService): string =>
   [user.state === 'serving' ? 'Chosen by an operator:' : '', user.reason, problem].filter((part) => part !== '').join(' ');
 
-const reasonOf = ({ mode, problem }: Attachment, choice: EngineName, facts: InterfaceFacts | undefined): string => {
+const reasonOf = ({ mode, problem }: Attachment, choice: EngineName, facts: WatchedFacts | undefined): string => {
   if (choice === 'off') return 'Switched off by an operator: no policy is enforced here.';
   if (mode === null) return problem;
   const how = choice === 'auto' ? 'Chosen by itself' : 'Chosen by an operator';
@@ -82,10 +84,10 @@ const reasonOf = ({ mode, problem }: Attachment, choice: EngineName, facts: Inte
   return `${how}: the driver${driverOf(facts)} runs no packet programs, so the kernel runs them on its way in, slower.`;
 };
 
-const driverOf = (facts: InterfaceFacts | undefined): string => (facts === undefined || facts.driver === '' ? '' : ` ${facts.driver}`);
+const driverOf = (facts: WatchedFacts | undefined): string => (facts === undefined || facts.driver === '' ? '' : ` ${facts.driver}`);
 
 /** What the driver says about itself narrows what the host can do in general. */
-const nativeProbe = (probe: EngineProbe, facts: InterfaceFacts | undefined): EngineProbe => {
+const nativeProbe = (probe: EngineProbe, facts: WatchedFacts | undefined): EngineProbe => {
   if (!probe.available || facts === undefined || facts.xdpFeatures === null || facts.xdpFeatures.includes('basic')) return probe;
   return { ...probe, available: false, reason: `The driver${driverOf(facts)} of this interface runs no packet programs.` };
 };

@@ -1,11 +1,12 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { FakePacket } from '../../engine/fake-data-path.ts';
 import { createFakeHost, web } from './fake-host.ts';
 import type { FakeHost } from './fake-host.ts';
 import { floodOffPerSecond, floodOnPerSecond } from './flood-switch.ts';
 import type { ProbeTarget } from './health/probe.ts';
-import type { Traffic } from './api.ts';
+import type { Flow, Traffic } from './api.ts';
 import { upkeepMs } from './traffic.ts';
 
 const signal = new AbortController().signal;
@@ -49,6 +50,14 @@ const balancing = (states: readonly string[]): string =>
       },
     ],
   });
+
+const translated = (sourcePort: number, name: string, destination: string): Flow['translation'] => ({
+  source: '198.18.1.10',
+  sourcePort,
+  destination,
+  destinationPort: 8000,
+  backend: name,
+});
 
 let host: FakeHost;
 let traffic: Traffic;
@@ -99,6 +108,39 @@ describe('backends', () => {
     expect(host.kernel.backendStates).toEqual(Uint8Array.of(up, down));
     await traffic.activate(balancing(['up', 'up', 'up']), signal);
     expect(host.kernel.backendStates).toEqual(Uint8Array.of(up, down, up));
+  });
+
+  it('have the flows of the table that go to them, by name, also those of the policy before', async () => {
+    await traffic.activate(balancing(['up', 'up']), signal);
+    expect(traffic.balancers()[0]?.backends.map(({ liveFlows }) => liveFlows)).toEqual([null, null]);
+    const sent = (port: number, backend: number): FakePacket => ({
+      ...web,
+      destination: '198.19.1.100',
+      sourcePort: port,
+      sentTo: { backend, address: `198.19.1.2${backend + 1}`, port: 8000 },
+    });
+    for (const port of [1, 2, 3]) host.kernel.send(sent(port, 1));
+    host.kernel.send(sent(4, 0));
+    host.kernel.send(web);
+    await host.advance(5100);
+    expect(traffic.balancers()[0]?.backends.map(({ liveFlows }) => liveFlows)).toEqual([1, 3]);
+    const { flows } = await traffic.flows({ filter: {}, limit: 10, windowSeconds: 0 }, signal);
+    expect(new Map(flows.map(({ sourcePort, translation }) => [sourcePort, translation]))).toEqual(
+      new Map([
+        [web.sourcePort, null],
+        ...[1, 2, 3].map((port) => [port, translated(port, 'web-2', '198.19.1.22')] as const),
+        [4, translated(4, 'web-1', '198.19.1.21')],
+      ]),
+    );
+    // Another one before them moves the indexes; flows keep theirs until their next packet.
+    await traffic.activate(balancing(['up', 'up', 'up']).replaceAll('web-1', 'web-9'), signal);
+    host.kernel.send(sent(5, 0));
+    await host.advance(5100);
+    expect(traffic.balancers()[0]?.backends.map(({ name, liveFlows }) => [name, liveFlows])).toEqual([
+      ['web-2', 3],
+      ['web-3', 0],
+      ['web-9', 2],
+    ]);
   });
 
   it('are not asked any more once no policy names them', async () => {

@@ -4,10 +4,12 @@ import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { Balancer, Count, DenyList, PathCounters, RateLimit } from './api.ts';
 import { createBalancers } from './balancing/balancers.ts';
+import type { BackendCount } from './balancing/balancers.ts';
 import { hostListPrefix } from './deny/deny-sources.ts';
 import type { DenyContent, DenySources } from './deny/deny-sources.ts';
 import type { HostDenyLists } from './deny/host-deny-lists.ts';
 import { createFloodSwitch } from './flood-switch.ts';
+import type { BackendFlows } from './flow-backends.ts';
 import type { Probe } from './health/probe.ts';
 import type { PolicyTables } from './policy-tables.ts';
 
@@ -48,7 +50,10 @@ export interface Steering {
   sample(engine: Engine, counters: EngineCounters): void;
   /** Looks whether files or expiries ask for a reload; about every five seconds. */
   checkDenyLists(): Promise<void>;
-  balancers(counters: EngineCounters): readonly Balancer[];
+  /** `liveFlows`: by mapping, slash and backend; null: not known yet. */
+  balancers(counters: EngineCounters, liveFlows: BackendFlows | null): readonly Balancer[];
+  /** The backend of a mapping at an address and port; empty when the policy in force has none there. */
+  backendName(mapping: string, address: string, port: number): string;
   denyLists(counters: EngineCounters, prefixes: number): readonly DenyList[];
   path(counters: EngineCounters): PathCounters;
   /** Rate limits of the policy in force, by mapping, and what went over them. */
@@ -127,13 +132,18 @@ class PolicySteering implements Steering {
     if (this.#inForce !== null && (await sources.isStale())) reload();
   }
 
-  balancers(counters: EngineCounters): readonly Balancer[] {
+  balancers(counters: EngineCounters, liveFlows: BackendFlows | null): readonly Balancer[] {
     const { backends } = counters.active;
-    return this.#balancers.view((index) => ({
+    const of = (index: number): BackendCount => ({
       flows: backends[index * 3] ?? 0n,
       packets: backends[index * 3 + 1] ?? 0n,
       bytes: backends[index * 3 + 2] ?? 0n,
-    }));
+    });
+    return this.#balancers.view({ of, liveFlows });
+  }
+
+  backendName(mapping: string, address: string, port: number): string {
+    return this.#balancers.nameAt(mapping, address, port);
   }
 
   denyLists(counters: EngineCounters, prefixes: number): readonly DenyList[] {

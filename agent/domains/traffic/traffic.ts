@@ -41,6 +41,7 @@ import { probeBackend } from './health/probe.ts';
 import type { Probe } from './health/probe.ts';
 import { checkEngineChoice, interfaceService, openEngineChoices } from './interface-engines.ts';
 import type { EngineChoices } from './interface-engines.ts';
+import { readVirtualFunctions } from './interface-functions.ts';
 import { createInterfaceWatch } from './interface-watch.ts';
 import { createLocalTraffic } from './local-traffic.ts';
 import type { LocalTraffic } from './local-traffic.ts';
@@ -70,6 +71,8 @@ export interface TrafficOptions {
   /** Gets every flow record; absent: nothing leaves the host. */
   readonly exporter?: FlowExporter;
   readonly listInterfaces?: () => Promise<readonly NetworkInterface[]>;
+  /** SR-IOV of an interface by its name; null: none. */
+  readonly virtualFunctionsOf?: typeof readVirtualFunctions;
   /** Where files of deny lists lie. */
   readonly denyListDir: string;
   /** Whether what this host itself sends is judged; default auto. */
@@ -131,7 +134,7 @@ class HostTraffic implements Traffic {
   readonly #choices: EngineChoices;
   readonly #sources: DenySources;
   readonly #steering: Steering;
-  readonly #interfaces = createInterfaceWatch();
+  readonly #interfaces;
   readonly #local: LocalTraffic;
   readonly #users: UserEngines;
   #live: Live | null = null;
@@ -162,6 +165,7 @@ class HostTraffic implements Traffic {
       reload: () => void this.#change('the deny lists', async () => await this.#reload()),
     });
     this.#plans = createPlanCache(options.clock);
+    this.#interfaces = createInterfaceWatch(options.virtualFunctionsOf ?? readVirtualFunctions);
     this.#local = createLocalTraffic({ wanted: options.local ?? 'auto', log: options.log });
     this.#users = createUserEngines({
       fastpath: options.fastpath,
@@ -279,7 +283,7 @@ class HostTraffic implements Traffic {
   }
 
   balancers(): readonly Balancer[] {
-    return this.#steering.balancers(this.#live?.engine.counters() ?? noCounters);
+    return this.#steering.balancers(this.#live?.engine.counters() ?? noCounters, this.#live?.feed.backendFlows ?? null);
   }
 
   denyLists(prefixes: number): readonly DenyList[] {
@@ -353,6 +357,7 @@ class HostTraffic implements Traffic {
       mappingName: (sequenceOf, mapping) => this.#ledger.sequence(instance, sequenceOf)?.mappings[mapping]?.name,
       revisionOf: (sequenceOf) => this.#ledger.revisionOf(instance, sequenceOf),
       interfaceName: (index) => this.#attachments.nameOf(index),
+      backendName: (mapping, address, port) => this.#steering.backendName(mapping, address, port),
       image: () => this.#tables?.judge ?? null,
     };
     exporter?.attach(engine, names);

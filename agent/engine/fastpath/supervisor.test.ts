@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { silentLogger } from '../../lib/log.ts';
 import { createManualClock } from '../../lib/manual-clock.ts';
 import type { ManualClock } from '../../lib/manual-clock.ts';
+import { recordBytes } from '../layout.ts';
 import { createFakeFastpathHost } from './fake-host.ts';
 import type { FakeFastpathHost } from './fake-host.ts';
 import { portTriesMax } from './port-book.ts';
@@ -214,7 +215,8 @@ describe('Supervisor', () => {
     await supervisor.want([port('lan0')]);
     await supervisor.use({ image, loaded: 5 });
     const first = host.process();
-    const marks = (rows: Buffer): number[] => Array.from({ length: rows.length / 96 }, (_, row) => rows.readUInt8(row * 96));
+    const marks = (rows: Buffer): number[] =>
+      Array.from({ length: rows.length / recordBytes }, (_, row) => rows.readUInt8(row * recordBytes));
     for (const mark of [1, 2, 3]) first.record(mark);
     expect(marks(supervisor.takeRecords(2))).toEqual([1, 2]);
     for (const mark of [4, 5]) expect(first.record(mark)).toBe(true);

@@ -41,6 +41,7 @@ const toWireBackend = (backend: Backend): WireBackend => ({
   healthSinceMs: backend.healthSinceMs === null ? 0n : wholeMs(backend.healthSinceMs),
   flows: backend.flows,
   count: { ...backend.count },
+  liveFlows: backend.liveFlows === null ? undefined : BigInt(backend.liveFlows),
 });
 
 /** A deny list on the wire. */

@@ -28,6 +28,7 @@ export const toWireFlow = (flow: Flow): WireFlow => ({
   revision: BigInt(flow.revision),
   sourceServices: [...flow.sourceServices],
   destinationServices: [...flow.destinationServices],
+  translation: flow.translation === null ? undefined : { ...flow.translation },
 });
 
 /** The filter of a request; empty fields do not filter. Throws INPUT_INVALID. */

@@ -108,8 +108,8 @@ const toWireInterface = (entry: InterfaceReading, traffic: TrafficStatus, counte
     speedMbps: attached?.facts?.speedMbps ?? undefined,
     xdpFeatures: attached?.facts?.xdpFeatures?.join(', '),
     engines: (attached?.engines ?? []).map((probe) => ({ ...probe })),
-    virtualFunctions: undefined,
-    virtualFunctionsMax: undefined,
+    virtualFunctions: attached?.facts?.virtualFunctions?.enabled,
+    virtualFunctionsMax: attached?.facts?.virtualFunctions?.total,
     reasons: Object.fromEntries(reasons.map(({ reason, count }) => [Reason[reason], { ...count }])),
   };
 };

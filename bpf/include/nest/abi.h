@@ -385,13 +385,19 @@ struct nest_record {
 	__u8 family; /* 4 or 6 */
 	__u8 protocol;
 	__u8 tcp_flags; /* of the packet that caused the record */
-	__u8 pad;
+	__u8 rewrite; /* NEST_REWRITE_SOURCE, _DESTINATION, _DIRECT; 0: the ends below are not written */
 	__u16 source_port; /* initiator; ICMP: identifier */
 	__u16 destination_port;
 	__u8 source[16]; /* IPv4 in the first four */
 	__u8 destination[16];
 	__u32 age_ms; /* since the flow's first packet, at least 1; 0 = not known (deny). Saturates.
 		       */
+	__u8 rewritten_source[16]; /* the initiator's packets as they leave, as in nest_rewrite */
+	__u8 rewritten_destination[16];
+	__u16 rewritten_source_port;
+	__u16 rewritten_destination_port;
+	__u16 backend; /* of a balanced flow, else NEST_BACKEND_NONE; of the policy that stamped it */
+	__u8 pad[2];
 };
 
 /*
@@ -467,7 +473,7 @@ _Static_assert(sizeof(struct nest_flow) == 128, "two cache lines");
 _Static_assert(sizeof(struct nest_fragment) == 80, "nest_fragment");
 _Static_assert(sizeof(struct nest_trace_more) == 80, "nest_trace_more");
 _Static_assert(sizeof(struct nest_fragment_key) == 40, "nest_fragment_key");
-_Static_assert(sizeof(struct nest_record) == 96, "nest_record");
+_Static_assert(sizeof(struct nest_record) == 136, "nest_record");
 _Static_assert(sizeof(struct nest_trace) == 32, "XDP metadata limit of older kernels");
 
 #endif

@@ -186,7 +186,8 @@ Reply Daemon::handle(Request& request) {
 
 Reply Daemon::hello(const Request& request) {
   if (request.as<uint32_t>() != NEST_FAST_VERSION)
-    throw Failure(NEST_FAST_STATUS_VERSION, "this is protocol version 1", "use an agent of this release");
+    throw Failure(NEST_FAST_STATUS_VERSION, "this is protocol version " + std::to_string(NEST_FAST_VERSION),
+                  "use an agent of this release");
   nest_fast_hello_reply body = {.version = NEST_FAST_VERSION,
                                 .engine = status_->engine,
                                 .process = status_->process,

@@ -16,7 +16,7 @@
 #include <nest/abi.h>
 
 #define NEST_FAST_MAGIC 0x3150464eu /* "NFP1" */
-#define NEST_FAST_VERSION 1u
+#define NEST_FAST_VERSION 2u
 
 /* ---- limits ---- */
 #define NEST_FAST_MESSAGE_BYTES_MAX 4096u /* longer: STATUS_MESSAGE, the connection ends */

@@ -86,6 +86,7 @@ static void describe(const struct nest_user_entry* entry, const struct nest_flow
   };
   __builtin_memcpy(record->source, addresses + from * bytes, bytes);
   __builtin_memcpy(record->destination, addresses + (from ^ 1) * bytes, bytes);
+  nest_record_translate(record, flow);
 }
 
 /* Copies the entry at a position; false when it is free. */

@@ -2,7 +2,7 @@
 /* How the caller's memory is divided, and who may write to which part of it when. */
 #include "memory.h"
 
-#define MAGIC 0x3152455355545345ull
+#define MAGIC 0x3252455355545345ull
 #define ALIGNMENT 64u
 #define TABLE_SLOTS_MIN 16u
 #define FLOWS_PER_BUCKET 8u

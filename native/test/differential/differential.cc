@@ -256,10 +256,15 @@ class Comparison {
            same_more(kernel.more, user.more);
   }
 
-  /// The second of a route's answer is each side's own clock.
+  /// The second of a route's answer is each side's own clock. And the kernel knows networks of its own beside
+  /// the next hops that both were told: where it routes by itself, its interface and MTU are its own affair.
   static bool same_more(nest_trace_more kernel, nest_trace_more user) {
-    kernel.rewrite.route_second = 0;
-    user.rewrite.route_second = 0;
+    for (nest_rewrite* rewrite : {&kernel.rewrite, &user.rewrite}) {
+      rewrite->route_second = 0;
+      if ((rewrite->flags & NEST_REWRITE_ROUTED) != 0) continue;
+      rewrite->egress = 0;
+      rewrite->mtu = 0;
+    }
     return std::memcmp(&kernel, &user, sizeof(kernel)) == 0;
   }
 
@@ -289,8 +294,8 @@ class Comparison {
 
   static std::string text_of(const FlowRow& row) {
     return std::apply(
-        [](const auto& source, const auto& destination, auto... rest) {
-          std::string text = hex(source) + " " + hex(destination);
+        [](const auto& source, const auto& destination, const auto& rewritten, auto... rest) {
+          std::string text = hex(source) + " " + hex(destination) + " " + hex(rewritten);
           ((text += " " + std::to_string(rest)), ...);
           return text;
         },

@@ -33,8 +33,18 @@ uint32_t outcome_of(uint32_t action) {
 }  // namespace
 
 FlowRow row_of(const nest_record& record) {
+  std::vector<uint8_t> rewritten;
+  if (record.rewrite != 0) {
+    rewritten.assign(record.rewritten_source, record.rewritten_source + 16);
+    rewritten.insert(rewritten.end(), record.rewritten_destination, record.rewritten_destination + 16);
+    for (const uint16_t port : {record.rewritten_source_port, record.rewritten_destination_port}) {
+      rewritten.push_back(static_cast<uint8_t>(port >> 8));
+      rewritten.push_back(static_cast<uint8_t>(port));
+    }
+  }
   return {std::vector<uint8_t>(record.source, record.source + 16),
           std::vector<uint8_t>(record.destination, record.destination + 16),
+          rewritten,
           record.source_port,
           record.destination_port,
           record.protocol,
@@ -43,7 +53,9 @@ FlowRow row_of(const nest_record& record) {
           record.packets[0],
           record.packets[1],
           record.bytes[0],
-          record.bytes[1]};
+          record.bytes[1],
+          record.rewrite,
+          record.backend};
 }
 
 KernelSide::KernelSide(const std::string& object, const std::string& pin_path, const Surroundings& around)

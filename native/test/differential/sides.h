@@ -28,9 +28,11 @@ struct Explanation {
   Outcome outcome;
 };
 
-/// A flow as both sides tell it, without times.
-using FlowRow = std::tuple<std::vector<uint8_t>, std::vector<uint8_t>, uint16_t, uint16_t, uint8_t, uint16_t,
-                           uint8_t, uint64_t, uint64_t, uint64_t, uint64_t>;
+/// A flow as both sides tell it, without times. The third list: its ends as its packets leave, empty when
+/// they are those it came with.
+using FlowRow =
+    std::tuple<std::vector<uint8_t>, std::vector<uint8_t>, std::vector<uint8_t>, uint16_t, uint16_t, uint8_t,
+               uint16_t, uint8_t, uint64_t, uint64_t, uint64_t, uint64_t, uint8_t, uint16_t>;
 
 /// Sums since the policy began, in the order of their kinds.
 struct Totals {

@@ -130,9 +130,16 @@ export interface FlowRecord {
   readonly packets: readonly [bigint, bigint];
   readonly bytes: readonly [bigint, bigint];
   readonly ageMs: number;
+  /** Ends after the rewrite; undefined when the flow has none. */
+  readonly rewritten:
+    { readonly source: string; readonly destination: string; readonly sourcePort: number; readonly destinationPort: number } | undefined;
+  /** NEST_REWRITE_* that change or choose where the flow goes. */
+  readonly rewrite: number;
+  /** 65535: none. */
+  readonly backend: number;
 }
 
-export const recordBytes = 96;
+export const recordBytes = 136;
 
 /** Packed struct nest_record. */
 export const decodeRecords = (buffer: Buffer): readonly FlowRecord[] =>
@@ -154,6 +161,17 @@ export const decodeRecords = (buffer: Buffer): readonly FlowRecord[] =>
       source: row.subarray(60, 60 + bytes).toString('hex'),
       destination: row.subarray(76, 76 + bytes).toString('hex'),
       ageMs: row.readUInt32LE(92),
+      rewrite: row.readUInt8(55),
+      rewritten:
+        row.readUInt8(55) === 0
+          ? undefined
+          : {
+              source: row.subarray(96, 96 + bytes).toString('hex'),
+              destination: row.subarray(112, 112 + bytes).toString('hex'),
+              sourcePort: row.readUInt16LE(128),
+              destinationPort: row.readUInt16LE(130),
+            },
+      backend: row.readUInt16LE(132),
     };
   });
 

@@ -1,4 +1,4 @@
-import { completeHealthCheck, parsePorts } from '../../../engine/api.ts';
+import { completeHealthCheck, formatAddress, parseAddress, parsePorts } from '../../../engine/api.ts';
 import type { Policy } from '../../../engine/api.ts';
 import type { Clock } from '../../../lib/clock.ts';
 import type { Balancer } from '../api.ts';
@@ -27,6 +27,13 @@ export interface BackendCount {
   readonly bytes: bigint;
 }
 
+export interface BackendCounts {
+  /** By backend index. */
+  readonly of: (index: number) => BackendCount;
+  /** By mapping, slash and backend; null: not known yet. */
+  readonly liveFlows: ReadonlyMap<string, number> | null;
+}
+
 /** The balancing mappings of the policy in force, their health checks, and what the data path does with each backend. */
 export interface Balancers {
   /** Balances by this policy from now on; null: none is in force. */
@@ -35,7 +42,9 @@ export interface Balancers {
   states(): Uint8Array;
   /** True when a health check makes a difference to what the image itself says. */
   readonly differsFromImage: boolean;
-  view(count: (index: number) => BackendCount): readonly Balancer[];
+  view(counts: BackendCounts): readonly Balancer[];
+  /** The backend of a mapping at an address (as Nest writes it) and port; empty when there is none. */
+  nameAt(mapping: string, address: string, port: number): string;
   close(): void;
 }
 
@@ -48,6 +57,8 @@ class PolicyBalancers implements Balancers {
   #places: readonly BackendPlace[] = [];
   /** Of services, by name. */
   #addresses: ReadonlyMap<string, readonly string[]> = new Map();
+  /** Names of backends, by where they are. */
+  #names: ReadonlyMap<string, string> = new Map();
 
   constructor(options: BalancersOptions) {
     this.#options = options;
@@ -60,6 +71,7 @@ class PolicyBalancers implements Balancers {
 
   use(policy: Policy | null): void {
     this.#places = policy === null ? [] : backendPlaces(policy);
+    this.#names = new Map(this.#places.map((place) => [endOf(place), place.backend.name]));
     this.#addresses = new Map(policy?.services.map(({ name, addresses }) => [name, addresses]));
     this.#checks.watch(this.#places.flatMap((place) => checkOf(place) ?? []));
   }
@@ -72,14 +84,14 @@ class PolicyBalancers implements Balancers {
     return this.#places.some((place) => this.#effective(place) !== place.backend.state);
   }
 
-  view(count: (index: number) => BackendCount): readonly Balancer[] {
+  view({ of: countOf, liveFlows }: BackendCounts): readonly Balancer[] {
     const balancers = new Map<string, Balancer & { readonly backends: Balancer['backends'][number][] }>();
     for (const [index, place] of this.#places.entries()) {
       const { mapping, backend } = place;
       const balancer = balancers.get(mapping.name) ?? { ...headOf(place, this.#addresses), backends: [] };
       balancers.set(mapping.name, balancer);
       const { health, detail, sinceMs } = this.#checks.health(keyOf(place));
-      const { flows, packets, bytes } = count(index);
+      const { flows, packets, bytes } = countOf(index);
       balancer.backends.push({
         name: backend.name,
         address: backend.address,
@@ -91,10 +103,15 @@ class PolicyBalancers implements Balancers {
         healthDetail: detail,
         healthSinceMs: sinceMs,
         flows,
+        liveFlows: liveFlows === null ? null : (liveFlows.get(keyOf(place)) ?? 0),
         count: { packets, bytes },
       });
     }
     return [...balancers.values()];
+  }
+
+  nameAt(mapping: string, address: string, port: number): string {
+    return this.#names.get(`${mapping} ${address} ${String(port)}`) ?? this.#names.get(`${mapping} ${address} 0`) ?? '';
   }
 
   close(): void {
@@ -125,6 +142,12 @@ const headOf = ({ mapping }: BackendPlace, addresses: ReadonlyMap<string, readon
 });
 
 const keyOf = ({ mapping, backend }: BackendPlace): string => `${mapping.name}/${backend.name}`;
+
+/** Port 0: as in the packet. Packets carry addresses in one spelling, documents in any. */
+const endOf = ({ mapping, backend }: BackendPlace): string => {
+  const address = parseAddress(backend.address);
+  return `${mapping.name} ${address === undefined ? backend.address : formatAddress(address)} ${String(backend.port ?? 0)}`;
+};
 
 /** Nothing to check: no check is wanted, the operator has taken it down, or there is no port to ask. */
 const checkOf = (place: BackendPlace): CheckedBackend | undefined => {

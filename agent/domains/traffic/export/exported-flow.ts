@@ -2,7 +2,8 @@ import { isDropped } from '../../../../proto/model/reason.ts';
 import type { ReasonName } from '../../../../proto/model/reason.ts';
 import { recordKinds, recordOffsets } from '../../../engine/api.ts';
 import type { FlowRecord } from '../../../engine/api.ts';
-import { mappingOf } from '../flow-view.ts';
+import type { Translation } from '../api.ts';
+import { mappingOf, translationOf } from '../flow-view.ts';
 import type { FlowNames } from '../flow-view.ts';
 import type { FlowDelta, FlowDeltas } from './flow-deltas.ts';
 
@@ -29,6 +30,8 @@ export interface ExportedFlow {
   readonly revision: number;
   readonly delta: FlowDelta;
   readonly tcpState: TcpState;
+  /** null: its packets leave as they came. */
+  readonly translation: Translation | null;
   /** Wall time, milliseconds since the Unix epoch. */
   readonly startMs: number;
   readonly endMs: number;
@@ -45,16 +48,18 @@ export const exportFlow = (record: FlowRecord, deltas: FlowDeltas, names: FlowNa
   const delta = deltas.observe(record, flags);
   if (kind === 'periodic' && delta.forwardPackets === 0n && delta.reversePackets === 0n) return null;
   const endMs = names.wallTimeMs(record.timeNs);
+  const mapping = mappingOf(record, names, undefined);
   return {
     kind,
     record,
     reason,
     isAllowed,
-    mapping: mappingOf(record, names, undefined),
+    mapping,
     interfaceName: names.interfaceName(record.interfaceIndex),
     revision: names.revisionOf(record.sequence),
     delta,
     tcpState: tcpStateOf(record, kind, flags),
+    translation: translationOf(record, mapping, names),
     startMs: endMs - (record.ageMs ?? 0),
     endMs,
   };

@@ -146,7 +146,7 @@ describe('the exporter', () => {
     expect(messages.length).toBeLessThan(25);
     expect(records).toHaveLength(200);
     expect(records.reduce((sum, record) => sum + (record['1']?.readBigUInt64BE() ?? 0n), 0n)).toBe(15_000n);
-    expect(messages[0]).toMatchObject({ domain: 9, sequence: 0, templates: [256, 257] });
+    expect(messages[0]).toMatchObject({ domain: 9, sequence: 0, templates: [256, 257, 258, 259] });
     expect(exporter.counters().targets.map(({ target, records }) => ({ target, records }))).toEqual([
       {
         target: 'syslog',

@@ -30,6 +30,7 @@ export const flowMessage = (flow: ExportedFlow, cluster: string): SyslogMessage 
     ['source', source],
     ['destination', destination],
     ...endpointParameters(flow, protocol),
+    ...translationParameters(flow, protocol),
     ['packets', forward.packets],
     ['bytes', forward.bytes],
     ['reversePackets', reverse.packets],
@@ -62,6 +63,25 @@ const endpointParameters = ({ record, delta, tcpState }: ExportedFlow, protocol:
   ];
   if (protocol !== 'tcp') return ports;
   return [...ports, ['tcpState', tcpState], ['tcpFlags', flagLetters(delta.tcpFlags)]];
+};
+
+/** Ends as the packets leave, and the backend that a balancer chose; none where there is no translation. */
+const translationParameters = ({ record, translation }: ExportedFlow, protocol: string): readonly Parameter[] => {
+  if (translation === null) return [];
+  const { source, destination, sourcePort, destinationPort, backend } = translation;
+  const ends: readonly Parameter[] = [
+    ['translatedSource', source],
+    ['translatedDestination', destination],
+  ];
+  const identifier: readonly Parameter[] = withIdentifier.has(protocol) ? [['translatedIdentifier', sourcePort]] : [];
+  const ports: readonly Parameter[] = [
+    ['translatedSourcePort', sourcePort],
+    ['translatedDestinationPort', destinationPort],
+  ];
+  return [
+    ...(record.translated === null ? [] : [...ends, ...(withPorts.has(protocol) ? ports : identifier)]),
+    ...(backend === '' ? [] : [['backend', backend] as const]),
+  ];
 };
 
 const flagLetters = (flags: number): string => tcpFlagLetters.filter((_, bit) => (flags & (1 << bit)) !== 0).join('');

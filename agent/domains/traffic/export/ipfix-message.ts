@@ -21,7 +21,7 @@ interface Field {
   readonly enterprise?: number;
 }
 
-/** IANA IPFIX information elements, in the order in which a record has them; addresses stand between the two halves. */
+/** IANA IPFIX information elements, in the order in which a record has them. */
 const fieldsBefore: readonly Field[] = [
   { element: 152, bytes: 8 }, // flowStartMilliseconds
   { element: 153, bytes: 8 }, // flowEndMilliseconds
@@ -40,8 +40,9 @@ const fieldsAfter: readonly Field[] = [
   { element: 89, bytes: 1 }, // forwardingStatus
   { element: 233, bytes: 1 }, // firewallEvent
   { element: 1, bytes: 1, enterprise: nestEnterprise }, // reason number (docs/REASONS.md)
-  { element: 2, bytes: variableLength, enterprise: nestEnterprise }, // mapping name, UTF-8
 ];
+/** The last of each record: mapping name, UTF-8. */
+const mappingField: Field = { element: 2, bytes: variableLength, enterprise: nestEnterprise };
 const addressFields = (source: number, destination: number, bytes: number): readonly Field[] => [
   { element: source, bytes },
   { element: destination, bytes },
@@ -52,12 +53,27 @@ interface Template {
   /** Of a record without the mapping's name, but with the byte of its length. */
   readonly recordBytes: number;
 }
-const templateOf = (id: number, addresses: readonly Field[]): Template => {
-  const fields = [...fieldsBefore, ...addresses, ...fieldsAfter];
+/** Addresses stand between the two halves, and behind them, where they are translated, the ends as the packets leave. */
+const templateOf = (id: number, addresses: readonly Field[], translation: readonly Field[] = []): Template => {
+  const fields = [...fieldsBefore, ...addresses, ...fieldsAfter, ...translation, mappingField];
   return { id, fields, recordBytes: fields.reduce((sum, { bytes }) => sum + (bytes === variableLength ? 1 : bytes), 0) };
 };
-const template4 = templateOf(256, addressFields(8, 12, 4));
-const template6 = templateOf(257, addressFields(27, 28, 16));
+const translatedPorts: readonly Field[] = [
+  { element: 227, bytes: 2 }, // postNAPTSourceTransportPort
+  { element: 228, bytes: 2 }, // postNAPTDestinationTransportPort
+];
+/** By family: addresses before and after translation (postNATSourceIPv4Address and so on). Translated flows have templates of their own. */
+const templates = {
+  4: {
+    plain: templateOf(256, addressFields(8, 12, 4)),
+    translated: templateOf(258, addressFields(8, 12, 4), [...addressFields(225, 226, 4), ...translatedPorts]),
+  },
+  6: {
+    plain: templateOf(257, addressFields(27, 28, 16)),
+    translated: templateOf(259, addressFields(27, 28, 16), [...addressFields(281, 282, 16), ...translatedPorts]),
+  },
+} as const;
+const allTemplates = [templates[4].plain, templates[6].plain, templates[4].translated, templates[6].translated];
 
 const flowEndReason = { idle: 1, active: 2, ended: 3, forced: 4 } as const;
 const forwardingStatus = { forwarded: 64, denied: 129, dropped: 128 } as const;
@@ -102,7 +118,8 @@ class MessagePacker implements IpfixMessages {
 
   add(flow: ExportedFlow): Buffer | null {
     const mapping = Buffer.from(flow.mapping).subarray(0, mappingBytesMax);
-    const template = flow.record.family === 4 ? template4 : template6;
+    const { translated, family } = flow.record;
+    const template = templates[family === 4 ? 4 : 6][translated === null ? 'plain' : 'translated'];
     const bytes = template.recordBytes + mapping.length;
     const hasRoom = this.#length + bytes + (this.#set.template === template.id ? 0 : setHeaderBytes) <= ipfixBytesMax;
     const full = hasRoom ? null : this.flush();
@@ -139,7 +156,7 @@ class MessagePacker implements IpfixMessages {
     if (nowMs < this.#templatesDueMs) return;
     this.#templatesDueMs = nowMs + this.#options.templateMs;
     this.#beginSet(templateSet);
-    for (const template of [template4, template6]) this.#length = writeTemplate(this.#message, this.#length, template);
+    for (const template of allTemplates) this.#length = writeTemplate(this.#message, this.#length, template);
   }
 
   #beginSet(template: number): void {
@@ -182,10 +199,7 @@ const writeFlow = (
   at = message.writeBigUInt64BE(delta.forwardPackets, at);
   at = message.writeBigUInt64BE(delta.reverseBytes, at);
   at = message.writeBigUInt64BE(delta.reversePackets, at);
-  for (const address of [record.source, record.destination]) {
-    message.set(address, at);
-    at += address.length;
-  }
+  at = writeAddresses(message, at, record);
   // ICMP has an identifier where others have ports; no collector would read it as one.
   at = message.writeUInt16BE(hasPorts ? record.sourcePort : 0, at);
   at = message.writeUInt16BE(hasPorts ? record.destinationPort : 0, at);
@@ -196,8 +210,24 @@ const writeFlow = (
   at = message.writeUInt8(forwardingStatusOf(flow), at);
   at = message.writeUInt8(firewallEvent[flow.kind], at);
   at = message.writeUInt8(Math.max(0, reasonNames.indexOf(flow.reason)), at);
+  const { translated } = record;
+  if (translated !== null) {
+    at = writeAddresses(message, at, translated);
+    at = message.writeUInt16BE(hasPorts ? translated.sourcePort : 0, at);
+    at = message.writeUInt16BE(hasPorts ? translated.destinationPort : 0, at);
+  }
   at = message.writeUInt8(mapping.length, at);
   return at + mapping.copy(message, at);
+};
+
+const writeAddresses = (
+  message: Buffer,
+  offset: number,
+  { source, destination }: { readonly source: Uint8Array; readonly destination: Uint8Array },
+): number => {
+  message.set(source, offset);
+  message.set(destination, offset + source.length);
+  return offset + source.length + destination.length;
 };
 
 const milliseconds = (timeMs: number): bigint => BigInt(Math.max(0, Math.round(timeMs)));

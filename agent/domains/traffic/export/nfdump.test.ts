@@ -34,6 +34,10 @@ interface NfdumpFlow {
   readonly src6_addr?: string;
   readonly dst6_addr?: string;
   readonly input_snmp: number;
+  readonly src4_xlt_ip?: string;
+  readonly dst4_xlt_ip?: string;
+  readonly src_xlt_port?: string;
+  readonly dst_xlt_port?: string;
 }
 
 let folder: string;
@@ -181,6 +185,41 @@ describe("nfdump's collector", () => {
     expect(new Set(seen.map(({ input_snmp }) => input_snmp))).toEqual(new Set([2]));
     expect(collectorLog).toContain('Observation domain 77');
     expect(collectorLog).toMatch(/Flows: 7, .*Sequence Errors: 0, Bad Packets: 0/);
+  });
+
+  it('shows where translated flows of both families go on to, and as whose', async (context) => {
+    if (!hasNfdump) context.skip('nfdump is not installed: apt-get install nfdump');
+    const port = await startCollector();
+    const { exporter, flows } = start(port, { rows: Buffer.alloc(0), count: 0 });
+    const ports = { sourcePort: 33_000, destinationPort: 8443 };
+    const full = { source: '198.19.7.1', destination: '198.19.7.10', ...ports, flags: 3 };
+    const full6 = { source: '2001:db8:7::1', destination: '2001:db8:7::10', ...ports, flags: 3 };
+    try {
+      exporter.attach({ flows } as never, { ...testNames, wallTimeMs: (timeNs) => Date.now() + Number(timeNs / 1_000_000n) });
+      exporter.accept(
+        batchOf([
+          { kind: 'end', sourcePort: 50_001, rewritten: full, backend: 1 },
+          { kind: 'end', source: '2001:db8::10', destination: '2001:db8:1::20', sourcePort: 50_002, rewritten: full6, backend: 2 },
+          { kind: 'end', sourcePort: 50_003 },
+        ]),
+      );
+      await until('all records are taken', () => exporter.counters().targets[0]?.records[0]?.count === 3);
+    } finally {
+      await exporter.close();
+    }
+    const seen = await collected(port);
+    // Version 1.7.1 takes no IPv6 addresses of a translation (elements 281 and 282), only the ports beside them.
+    expect(seen.map((flow) => [flow.src4_xlt_ip, flow.dst4_xlt_ip, flow.src_xlt_port, flow.dst_xlt_port])).toEqual([
+      ['198.19.7.1', '198.19.7.10', '33000', '8443'],
+      [undefined, undefined, '33000', '8443'],
+      [undefined, undefined, undefined, undefined],
+    ]);
+    expect(seen.map((flow) => nameOf(flow))).toEqual([
+      '6 198.18.0.1 50001 198.19.0.1 443',
+      '6 2001:db8::10 50002 2001:db8:1::20 443',
+      '6 198.18.0.1 50003 198.19.0.1 443',
+    ]);
+    expect(collectorLog).toContain('Sequence Errors: 0, Bad Packets: 0');
   });
 
   it('loses none of many flows in many messages, and the sums are ours', async (context) => {

@@ -2,9 +2,10 @@
 import { addressToBytes, parseAddress } from '../../../../native/index.ts';
 import { reasonNames } from '../../../../proto/model/reason.ts';
 import type { ReasonName } from '../../../../proto/model/reason.ts';
-import { mappingDefault, recordBytes, recordKinds, recordOffsets as at } from '../../../engine/layout.ts';
+import { backendNone, mappingDefault, recordBytes, recordKinds, recordOffsets as at } from '../../../engine/layout.ts';
 import { recordAt } from '../../../engine/record.ts';
 import type { FlowRecord } from '../../../engine/record.ts';
+import { translationOf } from '../flow-view.ts';
 import type { FlowNames } from '../flow-view.ts';
 import type { ExportedFlow } from './exported-flow.ts';
 
@@ -23,6 +24,18 @@ export interface RecordFields {
   readonly tcpFlags?: number;
   readonly reason?: ReasonName;
   readonly mapping?: number;
+  readonly rewritten?: RewrittenFields;
+  /** Index; absent: no balancer chose one. */
+  readonly backend?: number;
+}
+
+export interface RewrittenFields {
+  readonly source: string;
+  readonly destination: string;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+  /** NEST_REWRITE_* */
+  readonly flags: number;
 }
 
 /** Of TCP from 198.18.0.1 port 40000 to 198.19.0.1 port 443, begun one second after boot, unless told otherwise. */
@@ -49,9 +62,23 @@ export const testRow = (fields: RecordFields): Buffer => {
   row.writeUInt16LE(fields.destinationPort ?? 443, at.destination_port);
   row.set(addressToBytes(source), at.source);
   row.set(addressToBytes(destination), at.destination);
+  row.writeUInt16LE(fields.backend ?? backendNone, at.backend);
+  if (fields.rewritten !== undefined) writeRewritten(row, fields.rewritten);
   // As the data path does: at least 1 where the start is known.
   if (kind !== 'deny') row.writeUInt32LE(Math.max(1, timeMs - startMs), at.age_ms);
   return row;
+};
+
+const writeRewritten = (row: Buffer, { source, destination, sourcePort, destinationPort, flags }: RewrittenFields): void => {
+  row.writeUInt8(flags, at.rewrite);
+  const ends = [parseAddress(source), parseAddress(destination)];
+  for (const [position, offset] of [at.rewritten_source, at.rewritten_destination].entries()) {
+    const end = ends[position];
+    if (end === undefined) throw new Error('an address of a test record is none');
+    row.set(addressToBytes(end), offset);
+  }
+  row.writeUInt16LE(sourcePort, at.rewritten_source_port);
+  row.writeUInt16LE(destinationPort, at.rewritten_destination_port);
 };
 
 export const testRecord = (fields: RecordFields): FlowRecord => recordAt(testRow(fields), 0);
@@ -65,6 +92,7 @@ export const testNames: FlowNames = {
   mappingName: (_sequence, mapping) => (mapping === mappingDefault ? undefined : 'web'),
   revisionOf: () => 3,
   interfaceName: () => 'lan0',
+  backendName: (_mapping, address) => (address === '198.19.7.10' || address === '2001:db8:7::10' ? 'web-2' : ''),
   image: () => null,
 };
 
@@ -89,6 +117,7 @@ export const testFlow = (fields: RecordFields & { readonly mappingName?: string 
       tcpFlags: fields.tcpFlags ?? 0,
     },
     tcpState: record.protocol === 6 ? 'opening' : 'none',
+    translation: translationOf(record, fields.mappingName ?? 'web', testNames),
     startMs: endMs - (record.ageMs ?? 0),
     endMs,
   };

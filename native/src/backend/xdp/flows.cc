@@ -3,6 +3,7 @@
 
 #include <bpf/bpf.h>
 #include <nest/flow_life.h>
+#include <nest/flow_record.h>
 
 #include <algorithm>
 #include <cstring>
@@ -104,6 +105,7 @@ nest_record describe(const Key& key, const nest_flow& flow, uint8_t kind) {
   std::memcpy(record.source, &key.address[from], sizeof(key.address[0]));
   std::memcpy(record.destination, &key.address[from ^ 1], sizeof(key.address[0]));
   record.age_ms = age_ms == 0 ? 1 : static_cast<uint32_t>(std::min<uint64_t>(age_ms, UINT32_MAX));
+  nest_record_translate(&record, &flow);
   return record;
 }
 
