@@ -18,7 +18,7 @@ interface Target {
   readonly inputs: readonly string[];
 }
 
-const consoleInputs = ['desktop/bridge', 'desktop/core', 'desktop/grpc', 'desktop/lib', 'native/image', 'proto'];
+const consoleInputs = ['desktop/bridge', 'desktop/core', 'desktop/grpc', 'desktop/lib', 'native/explain', 'native/image', 'native/wasm', 'proto'];
 
 export const targets: readonly Target[] = [
   {
@@ -33,7 +33,7 @@ export const targets: readonly Target[] = [
     entry: 'agent/main.ts',
     output: 'dist/agent/nest-agent.mjs',
     format: 'esm',
-    inputs: ['agent', 'native/index.ts', 'native/addon.ts', 'native/image', 'proto'],
+    inputs: ['agent', 'native/index.ts', 'native/addon.ts', 'native/explain', 'native/image', 'proto'],
   },
   {
     name: 'web',

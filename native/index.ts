@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import type { NativeAddon, NativeErrorCode } from './addon.ts';
 
 export type * from './addon.ts';
+export * from './explain/api.ts';
 export * from './image/api.ts';
 
 /** Version of native/addon.ts this build was written against; the addon carries the same number. */

@@ -3,6 +3,7 @@
  * compiler, so that domains know neither the addon nor a memory layout. Used by agent/domains and wired by system.ts. It
  * never decides what traffic is allowed and never stores anything.
  */
+import type { PacketTrace } from '../../native/index.ts';
 import type { ReasonName } from '../../proto/model/reason.ts';
 
 export {
@@ -12,16 +13,18 @@ export {
   createPolicyCompiler,
   createPolicyReader,
   diffPolicies,
-  formatAddress,
   formatPrefix,
   generationOf,
   isWithin,
   networkOf,
   openImage,
+  packetWords,
   parseAddress,
   parsePolicy,
   parsePorts,
   parsePrefix,
+  traceFlow,
+  traceSteps,
   validatePolicy,
 } from '../../native/index.ts';
 export type {
@@ -33,8 +36,9 @@ export type {
   PolicyImage,
   PolicyReader,
   Prefix,
+  TraceNames,
 } from '../../native/index.ts';
-export { backendNone, flowsMax, mappingDefault, recordBytes, recordKinds, recordOffsets, traceFlow, traceParse } from './layout.ts';
+export { backendNone, flowsMax, mappingDefault, recordBytes, recordKinds, recordOffsets } from './layout.ts';
 export { mergeRecord, recordAt, recordKey } from './record.ts';
 export type { FlowBackend, FlowRecord, TranslatedEnds } from './record.ts';
 
@@ -132,54 +136,17 @@ export interface InterfaceFacts {
   readonly addresses6: readonly Uint8Array[];
 }
 
-export interface EngineTrace {
+export interface EngineTrace extends PacketTrace {
   readonly verdict: 'pass' | 'drop' | 'other';
   readonly durationNs: number;
-  readonly reason: ReasonName;
-  /** 0 = not IP. */
-  readonly family: 0 | 4 | 6;
-  /** Transport class of the policy table, 0 = not reached. */
-  readonly l4: number;
-  /** One of {@link traceFlow}. */
-  readonly flow: number;
   readonly sourceIdentity: number;
   readonly destinationIdentity: number;
   /** Mapping index that decided, null = the default action or not judged by policy. */
   readonly mapping: number | null;
   readonly sequence: number;
-  /** Bytes from the Ethernet header, 0 = not reached. */
-  readonly l4Offset: number;
-  readonly vlanTags: number;
-  /** Bits of {@link traceParse}. */
-  readonly parse: number;
   readonly outcome: 'pass' | 'drop' | 'transmit' | 'redirect';
   /** The packet as it leaves the program. */
   readonly output: Uint8Array;
-  /** What was rewritten; null: nothing. */
-  readonly rewrite: EngineRewrite | null;
-  /** Index of the deny list that decided; null = none. */
-  readonly denyList: number | null;
-  /** Index of the balancer that was asked; null = none. */
-  readonly balancer: number | null;
-  readonly ringPosition: number;
-  readonly limit: 'none' | 'within' | 'over';
-}
-
-export interface EngineRewrite {
-  /** 4 or 16 bytes, after the rewrite. */
-  readonly source: Uint8Array;
-  readonly destination: Uint8Array;
-  readonly sourcePort: number;
-  readonly destinationPort: number;
-  readonly isSource: boolean;
-  readonly isDestination: boolean;
-  readonly isDirect: boolean;
-  /** null: left alone. */
-  readonly dscp: number | null;
-  /** Index of the backend; null = none. */
-  readonly backend: number | null;
-  /** Interface it leaves by; null: the kernel routes. */
-  readonly egress: number | null;
 }
 
 /** Packed struct nest_record rows: read them with `recordAt`, one by one, without a copy. */

@@ -3,7 +3,7 @@
  * bpf/include/nest/abi.h lays them out. It plays the kernel, so it outlives the agent under test: open it again to adopt it.
  */
 import type { AttachedInterface, Counters, DataPath, LocalState, NativeAddon } from '../../native/index.ts';
-import { addressToBytes, openImage, parseAddress } from '../../native/index.ts';
+import { addressToBytes, openImage, parseAddress, traceFlow } from '../../native/index.ts';
 import type { PolicyImage } from '../../native/index.ts';
 import { isDropped, reasonNames } from '../../proto/model/reason.ts';
 import type { ReasonName } from '../../proto/model/reason.ts';
@@ -16,7 +16,6 @@ import {
   recordOffsets as at,
   rewriteFlags,
   traceBytes,
-  traceFlow,
   traceMoreBytes,
   traceOffsets,
 } from './layout.ts';

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { traceFlow, traceParse } from '../../native/index.ts';
 import {
   backendNone,
   flowsMax,
@@ -14,11 +15,9 @@ import {
   rewriteOffsets,
   statKinds,
   traceBytes,
-  traceFlow,
   traceMoreBytes,
   traceMoreOffsets,
   traceOffsets,
-  traceParse,
 } from './layout.ts';
 
 const header = readFileSync(new URL('../../bpf/include/nest/abi.h', import.meta.url), 'utf8').replaceAll(/\/\*[\s\S]*?\*\//g, '');

@@ -74,11 +74,6 @@ export const limitStates = ['none', 'within', 'over'] as const;
 /** NEST_BACKEND_NONE */
 export const backendNone = 0xffff;
 
-/** NEST_TRACE_FLOW_* */
-export const traceFlow = { notAsked: 0, miss: 1, hit: 2, stale: 3, idle: 4, closed: 5 } as const;
-/** NEST_TRACE_PARSE_* */
-export const traceParse = { ipv4Options: 1, ipv6Extensions: 2, firstFragment: 4, laterFragment: 8 } as const;
-
 /** NEST_LOSS_* */
 export const lossKinds = { ringFull: 0, suppressed: 1, flowTable: 2 } as const;
 

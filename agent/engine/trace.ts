@@ -1,5 +1,6 @@
 import { reasonName } from '../../proto/model/reason.ts';
-import type { EngineRewrite, EngineTrace } from './api.ts';
+import type { PacketRewrite } from '../../native/index.ts';
+import type { EngineTrace } from './api.ts';
 import {
   backendNone,
   limitStates,
@@ -52,7 +53,7 @@ export const decodeTrace = ({ trace, more, packet, verdict, durationNs }: Native
 };
 
 /** null for a rewrite without flags. */
-const rewriteOf = (more: Buffer, family: number): EngineRewrite | null => {
+const rewriteOf = (more: Buffer, family: number): PacketRewrite | null => {
   const flags = more.readUInt8(rewriteOffsets.flags);
   if (flags === 0) return null;
   const bytes = family === 4 ? 4 : 16;

@@ -16,7 +16,7 @@ module.exports = {
     allow('^proto/model/', '^proto/gen/'),
     allow('^desktop/bridge/', '^proto/model/'),
     allow('^desktop/grpc/', '^(proto|desktop/lib)/'),
-    allow('^desktop/core/', '^(proto|desktop/(lib|grpc|bridge)|native/(image|wasm))/'),
+    allow('^desktop/core/', '^(proto|desktop/(lib|grpc|bridge)|native/(image|wasm|explain))/'),
     allow('^desktop/lib/', '^proto/model/'),
     allow('^desktop/renderer/', '^(desktop/bridge|proto/model)/'),
     allow('^desktop/renderer/features/', '^desktop/renderer/(widgets|client)/'),

@@ -410,10 +410,14 @@ export interface Trace {
   readonly revision: number;
   readonly generation: string;
   readonly interface: string;
-  readonly durationNs: number;
+  /** Null when the host's own program was not asked. */
+  readonly durationNs: number | null;
   readonly hex: string;
   readonly outcome: 'pass' | 'drop' | 'transmit' | 'redirect';
   /** The packet as it leaves; null when it is dropped. */
   readonly outputHex: string | null;
   readonly draft: { readonly allowed: boolean; readonly reason: string; readonly mapping: string | null } | null;
+  /** False when the host did not answer: judged here, by the policy it had at `at`, without its flows, routes and own deny lists. */
+  readonly live: boolean;
+  readonly at: number;
 }

@@ -103,7 +103,7 @@ const showTrace = (trace: Trace): string =>
   [
     `${trace.allowed ? 'ALLOWED' : 'DENIED'}  ${trace.reason}  ${trace.sentence}${trace.mapping === null ? '' : ` (${clean(trace.mapping)})`}`,
     ...trace.steps.map(({ title, detail }) => `  ${clean(title)}: ${clean(detail)}`),
-    `Revision ${String(trace.revision)}, ${trace.interface}, ${trace.outcome}, ${String(trace.durationNs)} ns in the kernel`,
+    `Revision ${String(trace.revision)}, ${trace.interface}, ${trace.outcome}, ${judgedBy(trace)}`,
     ...(trace.outputHex === null || trace.outputHex === trace.hex
       ? []
       : [`As it comes   ${trace.hex}`, `As it leaves  ${trace.outputHex}`]),
@@ -150,3 +150,8 @@ const showRevisions = (revisions: readonly PolicyRevision[]): string =>
     { title: 'COMMENT', value: ({ comment }) => comment },
     { title: 'WHY', value: ({ settledReason }) => settledReason },
   ]);
+
+const judgedBy = ({ live, at, durationNs }: Trace): string =>
+  live
+    ? `${String(durationNs)} ns in the kernel`
+    : `the host does not answer: judged here by the policy it had on ${new Date(at).toISOString()}, without its flows, routes and own deny lists`;

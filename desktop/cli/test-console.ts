@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createMemorySettings, createMemoryVault } from '../core/api.ts';
+import { createVerdictProgram } from '../core/trace/verdict-program.ts';
 import { openFleetCache } from '../core/cache/sqlite-fleet-cache.ts';
 import { createFakeAgent } from '../grpc/fake-agent.ts';
 import type { FakeAgent } from '../grpc/fake-agent.ts';
@@ -59,6 +60,7 @@ export const openTestConsole = async (input: string): Promise<TestConsole> => {
         settings: createMemorySettings(),
         version: '0.0.0',
         report: () => undefined,
+        verdictProgram: createVerdictProgram(),
       }),
     });
     return { code, out: out.join('\n'), notes: notes.join('\n') };

@@ -12,6 +12,7 @@ import { systemClock, systemRandom } from '../lib/api.ts';
 import { createConsoleCore, createMemorySettings, createMemoryVault } from './api.ts';
 import type { ConsoleCore, CredentialVault } from './api.ts';
 import { openFleetCache } from './cache/sqlite-fleet-cache.ts';
+import { createVerdictProgram } from './trace/verdict-program.ts';
 
 const never = new AbortController().signal;
 const policy = JSON.stringify({ apiVersion: 'nest/v1', kind: 'Policy', defaultAction: 'allow', services: [], mappings: [] });
@@ -30,6 +31,7 @@ const openCore = (): ConsoleCore =>
     vaults: [vault],
     settings: createMemorySettings(),
     version: '0.0.0',
+    verdictProgram: createVerdictProgram(),
     report: (message, fields) => reports.push({ message, ...fields, error: String(fields['error']) }),
   });
 

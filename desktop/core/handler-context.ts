@@ -1,4 +1,5 @@
 /** What the console needs from outside, and what its handlers work with. */
+import type { VerdictProgram } from '../../native/wasm/index.ts';
 import type { Clock, RandomBytes } from '../lib/api.ts';
 import type { FleetCache } from './cache/fleet-cache.ts';
 import type { FleetKeeper } from './fleet/fleet-keeper.ts';
@@ -20,6 +21,8 @@ export interface ConsolePorts {
   readonly settings: SettingsStore;
   readonly version: string;
   readonly report: CoreReport;
+  /** The verdict in WebAssembly, compiled once. Raises ENGINE_UNAVAILABLE. */
+  readonly verdictProgram: () => Promise<VerdictProgram>;
 }
 
 export interface HandlerContext extends ConsolePorts {

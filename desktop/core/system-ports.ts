@@ -4,6 +4,7 @@ import { homedir } from 'node:os';
 import { systemClock, systemRandom } from '../lib/api.ts';
 import { openFleetCache } from './cache/sqlite-fleet-cache.ts';
 import type { ConsolePorts, CoreReport } from './handler-context.ts';
+import { createVerdictProgram } from './trace/verdict-program.ts';
 import { createConfSettings } from './settings/settings-store.ts';
 import type { SettingsStore } from './settings/settings-store.ts';
 import { systemKeychain } from './vault/keychain.ts';
@@ -35,6 +36,7 @@ export const openSystemPorts = (options: SystemPortOptions): ConsolePorts => {
     settings: options.settings ?? createConfSettings(options.dataDirectory),
     version: options.version,
     report: options.report,
+    verdictProgram: createVerdictProgram(),
   };
 };
 

@@ -37,6 +37,15 @@ export interface VerdictExplanation {
   readonly limit: number;
   /** Bits, NEST_REWRITE_*; 0 = the packet stays as it is. */
   readonly rewrite: number;
+  /** What the packet got, as far as the bits say so: addresses of 4 or 16 bytes, DSCP, the interface it leaves by. */
+  readonly rewritten: {
+    readonly source: Uint8Array;
+    readonly destination: Uint8Array;
+    readonly sourcePort: number;
+    readonly destinationPort: number;
+    readonly dscp: number;
+    readonly egress: number;
+  };
 }
 
 export interface Verdict {
@@ -144,6 +153,18 @@ export const openVerdict = async (
   };
 };
 
+/** The compiled verdict, for any number of images. */
+export interface VerdictProgram {
+  /** As {@link openVerdict}. */
+  open(image: Uint8Array, options?: VerdictOptions): Promise<VerdictEngine>;
+}
+
+/** Compiles the content of nest-verdict.wasm. Rejects with what the runtime says when it is none. */
+export const compileVerdict = async (bytes: Uint8Array<ArrayBuffer>): Promise<VerdictProgram> => {
+  const module = await WebAssembly.compile(bytes);
+  return { open: (image, options) => openVerdict(module, image, options) };
+};
+
 const setSurroundings = (exports: Exports, { interfaces = [], routes = [] }: VerdictOptions): void => {
   if (interfaces.length > surroundingsMax || routes.length > surroundingsMax)
     throw new RangeError(`At most ${surroundingsMax} interfaces and ${surroundingsMax} routes.`);
@@ -206,6 +227,9 @@ const readExplanation = (exports: Exports): VerdictExplanation => {
   const trace = new DataView(exports.memory.buffer, exports.answer() + traceOffset);
   const more = new DataView(exports.memory.buffer, exports.answer() + moreOffset);
   const family = trace.getUint8(9);
+  const addressBytes = family === 4 ? 4 : 16;
+  const address = (offset: number): Uint8Array =>
+    new Uint8Array(exports.memory.buffer).slice(more.byteOffset + offset, more.byteOffset + offset + addressBytes);
   const oneBased = (offset: number): number | undefined => {
     const value = more.getUint32(offset, true);
     return value === 0 ? undefined : value - 1;
@@ -228,5 +252,13 @@ const readExplanation = (exports: Exports): VerdictExplanation => {
     backend: rewrite === 0 || backend === backendNone ? undefined : backend,
     limit: more.getUint8(77),
     rewrite,
+    rewritten: {
+      source: address(0),
+      destination: address(16),
+      sourcePort: more.getUint16(32),
+      destinationPort: more.getUint16(34),
+      dscp: more.getUint8(37),
+      egress: more.getUint32(40, true),
+    },
   };
 };

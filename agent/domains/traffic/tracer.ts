@@ -1,13 +1,10 @@
 import { NestError } from '../../../proto/model/error.ts';
-import { traceFlow } from '../../engine/api.ts';
-import type { Engine, EngineTrace, Judgement } from '../../engine/api.ts';
+import { packetWords, traceFlow, traceSteps } from '../../engine/api.ts';
+import type { Engine, EngineTrace, Judgement, TraceNames } from '../../engine/api.ts';
 import type { TraceResult } from './api.ts';
 import { backendPlaces } from './balancing/backend-places.ts';
 import type { SequenceRecord } from './counter-ledger.ts';
-import { packetWords } from './packet-words.ts';
 import type { PolicyTables } from './policy-tables.ts';
-import { traceSteps } from './trace-steps.ts';
-import type { TraceNames } from './trace-steps.ts';
 
 /** Ethernet header alone to a full frame with two tags, bytes. */
 const tracedBytes = { min: 14, max: 1514 } as const;

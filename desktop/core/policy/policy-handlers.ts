@@ -53,7 +53,17 @@ const documentHandlers = (
       cache.dropValue(draftValue);
       return Promise.resolve(null);
     },
-    'trace.run': async ({ hostId, ...request }, signal) => tracePacket(roster.get(hostId), request, signal),
+    'trace.run': async ({ hostId, ...request }, signal) =>
+      tracePacket(
+        {
+          host: roster.get(hostId),
+          now: () => clock.now(),
+          kept: () => cache.document<PolicyRevision>(hostId, 'policy')?.content ?? null,
+          program: context.verdictProgram,
+        },
+        request,
+        signal,
+      ),
   };
 };
 

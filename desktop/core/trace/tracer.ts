@@ -1,15 +1,19 @@
 /** Asks a host what would happen to a packet, and judges the same packet under a draft. */
 import { addressFromBytes, formatAddress, openImage } from '../../../native/image/api.ts';
 import type { TrafficTuple } from '../../../native/image/api.ts';
+import type { VerdictProgram } from '../../../native/wasm/index.ts';
 import { reasonName, reasonSentence } from '../../../proto/model/reason.ts';
-import type { Trace } from '../../bridge/model.ts';
+import type { PolicyRevision, Trace } from '../../bridge/model.ts';
 import type { AgentClient } from '../../grpc/api.ts';
+import { isCancelled } from '../../lib/api.ts';
+import { isAbsence } from '../hosts/live-or-kept.ts';
 import type { ManagedHost } from '../hosts/managed-host.ts';
 import { wireFilterOf } from '../hosts/balancing-model.ts';
 import { flowRowOf, named } from '../hosts/wire-model.ts';
 import { imageOf } from '../policy/policy-check.ts';
 import { buildPacket, parseHex } from './packet-builder.ts';
 import type { PacketForm } from './packet-builder.ts';
+import { traceOffline } from './offline-tracer.ts';
 import { tupleOf } from './packet-reader.ts';
 
 /** Flows looked through for the one a packet belongs to. */
@@ -23,9 +27,34 @@ export interface TraceRequest {
   readonly draft?: string | undefined;
 }
 
-/** Raises PACKET_INVALID, POLICY_INVALID (draft), INTERFACE_UNKNOWN, OBSERVE_ONLY, ENGINE_UNAVAILABLE and what stands between here and the host. */
-export const tracePacket = async (host: ManagedHost, request: TraceRequest, signal: AbortSignal): Promise<Trace> => {
+export interface TraceContext {
+  readonly host: ManagedHost;
+  /** Milliseconds since the Unix epoch. */
+  readonly now: () => number;
+  /** The policy the host was last seen with; null when there is none. */
+  readonly kept: () => PolicyRevision | null;
+  /** The verdict in WebAssembly. Raises ENGINE_UNAVAILABLE. */
+  readonly program: () => Promise<VerdictProgram>;
+}
+
+/** Asks the host's live program; when it is not there, its last policy is asked here. Raises PACKET_INVALID, POLICY_INVALID (draft), INTERFACE_UNKNOWN, OBSERVE_ONLY, ENGINE_UNAVAILABLE and what stands between here and the host. */
+export const tracePacket = async (context: TraceContext, request: TraceRequest, signal: AbortSignal): Promise<Trace> => {
   const packet = 'hex' in request.packet ? parseHex(request.packet.hex) : buildPacket(request.packet);
+  try {
+    return await traceLive(context, { ...request, packet }, signal);
+  } catch (error) {
+    const kept = isCancelled(error) || !isAbsence(error) ? null : context.kept();
+    if (kept === null) throw error;
+    return await traceOffline({ ...request, packet, draft: request.draft }, kept, await context.program());
+  }
+};
+
+const traceLive = async (
+  { host, now }: TraceContext,
+  request: { readonly interface: string; readonly packet: Uint8Array; readonly draft?: string | undefined },
+  signal: AbortSignal,
+): Promise<Trace> => {
+  const { packet } = request;
   const draft = request.draft === undefined ? undefined : openImage(imageOf(request.draft).image);
   const client = await host.client(signal);
   const answer = await client.tracePacket({ interface: request.interface, packet: Buffer.from(packet) }, { signal });
@@ -53,6 +82,8 @@ export const tracePacket = async (host: ManagedHost, request: TraceRequest, sign
     generation: answer.generation,
     interface: answer.interface,
     durationNs: answer.durationNs,
+    live: true,
+    at: now(),
     hex: Buffer.from(packet).toString('hex'),
     outcome: outcomes.find((name) => name === answer.outcome) ?? (answer.allowed ? 'pass' : 'drop'),
     outputHex: answer.output.length === 0 ? null : Buffer.from(answer.output).toString('hex'),

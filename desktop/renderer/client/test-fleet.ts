@@ -462,6 +462,8 @@ export const testTrace = (hasDraft: boolean): Trace => ({
   generation,
   interface: 'eth0',
   durationNs: 61,
+  live: true,
+  at: 0,
   hex: '020000000001020000000aaa810000780800450000341c4640004006a10fc6121f11c6120728a35401bb00000000000000008002faf000000000020405b40103030700000000',
   outcome: 'redirect',
   outputHex:

@@ -50,6 +50,17 @@ describe('the packet tracer', () => {
     expect((await screen.findByTestId('trace-bytes-card')).textContent).toContain('arrives on eth0, leaves as it came');
   });
 
+  it('says when the host was not there to judge it', async () => {
+    const away: Trace = { ...testTrace(false), live: false, durationNs: null };
+    renderView(<TracePage />, new TestBridge({ answers: { 'trace.run': () => away } }), filled);
+    expect((await screen.findByTestId('trace-offline')).textContent).toMatch(/does not answer.*by the policy it had .* ago/);
+    expect(screen.getByTestId('trace-result').textContent).not.toContain(' ns');
+    cleanup();
+    renderView(<TracePage />, new TestBridge(), filled);
+    expect((await screen.findByTestId('trace-result')).textContent).toContain('61 ns');
+    expect(screen.queryByTestId('trace-offline')).toBeNull();
+  });
+
   it('says whether the draft would change it', async () => {
     const bridge = new TestBridge({ draft: { policy: testPolicy, hostIds: [hostId], savedAt: 1 } });
     renderView(<TracePage />, bridge, filled);

@@ -2,9 +2,10 @@
 import { Crosshair, ServerCog } from 'lucide-react';
 import { useEffect, useRef, useState } from 'react';
 import { useSearchParams } from 'react-router';
+import type { HostRow } from '../../../bridge/model.ts';
 import { useDraftQuery, useTraceMutation } from '../../client/bridge-api.ts';
 import { failureOf } from '../../client/query-failure.ts';
-import { useFleet } from '../../client/shell.tsx';
+import { useFleet, useNow } from '../../client/shell.tsx';
 import { Blank, Bones, FailureView } from '../../widgets/blank.tsx';
 import { Card } from '../../widgets/card.tsx';
 import { Page } from '../../widgets/page.tsx';
@@ -23,7 +24,7 @@ export const TracePage = () => {
       <Page title="Packet tracer">
         <div className="card fill">
           <Blank title="No host to trace on" icon={<ServerCog size={28} aria-hidden="true" />}>
-            The tracer asks a host’s live program. Add a host first, on the Hosts page.
+            The tracer asks a host’s live program, or its last policy when it is away. Add a host first, on the Hosts page.
           </Blank>
         </div>
       </Page>
@@ -32,8 +33,12 @@ export const TracePage = () => {
   return <TraceView key={search.toString()} search={search} />;
 };
 
+const aboutHost = ({ name, state }: HostRow): string =>
+  `${name} · ${state === 'offline' ? 'does not answer: judged here by its last policy' : 'live program, live tables'}`;
+
 const TraceView = ({ search }: { readonly search: URLSearchParams }) => {
   const fleet = useFleet();
+  const now = useNow();
   const [form, setForm] = useState<TraceForm>(() => {
     const asked = formOfSearch(search);
     return asked.hostId === '' ? { ...asked, hostId: fleet.rows[0]?.hostId ?? '' } : asked;
@@ -57,7 +62,7 @@ const TraceView = ({ search }: { readonly search: URLSearchParams }) => {
   });
   const failure = failureOf(error);
   return (
-    <Page title="Packet tracer" about={host === undefined ? undefined : `${host.name} · live program, live tables`}>
+    <Page title="Packet tracer" about={host === undefined ? undefined : aboutHost(host)}>
       <div className="tracer">
         <div className="column">
           <PacketForm
@@ -90,7 +95,7 @@ const TraceView = ({ search }: { readonly search: URLSearchParams }) => {
               </div>
             ) : null
           ) : (
-            <TraceResult trace={data} hostId={originalArgs.hostId} />
+            <TraceResult trace={data} hostId={originalArgs.hostId} now={now} />
           )}
         </div>
       </div>

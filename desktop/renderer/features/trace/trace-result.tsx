@@ -3,15 +3,17 @@ import { Link } from 'react-router';
 import type { Trace, TraceStep } from '../../../bridge/model.ts';
 import { reasonWord } from '../../../bridge/flow-grammar.ts';
 import { balancerLink, denyListLink, hostLink, mappingLink } from '../../client/links.ts';
-import { formatCount, formatGeneration } from '../../client/units.ts';
+import { formatAge, formatCount, formatGeneration } from '../../client/units.ts';
 import { TraceBytes } from './trace-bytes.tsx';
 
 interface TraceResultProps {
   readonly trace: Trace;
   readonly hostId: string;
+  /** Milliseconds since the Unix epoch. */
+  readonly now: number;
 }
 
-export const TraceResult = ({ trace, hostId }: TraceResultProps) => (
+export const TraceResult = ({ trace, hostId, now }: TraceResultProps) => (
   <>
     <section className="card" aria-label="Verdict" data-testid="trace-result" data-allowed={trace.allowed} data-reason={trace.reason}>
       <div className="card-head">
@@ -31,10 +33,17 @@ export const TraceResult = ({ trace, hostId }: TraceResultProps) => (
           {outcomes[trace.outcome]}
         </span>
         <span className="aside mono">
-          rev {trace.revision} · {formatGeneration(trace.generation)} · {formatCount(trace.durationNs)} ns
+          rev {trace.revision} · {formatGeneration(trace.generation)}
+          {trace.durationNs === null ? null : ` · ${formatCount(trace.durationNs)} ns`}
         </span>
       </div>
       <div className="card-body">
+        {trace.live ? null : (
+          <div className="callout" data-testid="trace-offline">
+            The host does not answer. This console judged the packet with the host’s own verdict, by the policy it had{' '}
+            {formatAge(now - trace.at)} ago; its live flows, routes and deny lists of its own are not known here.
+          </div>
+        )}
         <p className="dim">
           {trace.sentence} <span className="mono">({reasonWord(trace.reason)}</span>
           {trace.priority === null ? null : <span className="mono">, priority {trace.priority}</span>}

@@ -1,13 +1,14 @@
-import { isDropped, reasonSentence } from '../../../proto/model/reason.ts';
-import { addressFromBytes, formatAddress, traceFlow, traceParse } from '../../engine/api.ts';
-import type { EngineTrace, Judgement } from '../../engine/api.ts';
-import type { TraceResult } from './api.ts';
+import { isDropped, reasonSentence } from '../../proto/model/reason.ts';
+import { addressFromBytes, formatAddress } from '../image/api.ts';
+import type { Judgement } from '../image/api.ts';
+import { traceFlow, traceParse } from './packet-trace.ts';
+import type { PacketTrace } from './packet-trace.ts';
 import { packetWords } from './packet-words.ts';
 import type { PacketWords } from './packet-words.ts';
 
 export interface TracedPacket {
   readonly packet: Uint8Array;
-  readonly trace: EngineTrace;
+  readonly trace: PacketTrace;
   /** Mapping that decided, as the kernel's tables name it; empty = default action or not judged. */
   readonly mapping: string;
   /** The same packet judged with the image of the kernel's tables; null when policy was not asked. */
@@ -24,13 +25,18 @@ export interface TraceNames {
   readonly egress: string | null;
 }
 
-type Steps = TraceResult['steps'];
-type Step = Steps[number];
+/** One station of the way; `subject` names the entry that matched, empty = none. */
+export interface TraceStep {
+  readonly stage: string;
+  readonly title: string;
+  readonly detail: string;
+  readonly subject: string;
+}
 
 const namesMax = 5;
 
 /** The packet's way through the data path, in words. */
-export const traceSteps = (traced: TracedPacket): Steps => {
+export const traceSteps = (traced: TracedPacket): readonly TraceStep[] => {
   const words = packetWords(traced.packet, traced.trace);
   const steps = [parseStep(traced, words)];
   const { flow, l4, denyList } = traced.trace;
@@ -41,7 +47,7 @@ export const traceSteps = (traced: TracedPacket): Steps => {
   return steps;
 };
 
-const parseStep = ({ packet, trace }: TracedPacket, words: PacketWords): Step => {
+const parseStep = ({ packet, trace }: TracedPacket, words: PacketWords): TraceStep => {
   const notes = [
     (trace.parse & traceParse.firstFragment) === 0 ? '' : 'first fragment',
     (trace.parse & traceParse.laterFragment) === 0 ? '' : 'later fragment',
@@ -62,14 +68,14 @@ const flowDetails: Readonly<Record<number, string>> = {
   [traceFlow.closed]: 'known, but ended: judged as new',
 };
 
-const flowStep = (flow: number): Step => ({
+const flowStep = (flow: number): TraceStep => ({
   stage: 'flow',
   title: 'Flow table',
   detail: flowDetails[flow] ?? 'unknown answer',
   subject: '',
 });
 
-const identityStep = (judgement: Judgement, words: PacketWords): Step => ({
+const identityStep = (judgement: Judgement, words: PacketWords): TraceStep => ({
   stage: 'identity',
   title: 'Identity',
   detail: `source ${serviceWords(judgement.sourceServices)} (${words.source}) · destination ${serviceWords(judgement.destinationServices)} (${words.destination})`,
@@ -82,7 +88,7 @@ const serviceWords = (services: readonly string[]): string => {
   return `${services.slice(0, namesMax).join(', ')}${more}`;
 };
 
-const policyStep = ({ mapping, defaultAction }: TracedPacket, judgement: Judgement): Step => {
+const policyStep = ({ mapping, defaultAction }: TracedPacket, judgement: Judgement): TraceStep => {
   if (mapping === '') return { stage: 'policy', title: 'Policy', detail: `no mapping matches: default ${defaultAction}`, subject: '' };
   const beaten = [
     ...judgement.losers.map((loser) => `${loser.mapping} (priority ${String(loser.priority)}, ${loser.action})`),
@@ -96,22 +102,22 @@ const policyStep = ({ mapping, defaultAction }: TracedPacket, judgement: Judgeme
   };
 };
 
-const denyStep = ({ names }: TracedPacket): Step => ({
+const denyStep = ({ names }: TracedPacket): TraceStep => ({
   stage: 'deny',
   title: 'Deny list',
   detail: `source or destination is on ${names.denyList ?? 'a list'}: dropped before any mapping is asked`,
   subject: names.denyList ?? '',
 });
 
-const limitSteps = ({ trace, mapping }: TracedPacket): readonly Step[] => {
+const limitSteps = ({ trace, mapping }: TracedPacket): readonly TraceStep[] => {
   if (trace.limit === 'none') return [];
   const detail = trace.limit === 'within' ? 'within the limit of the mapping' : 'over the limit of the mapping: dropped';
   return [{ stage: 'limit', title: 'Rate limit', detail, subject: mapping }];
 };
 
-const rewriteSteps = ({ trace, names, mapping }: TracedPacket, words: PacketWords): readonly Step[] => {
+const rewriteSteps = ({ trace, names, mapping }: TracedPacket, words: PacketWords): readonly TraceStep[] => {
   const { rewrite, balancer, ringPosition } = trace;
-  const steps: Step[] = [];
+  const steps: TraceStep[] = [];
   if (balancer !== null) {
     const chosen =
       names.backend === null ? 'no backend takes new flows' : `backend ${names.backend}, ring position ${String(ringPosition)}`;
@@ -138,7 +144,7 @@ const endpoint = (bytes: Uint8Array, port: number): string => {
   return address.family === 6 ? `[${text}]:${String(port)}` : `${text}:${String(port)}`;
 };
 
-const verdictStep = ({ trace, mapping }: TracedPacket): Step => {
+const verdictStep = ({ trace, mapping }: TracedPacket): TraceStep => {
   const sentence = reasonSentence(trace.reason);
   return {
     stage: 'verdict',

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { traceParse } from '../../engine/api.ts';
+import { traceParse } from './packet-trace.ts';
 import { packetWords } from './packet-words.ts';
 
 const bytes = (...parts: readonly (string | readonly number[])[]): Buffer =>

@@ -1,5 +1,6 @@
-import { addressFromBytes, formatAddress, traceParse } from '../../engine/api.ts';
-import type { EngineTrace } from '../../engine/api.ts';
+import { addressFromBytes, formatAddress } from '../image/api.ts';
+import { traceParse } from './packet-trace.ts';
+import type { PacketTrace } from './packet-trace.ts';
 
 /** What a packet is, for people. What the data path has parsed is taken from its trace, never parsed a second time. */
 export interface PacketWords {
@@ -45,7 +46,7 @@ const extensionsMax = 8;
 /** The packet in words. Never raises: what lies behind the end of the packet is left out. */
 export const packetWords = (
   packet: Uint8Array,
-  trace: Pick<EngineTrace, 'family' | 'vlanTags' | 'l4' | 'l4Offset' | 'parse'>,
+  trace: Pick<PacketTrace, 'family' | 'vlanTags' | 'l4' | 'l4Offset' | 'parse'>,
 ): PacketWords => {
   const view = new DataView(packet.buffer, packet.byteOffset, packet.byteLength);
   const layers = ['Ethernet', ...tagWords(view, trace.vlanTags)];
@@ -76,7 +77,7 @@ const tagWords = (view: DataView, tags: number): string[] =>
 const tupleOf = (
   packet: Uint8Array,
   start: number,
-  trace: Pick<EngineTrace, 'family' | 'l4' | 'l4Offset' | 'parse'>,
+  trace: Pick<PacketTrace, 'family' | 'l4' | 'l4Offset' | 'parse'>,
 ): PacketTuple | null => {
   const size = trace.family === 4 ? 4 : 16;
   const addresses = start + (trace.family === 4 ? 12 : 8);
