@@ -98,6 +98,14 @@ describe('nest deny', () => {
     });
   });
 
+  it('takes a CSV file with a heading and quotes', async () => {
+    await writeFile(join(opened.folder, 'feed.csv'), 'prefix,source\n"198.18.1.0/24",feed\n198.18.2.1;other\n');
+    expect(await nest(['deny', 'add', 'edge-1', 'feed', '--file', join(opened.folder, 'feed.csv')])).toMatchObject({
+      code: 0,
+      out: 'feed: 2 added, 0 removed, 2 prefixes now.',
+    });
+  });
+
   it('names the line of what is no prefix, and wants a time to come', async () => {
     await writeFile(join(opened.folder, 'bad.txt'), '198.18.1.1\nevil\n');
     expect(await nest(['deny', 'add', 'edge-1', 'x', '--file', join(opened.folder, 'bad.txt')])).toMatchObject({

@@ -114,11 +114,13 @@ const updateDenyList = async (
 /** Prefixes of the arguments and the file. Raises UsageError naming the first that is none, by line when it is in the file. */
 const prefixesOf = async (context: CommandContext, given: readonly string[], file: string | undefined): Promise<readonly string[]> => {
   const lines = file === undefined ? [] : (await readText(context, file)).split('\n');
-  const inFile = lines.map((line, index) => ({
-    text: (/^[^#;,\s]*/.exec(line.trim())?.[0] ?? '').trim(),
-    at: `line ${String(index + 1)}: `,
-  }));
-  const entries = [...given.map((text) => ({ text, at: '' })), ...inFile.filter(({ text }) => text !== '')];
+  const inFile = lines
+    .map((line, index) => ({ line: line.replace(/^\uFEFF/, '').trim(), at: `line ${String(index + 1)}: ` }))
+    .map(({ line, at }) => ({ text: /^"?([^#;,\s"]*)/.exec(line)?.[1] ?? '', isHeading: /^"?[^#;,.:/]+[,;]/.test(line), at }))
+    .filter(({ text }) => text !== '')
+    // As on the hosts: the first line may name its columns.
+    .filter(({ isHeading }, index) => index > 0 || !isHeading);
+  const entries = [...given.map((text) => ({ text, at: '' })), ...inFile];
   if (entries.length === 0) throw new UsageError('Name addresses or CIDRs, or a file of them with --file.');
   const prefixes = entries.map(({ text, at }) => {
     const network = readNetwork(text);

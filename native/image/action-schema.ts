@@ -81,10 +81,12 @@ export const hostProblem = (address: Address): string | undefined => {
     if (first >>> 24 === 0) return 'belongs to "this network"';
     if (first >>> 24 === 127) return 'is a loopback address, which no packet from outside may have';
     if (first >>> 28 === 14) return 'is a multicast address';
+    if (first >>> 16 === 0xa9fe) return 'is a link-local address, which holds on one link alone';
     return first >>> 28 === 15 ? 'is reserved or a broadcast address' : undefined;
   }
   if (first === 0 && second === 0 && third === 0 && fourth <= 1) return fourth === 0 ? 'is no address of a host' : 'is a loopback address';
   if (first === 0 && second === 0 && third === 0xffff) return 'is an IPv4-mapped address: write the IPv4 address';
+  if (first >>> 22 === 0x3fa) return 'is a link-local address, which holds on one link alone';
   return first >>> 24 === 0xff ? 'is a multicast address' : undefined;
 };
 

@@ -1,5 +1,6 @@
 /** What balancing, limits, source NAT and deny lists say that is probably not meant. */
-import { parsePrefix } from './address.ts';
+import { formatPrefix, parsePrefix } from './address.ts';
+import { parseExpiry } from './deny-schema.ts';
 import type { PolicyDenyList } from './deny-schema.ts';
 import type { Report } from './policy-problem.ts';
 import type { CheckedBackend, CheckedMapping, Policy } from './policy-schema.ts';
@@ -50,6 +51,12 @@ const warnBalance = (
       'BALANCES_ANY',
       `${mapping.name} sends what goes anywhere to its backends: name the virtual address that is meant.`,
     );
+  if (mapping.healthCheck !== undefined && mapping.healthCheck.kind !== 'icmp' && mapping.protocols.every((protocol) => protocol === 'udp'))
+    warn(
+      `${path}.healthCheck.kind`,
+      'HEALTH_CHECK_PROTOCOL',
+      `${mapping.name} balances UDP alone, and its check asks by TCP: make sure that the servers answer there, or write "kind": "icmp".`,
+    );
   if (!backends.some(isChosen))
     warn(
       `${path}.backends`,
@@ -76,10 +83,18 @@ const warnBalance = (
 
 const isChosen = ({ weight, state }: CheckedBackend): boolean => weight > 0 && state === 'up';
 
-/** Warns of deny lists that hold nothing, or everything. */
-export const warnDenyLists = (lists: readonly PolicyDenyList[], warn: Report): void => {
+/** Warns of deny lists that hold nothing, everything, or the same twice, and of those that are over; `nowMs` undefined = nobody knows the time. */
+export const warnDenyLists = (lists: readonly PolicyDenyList[], warn: Report, nowMs?: number): void => {
   for (const [position, list] of lists.entries()) {
     const path = `denyLists[${String(position)}]`;
+    const endsAtMs = list.expires === undefined ? undefined : parseExpiry(list.expires);
+    if (nowMs !== undefined && endsAtMs !== undefined && endsAtMs <= nowMs)
+      warn(
+        `${path}.expires`,
+        'DENY_LIST_EXPIRED',
+        `${list.name} ended at ${String(list.expires)} and denies nothing: write a time to come, or leave it out.`,
+      );
+    warnPrefixes(list.prefixes ?? [], `${path}.prefixes`, warn);
     if (list.prefixes?.length === 0)
       warn(`${path}.prefixes`, 'DENY_LIST_EMPTY', `The deny list ${list.name} is empty: add prefixes, or fill it on the host.`);
     const everything = list.prefixes?.findIndex((text) => text.endsWith('/0') && parsePrefix(text)?.length === 0) ?? -1;
@@ -88,6 +103,22 @@ export const warnDenyLists = (lists: readonly PolicyDenyList[], warn: Report): v
         `${path}.prefixes[${String(everything)}]`,
         'DENIES_EVERYTHING',
         `${String(list.prefixes?.[everything])} is every address of its family, also that of this console: write the networks that are meant.`,
+      );
+  }
+};
+
+const warnPrefixes = (prefixes: readonly string[], path: string, warn: Report): void => {
+  const seen = new Set<string>();
+  for (const [position, text] of prefixes.entries()) {
+    if (seen.has(text)) warn(`${path}[${String(position)}]`, 'ENTRY_REPEATED', `${text} is already in the list: leave it out.`);
+    seen.add(text);
+    if (!/^[:0]*:ffff:/i.test(text)) continue;
+    const prefix = parsePrefix(text);
+    if (prefix !== undefined && formatPrefix(prefix).startsWith('::ffff:'))
+      warn(
+        `${path}[${String(position)}]`,
+        'ADDRESS_MAPPED',
+        `${text} is an IPv4-mapped address and does not match IPv4 packets: write the IPv4 address.`,
       );
   }
 };

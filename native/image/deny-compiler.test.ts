@@ -70,6 +70,10 @@ describe('deny lists', () => {
     expect(imageOf([{ name: 'bad', file: 'f' }], { f: text }).stats).toMatchObject({ denyPrefixes4: 4, denyPrefixes6: 1 });
   });
 
+  it('take a heading before semicolons, too', () => {
+    expect(imageOf([{ name: 'bad', file: 'f' }], { f: 'prefix;who\n192.0.2.1;somebody\n' }).stats).toMatchObject({ denyPrefixes4: 1 });
+  });
+
   it('name the line that is no prefix, and the file that is not there', () => {
     expect(problemsOf('192.0.2.1\n\n192.0.2.999,x\nbad\n192.0.2.1/24')).toEqual([
       'denyLists[0].file DENY_FILE_LINE Line 3 of f: "192.0.2.999" is not an address or CIDR: write for instance 198.18.4.0/24, 198.18.4.7 or 2001:db8:4::/48.',

@@ -36,7 +36,7 @@ export const readDenyLines = (bytes: Uint8Array, take: (prefix: ReadPrefix) => v
     if (start === end || code === hash || code === semicolon) continue;
     const from = code === quote ? start + 1 : start;
     const to = endOfField(bytes, from, end);
-    const canBeHeading = isFirst && bytes.subarray(to, end).includes(comma);
+    const canBeHeading = isFirst && (bytes[to] === semicolon || bytes.subarray(to, end).includes(comma));
     isFirst = false;
     if (prefix.parse(from, to)) take(prefix);
     else if (canBeHeading && isHeading(bytes, from, to)) continue;

@@ -68,7 +68,7 @@ const isValid = (document: PolicyDocument): boolean => {
 };
 
 describe('compiling one policy after another', () => {
-  it('gives the bytes of a compilation from scratch after each of many random edits', () => {
+  it('gives the bytes of a compilation from scratch after each of many random edits', { timeout: 60_000 }, () => {
     let applied = 0;
     for (let seed = 1; seed <= 6; seed++) {
       const random = new Random(seed);

@@ -210,6 +210,17 @@ describe('what a mapping does beyond allow and deny', () => {
     ['no backend takes flows', policy({ ...balance, backends: [{ ...backends[0], weight: 0 }, backends[1]] }), ['backends BACKENDS_IDLE']],
     ['a family has no backend', policy({ ...balance, destinations: ['web', 'web6'] }), ['backends FAMILY_WITHOUT_BACKEND']],
     ['many ports go to one', policy({ ...balance, ports: ['443', '9443'] }), ['backends[0].port PORTS_JOINED']],
+    [
+      'a prefix is there twice',
+      lists({ name: 'x', prefixes: ['192.0.2.0/24', '192.0.2.0/24'] }),
+      ['denyLists[0].prefixes[1] ENTRY_REPEATED'],
+    ],
+    ['a prefix is IPv4-mapped', lists({ name: 'x', prefixes: ['::ffff:192.0.2.1'] }), ['denyLists[0].prefixes[0] ADDRESS_MAPPED']],
+    [
+      'a check asks by TCP for servers of UDP',
+      policy({ ...balance, protocols: ['udp'], healthCheck: { kind: 'http' } }),
+      ['healthCheck.kind HEALTH_CHECK_PROTOCOL'],
+    ],
     ['a deny list is empty', lists({ name: 'x', prefixes: [] }), ['denyLists[0].prefixes DENY_LIST_EMPTY']],
     ['a deny list is everything', lists({ name: 'x', prefixes: ['192.0.2.1', '::/0'] }), ['denyLists[0].prefixes[1] DENIES_EVERYTHING']],
   ])('is warned of when %s', (_, input, expected) => {
@@ -291,5 +302,19 @@ describe('what a mapping does beyond allow and deny', () => {
       parsePolicy({ ...before, denyLists: [{ name: 'x', prefixes: [...many.slice(0, 29), '192.0.2.200'] }] }),
     );
     expect(other.denyLists.changed).toHaveLength(1);
+  });
+
+  it('is said to be over when its deny list has ended, by the clock of who asks', () => {
+    const input = lists({ name: 'x', prefixes: ['192.0.2.1'], expires: '2026-01-01T00:00:00Z' });
+    const at = (text: string): string[] => validatePolicy(input, Date.parse(text)).map(({ path, code }) => `${path} ${code}`);
+    expect(at('2025-12-31T23:59:59Z')).not.toContain('denyLists[0].expires DENY_LIST_EXPIRED');
+    expect(at('2026-01-01T00:00:00Z')).toContain('denyLists[0].expires DENY_LIST_EXPIRED');
+    expect(problemsOf(input, 'warning')).toEqual([]);
+  });
+
+  it.each(['fe80::1', '169.254.1.1'])('has no backend on one link alone: %s', (address) => {
+    expect(problemsOf(policy({ ...balance, backends: [{ name: 'a', address }] }), 'error')).toContain(
+      'backends[0].address BACKEND_ADDRESS_INVALID',
+    );
   });
 });

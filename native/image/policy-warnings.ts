@@ -15,8 +15,8 @@ const comparisonsMax = 4_000_000;
 /** Larger source x destination lists are not entered into the shadow index. */
 const indexProductMax = 256;
 
-/** Warnings of a checked policy, at most 100. */
-export const warningsOf = (policy: Policy): PolicyProblem[] => {
+/** Warnings of a checked policy, at most 100. `nowMs`: milliseconds since 1970, for what is over. */
+export const warningsOf = (policy: Policy, nowMs?: number): PolicyProblem[] => {
   const problems: PolicyProblem[] = [];
   const warn = (path: string, code: string, message: string): void => {
     if (problems.length < problemsMax) problems.push({ severity: 'warning', path, code, message });
@@ -31,7 +31,7 @@ export const warningsOf = (policy: Policy): PolicyProblem[] => {
   warnServices(policy, warn);
   for (const [position, mapping] of policy.mappings.entries()) warnMapping(mapping, `mappings[${String(position)}]`, warn);
   warnTreatments(policy, warn);
-  warnDenyLists(policy.denyLists, warn);
+  warnDenyLists(policy.denyLists, warn, nowMs);
   if (problems.length < problemsMax) warnShadowed(policy, warn);
   return problems;
 };

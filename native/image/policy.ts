@@ -22,10 +22,10 @@ export const parsePolicy = (input: unknown): Policy => {
   });
 };
 
-/** Errors, or warnings when there are no errors; at most 100, in the order of the document. Never raises. */
-export const validatePolicy = (input: unknown): PolicyProblem[] => {
+/** Errors, or warnings when there are no errors; at most 100, in the order of the document. Never raises. `nowMs`: to say what is over. */
+export const validatePolicy = (input: unknown, nowMs?: number): PolicyProblem[] => {
   const { policy, problems } = check(input);
-  return policy === undefined ? problems : warningsOf(policy);
+  return policy === undefined ? problems : warningsOf(policy, nowMs);
 };
 
 /** The checked document; undefined when there is any problem. */

@@ -19,6 +19,8 @@ export interface PlanContext {
   /** null where no flows are known. */
   readonly replay: (candidate: PolicyImage, windowMinutes: number, signal: AbortSignal) => Promise<FlowImpact | null>;
   readonly expiresAtMs: number;
+  /** Milliseconds since the Unix epoch. */
+  readonly nowMs: number;
 }
 
 /** SHA-256 of the base's etag and the candidate's generation: the same plan on the same base has the same hash. */
@@ -32,7 +34,7 @@ export const makePlan = async (request: PlanRequest, context: PlanContext, signa
   const { tables, judge } = candidate;
   const managementReachable = isManagementReachable(judge, request.management);
   await setImmediate();
-  const found = validatePolicy(tables.policy).map(problemOf);
+  const found = validatePolicy(tables.policy, context.nowMs).map(problemOf);
   await setImmediate();
   const impact = await context.replay(judge, request.flowWindowMinutes, signal);
   const isEnforcing = context.observeReason === '';

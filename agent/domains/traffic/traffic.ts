@@ -233,12 +233,14 @@ class HostTraffic implements Traffic {
   }
 
   async plan(request: PlanRequest, signal: AbortSignal): Promise<Plan> {
+    const nowMs = this.#options.clock.nowMs();
     const context = {
       compiler: this.#compiler,
       attachments: this.#attachments.status(),
       observeReason: this.#observeReason,
       complete: async (tables: PolicyTables) => await this.#steering.preview(tables),
-      expiresAtMs: this.#options.clock.nowMs() + planLifeMs,
+      expiresAtMs: nowMs + planLifeMs,
+      nowMs,
       replay: async (candidate: PolicyImage, windowMinutes: number) =>
         (await this.#live?.reader.replay(candidate, this.#tables?.judge ?? null, { windowMinutes, signal })) ?? null,
     };

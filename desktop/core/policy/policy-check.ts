@@ -4,21 +4,22 @@ import type { CompiledPolicy, Policy } from '../../../native/image/api.ts';
 import { NestError } from '../../../proto/model/error.ts';
 import { policyBytesMax } from '../../../proto/model/limits.ts';
 import type * as model from '../../bridge/model.ts';
+import type { Clock } from '../../lib/api.ts';
 
 /** All problems, and the size of the tables when it compiles. Never raises for a bad policy. */
-export const checkPolicy = (text: string, monotonicMs: () => number): model.PolicyCheck => {
+export const checkPolicy = (text: string, clock: Pick<Clock, 'now' | 'monotonicMs'>): model.PolicyCheck => {
   let input: unknown;
   try {
     input = parseText(text);
   } catch (error) {
     return refused(error);
   }
-  const problems: readonly model.PolicyProblem[] = validatePolicy(input);
+  const problems: readonly model.PolicyProblem[] = validatePolicy(input, clock.now());
   if (problems.some(({ severity }) => severity === 'error')) return { valid: false, problems, tables: null };
   try {
-    const started = monotonicMs();
+    const started = clock.monotonicMs();
     const { stats } = compilePolicy(parsePolicy(input));
-    const compileMs = monotonicMs() - started;
+    const compileMs = clock.monotonicMs() - started;
     const { identities4, identities6, pairs, portIntervals, mappings, imageBytes } = stats;
     return {
       valid: true,
@@ -42,16 +43,18 @@ const parseText = (text: string): unknown => {
   if (bytes > policyBytesMax)
     throw new NestError(
       'POLICY_TOO_LARGE',
-      `The policy has ${String(bytes)} bytes; ${String(policyBytesMax)} are the most. Use wider services.`,
+      `The policy has ${String(bytes)} bytes; ${String(policyBytesMax)} are the most. Use wider services, and a file on the hosts for long deny lists.`,
       { details: { bytes, max: policyBytesMax } },
     );
   try {
-    return JSON.parse(text) as unknown;
+    return JSON.parse(text.replace(/^\uFEFF/, '')) as unknown;
   } catch (error) {
     const place = error instanceof Error ? (/\(line \d+ column \d+\)/.exec(error.message)?.[0] ?? '') : '';
     throw new NestError(
       'POLICY_INVALID',
-      `The policy is not valid JSON${place === '' ? '' : ` ${place}`}. Check commas, quotes and brackets.`,
+      text.trim() === ''
+        ? 'The policy is empty: write a document, for instance {"apiVersion":"nest/v1","kind":"Policy","defaultAction":"allow","services":[],"mappings":[]}.'
+        : `The policy is not valid JSON${place === '' ? '' : ` ${place}`}. Check commas, quotes and brackets.`,
       { details: { problem: 'JSON_INVALID' }, cause: error },
     );
   }

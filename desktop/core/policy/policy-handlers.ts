@@ -41,7 +41,7 @@ const documentHandlers = (
         return kept.content.map((revision) => ({ ...revision, live: false }));
       }
     },
-    'policy.validate': ({ policy }) => Promise.resolve(checkPolicy(policy, () => clock.monotonicMs())),
+    'policy.validate': ({ policy }) => Promise.resolve(checkPolicy(policy, clock)),
     'policy.import': async ({ text }) => Promise.resolve(importPolicy(text)),
     'draft.get': async () => Promise.resolve(cache.value<Draft>(draftValue)),
     'draft.put': async ({ policy, hostIds }) => {

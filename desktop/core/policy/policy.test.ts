@@ -7,6 +7,8 @@ import type { RolloutRecord } from './rollout.ts';
 const policy = (changes: object): string =>
   JSON.stringify({ apiVersion: 'nest/v1', kind: 'Policy', defaultAction: 'allow', services: [], mappings: [], ...changes });
 
+const still = { now: () => 0, monotonicMs: () => 0 };
+
 describe('a check of a policy text', () => {
   it('measures the tables of a good one', () => {
     const mapping = {
@@ -18,21 +20,23 @@ describe('a check of a policy text', () => {
       action: 'deny',
       priority: 1,
     };
-    const check = checkPolicy(policy({ mappings: [mapping] }), () => 0);
+    const check = checkPolicy(policy({ mappings: [mapping] }), still);
     expect(check).toMatchObject({ valid: true, tables: { mappings: 1, compileMs: 0 } });
     expect(check.tables?.imageBytes).toBe(imageOf(policy({ mappings: [mapping] })).image.length);
   });
 
   it('tells a text that is not JSON, one that is too long and one with errors', () => {
-    expect(checkPolicy('{"a":', () => 0)).toMatchObject({
+    expect(checkPolicy('{"a":', still)).toMatchObject({
       valid: false,
       problems: [{ code: 'JSON_INVALID', severity: 'error', path: '' }],
       tables: null,
     });
-    expect(checkPolicy(' '.repeat((3 << 20) + 1), () => 0)).toMatchObject({ valid: false, problems: [{ code: 'POLICY_TOO_LARGE' }] });
-    expect(checkPolicy(policy({ mappings: [{ name: 'web' }] }), () => 0).problems.every(({ path }) => path.startsWith('mappings[0]'))).toBe(
+    expect(checkPolicy(' '.repeat((3 << 20) + 1), still)).toMatchObject({ valid: false, problems: [{ code: 'POLICY_TOO_LARGE' }] });
+    expect(checkPolicy(policy({ mappings: [{ name: 'web' }] }), still).problems.every(({ path }) => path.startsWith('mappings[0]'))).toBe(
       true,
     );
+    expect(checkPolicy(' \n', still).problems[0]?.message).toContain('is empty');
+    expect(checkPolicy(`\uFEFF${policy({})}`, still).valid).toBe(true);
     expect(() => imageOf('{')).toThrow(expect.objectContaining({ code: 'POLICY_INVALID' }));
   });
 });
