@@ -8,6 +8,7 @@ import type { ReasonName } from '../../proto/model/reason.ts';
 
 export {
   addressFromBytes,
+  burstOf,
   compilePolicy,
   completeHealthCheck,
   createPolicyCompiler,

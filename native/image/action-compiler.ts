@@ -106,6 +106,12 @@ type Limit = Pick<ImageAction, 'packetsPerSecond' | 'bytesPerSecond' | 'burstPac
 /** A default bucket of bytes holds one packet that the kernel has merged. */
 const burstBytesDefaultMin = 65_536;
 
+/** The bucket of a limit as the tables have it: in packets where there is a packet rate, else in bytes. */
+export const burstOf = (limit: CheckedRateLimit): number => {
+  const { burstPackets, burstBytes } = limitOf(limit);
+  return limit.packetsPerSecond === undefined ? burstBytes : burstPackets;
+};
+
 const limitOf = (limit: CheckedRateLimit | undefined): Limit => {
   const packetsPerSecond = limit?.packetsPerSecond ?? 0;
   const bytesPerSecond = limit?.bytesPerSecond ?? 0;

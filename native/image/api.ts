@@ -14,6 +14,7 @@ export {
   parsePrefix,
 } from './address.ts';
 export type { Address, Prefix } from './address.ts';
+export { burstOf } from './action-compiler.ts';
 export { completeHealthCheck } from './action-schema.ts';
 export type {
   CompleteHealthCheck,

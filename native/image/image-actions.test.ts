@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { Random } from '../../test/support/random-policy.ts';
-import { backendSeed, compilePolicy, openImage, parsePolicy } from './api.ts';
+import { backendSeed, burstOf, compilePolicy, openImage, parsePolicy } from './api.ts';
 import type { PolicyMapping, PolicyRateLimit } from './api.ts';
 import { decodeImage } from './image-decoder.ts';
 import type { ImageAction } from './image-content.ts';
@@ -242,5 +242,19 @@ describe('opening an image with actions', () => {
       codes.set(code, (codes.get(code) ?? 0) + 1);
     }
     expect([...codes.keys()].sort()).toEqual(['IMAGE_INVALID', 'accepted']);
+  });
+});
+
+describe('the burst of a limit', () => {
+  it.each<[PolicyRateLimit, number]>([
+    [{ packetsPerSecond: 100 }, 10],
+    [{ packetsPerSecond: 100, burst: 7 }, 7],
+    // One packet that the kernel has merged has to fit.
+    [{ bytesPerSecond: 100_000 }, 65_536],
+    [{ bytesPerSecond: 10_000_000 }, 1_000_000],
+    [{ bytesPerSecond: 10_000_000, packetsPerSecond: 50 }, 5],
+  ])('of %j is %d, as the tables have it', (limit, burst) => {
+    const { mappings } = parsePolicy(documentOf([mapping('m', { rateLimit: limit })]));
+    expect(burstOf(mappings[0]?.rateLimit ?? { per: 'mapping' })).toBe(burst);
   });
 });

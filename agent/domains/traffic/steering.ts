@@ -1,4 +1,4 @@
-import { compilePolicy, openImage } from '../../engine/api.ts';
+import { burstOf, compilePolicy, openImage } from '../../engine/api.ts';
 import type { CheckedMapping, Engine, EngineCounters, PolicyImage } from '../../engine/api.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
@@ -211,10 +211,10 @@ class PolicySteering implements Steering {
   }
 }
 
-/** The limit of a mapping as it holds, its burst filled in as the compiler does. */
-const limitOf = ({ packetsPerSecond, bytesPerSecond, burst, per }: NonNullable<CheckedMapping['rateLimit']>): RateLimit => ({
-  packetsPerSecond: packetsPerSecond ?? null,
-  bytesPerSecond: bytesPerSecond ?? null,
-  burst: burst ?? Math.max(1, Math.ceil((packetsPerSecond ?? bytesPerSecond ?? 0) / 10)),
-  perSource: per === 'source',
+/** The limit of a mapping as it holds. */
+const limitOf = (limit: NonNullable<CheckedMapping['rateLimit']>): RateLimit => ({
+  packetsPerSecond: limit.packetsPerSecond ?? null,
+  bytesPerSecond: limit.bytesPerSecond ?? null,
+  burst: burstOf(limit),
+  perSource: limit.per === 'source',
 });
