@@ -14,6 +14,7 @@ export {
   createPolicyCompiler,
   createPolicyReader,
   diffPolicies,
+  formatAddress,
   formatPrefix,
   generationOf,
   isWithin,

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { errorCodeOf, toErrorShape } from '../../../proto/model/error.ts';
+import { planLifeMs } from '../../../proto/model/limits.ts';
 import { diffPolicies, parsePolicy, validatePolicy } from '../../engine/api.ts';
 import type { Policy, PolicyImage } from '../../engine/api.ts';
 import type { FlowImpact, Plan, PlanRequest, Problem } from './api.ts';
@@ -18,7 +19,6 @@ export interface PlanContext {
   readonly complete: (tables: PolicyTables) => Promise<PolicyImage>;
   /** null where no flows are known. */
   readonly replay: (candidate: PolicyImage, windowMinutes: number, signal: AbortSignal) => Promise<FlowImpact | null>;
-  readonly expiresAtMs: number;
   /** Milliseconds since the Unix epoch. */
   readonly nowMs: number;
 }
@@ -47,7 +47,7 @@ export const makePlan = async (request: PlanRequest, context: PlanContext, signa
     diff: diffOf(request.base.policyJson, tables.policy),
     problems,
     impact,
-    expiresAtMs: context.expiresAtMs,
+    expiresAtMs: context.nowMs + planLifeMs,
     managementReachable,
     tables: tables.stats,
     canApply: isEnforcing,
@@ -81,7 +81,7 @@ const refusedPlan = (request: PlanRequest, context: PlanContext, problems: reado
   diff: [],
   problems,
   impact: null,
-  expiresAtMs: context.expiresAtMs,
+  expiresAtMs: context.nowMs + planLifeMs,
   managementReachable: null,
   tables: null,
   canApply: false,

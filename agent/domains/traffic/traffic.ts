@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { NestError, toErrorShape } from '../../../proto/model/error.ts';
-import { planLifeMs } from '../../../proto/model/limits.ts';
 import { openStateDatabase } from '../../control/revisions/api.ts';
 import type { RaiseWarning } from '../../control/revisions/api.ts';
 import { flowsMax } from '../../engine/api.ts';
@@ -233,14 +232,12 @@ class HostTraffic implements Traffic {
   }
 
   async plan(request: PlanRequest, signal: AbortSignal): Promise<Plan> {
-    const nowMs = this.#options.clock.nowMs();
     const context = {
       compiler: this.#compiler,
       attachments: this.#attachments.status(),
       observeReason: this.#observeReason,
       complete: async (tables: PolicyTables) => await this.#steering.preview(tables),
-      expiresAtMs: nowMs + planLifeMs,
-      nowMs,
+      nowMs: this.#options.clock.nowMs(),
       replay: async (candidate: PolicyImage, windowMinutes: number) =>
         (await this.#live?.reader.replay(candidate, this.#tables?.judge ?? null, { windowMinutes, signal })) ?? null,
     };
