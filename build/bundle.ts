@@ -18,7 +18,16 @@ interface Target {
   readonly inputs: readonly string[];
 }
 
-const consoleInputs = ['desktop/bridge', 'desktop/core', 'desktop/grpc', 'desktop/lib', 'native/explain', 'native/image', 'native/wasm', 'proto'];
+const consoleInputs = [
+  'desktop/bridge',
+  'desktop/core',
+  'desktop/grpc',
+  'desktop/lib',
+  'native/explain',
+  'native/image',
+  'native/wasm',
+  'proto',
+];
 
 export const targets: readonly Target[] = [
   {
