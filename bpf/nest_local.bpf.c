@@ -17,7 +17,8 @@
 	54 /* Ethernet, IPv4 and TCP: the kernel's own sockets put all headers in one piece */
 
 _Static_assert(NEST_LOCAL_TAIL_JUDGE == NEST_TAIL_JUDGE && NEST_LOCAL_TAIL_RULE == NEST_TAIL_RULE &&
-		       NEST_LOCAL_TAIL_BEGIN == NEST_TAIL_BEGIN,
+		       NEST_LOCAL_TAIL_BEGIN == NEST_TAIL_BEGIN &&
+		       NEST_LOCAL_TAIL_CONTINUE == NEST_TAIL_CONTINUE,
 	       "one numbering");
 
 /* The end that the process named, as IPv4 when it is. */
@@ -336,6 +337,16 @@ int nest_out_rule(struct __sk_buff *context)
 	if (!scratch)
 		return NEST_TC_NEXT;
 	return nest_egress_next(context, scratch, nest_stage_rule(scratch, false));
+}
+
+SEC("tc")
+int nest_out_continue(struct __sk_buff *context)
+{
+	struct nest_scratch *scratch = nest_runtime_scratch(0);
+
+	if (!scratch)
+		return NEST_TC_NEXT;
+	return nest_egress_next(context, scratch, nest_egress_continue(scratch));
 }
 
 SEC("tc")

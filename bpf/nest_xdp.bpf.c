@@ -113,6 +113,17 @@ int nest_begin(struct xdp_md *context)
 }
 
 SEC("xdp")
+int nest_continue(struct xdp_md *context)
+{
+	const bool is_traced = nest_context_trace(context) != NULL;
+	struct nest_scratch *scratch = nest_runtime_scratch(is_traced);
+
+	if (!scratch)
+		return XDP_PASS;
+	return nest_next(context, scratch, nest_stage_continue(context, scratch, is_traced));
+}
+
+SEC("xdp")
 int nest_related(struct xdp_md *context)
 {
 	const bool is_traced = nest_context_trace(context) != NULL;

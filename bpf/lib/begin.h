@@ -7,15 +7,6 @@
 #include "fragment.h"
 #include "known.h"
 
-/* The end of the judgement of a packet that is no later fragment. mapping: as in nest_fragment. */
-static __always_inline __u32 nest_settle(struct nest_scratch *scratch, __u32 mapping,
-					 enum nest_reason reason, bool is_traced)
-{
-	if (!is_traced && scratch->packet.parse & NEST_TRACE_PARSE_FIRST_FRAGMENT)
-		nest_fragment_begin(scratch, !nest_is_dropped(reason), mapping);
-	return nest_decide(scratch, reason);
-}
-
 /* The flow that this packet begins, in scratch->fresh; scratch->out is its rewrite. */
 static __always_inline void nest_flow_write(struct nest_scratch *scratch, enum nest_reason reason)
 {

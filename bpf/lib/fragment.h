@@ -4,6 +4,7 @@
 #define NEST_FRAGMENT_H
 
 #include "balance.h"
+#include "decision.h"
 #include "limit.h"
 #include "route.h"
 
@@ -77,6 +78,15 @@ nest_fragment_follow(void *context, struct nest_scratch *scratch, bool is_traced
 	    !nest_route_refresh(context, scratch, &scratch->out))
 		return NEST_REASON_NO_ROUTE;
 	return NEST_REASON_FRAGMENT;
+}
+
+/* The end of the judgement of a packet that is no later fragment. mapping: as in nest_fragment. */
+static __always_inline __u32 nest_settle(struct nest_scratch *scratch, __u32 mapping,
+					 enum nest_reason reason, bool is_traced)
+{
+	if (!is_traced && scratch->packet.parse & NEST_TRACE_PARSE_FIRST_FRAGMENT)
+		nest_fragment_begin(scratch, !nest_is_dropped(reason), mapping);
+	return nest_decide(scratch, reason);
 }
 
 #endif

@@ -13,14 +13,6 @@ struct nest_known {
 	bool is_torn;           /* that place is taken by another flow */
 };
 
-/* What the tables say. */
-struct nest_ruling {
-	const struct nest_action *action;     /* NULL: nothing beyond allow or deny */
-	const struct nest_balancer *balancer; /* NULL: none */
-	enum nest_reason reason;
-	__u16 mapping;
-};
-
 /* Gives a responder's packet the ends that its flow's initiator knows. */
 static __always_inline void nest_packet_unfold(struct nest_scratch *scratch,
 					       const struct nest_rewrite *rewrite)

@@ -186,35 +186,56 @@ static __always_inline __u32 nest_egress_ask(struct nest_scratch *scratch, __u64
 	return NEST_TAIL_RULE;
 }
 
-/* Finds the flow, and goes on with it or sends the packet to the ruling; returns the next stage. */
-static __always_inline __u32 nest_egress_judge(struct nest_scratch *scratch, __u64 cookie)
+/* Finds the packet's flow. False: it is translated on its way through this host, which is no end of it. */
+static __always_inline bool nest_egress_fetch(struct nest_scratch *scratch,
+					      struct nest_known *known)
 {
 	struct nest_packet *packet = &scratch->packet;
-	const bool is_ruled = packet->reason == NEST_REASON_FLOW;
-	struct nest_known known = {};
 
 	scratch->is_unfolded = 0;
-	if (!is_ruled)
-		nest_egress_reset(scratch);
 	if (packet->has_flow)
-		known.flow = nest_runtime_flow_find(scratch);
-	if (known.flow) {
-		/* Translated on its way through this host, which is no end of it. */
-		if (nest_flow_has_twin(known.flow))
-			return nest_decide(scratch, NEST_REASON_FLOW);
-		packet->reverse = nest_flow_is_reverse(known.flow, packet);
-	}
-	if (!is_ruled) {
-		packet->flow_state = nest_flow_state(scratch, &known);
-		if (nest_flow_needs_ruling(scratch, &known, false))
-			return nest_egress_ask(scratch, cookie);
-	}
-	if (known.flow) {
-		if (known.flow->flags & NEST_FLOW_STEERED)
-			scratch->out.backend = known.flow->rewrite.backend;
-		nest_flow_continue(scratch, &known);
+		known->flow = nest_runtime_flow_find(scratch);
+	if (!known->flow)
+		return true;
+	if (nest_flow_has_twin(known->flow))
+		return false;
+	packet->reverse = nest_flow_is_reverse(known->flow, packet);
+	return true;
+}
+
+static __always_inline __u32 nest_egress_go_on(struct nest_scratch *scratch,
+					       struct nest_known *known)
+{
+	if (known->flow) {
+		if (known->flow->flags & NEST_FLOW_STEERED)
+			scratch->out.backend = known->flow->rewrite.backend;
+		nest_flow_continue(scratch, known);
 	}
 	return nest_decide(scratch, NEST_REASON_FLOW);
+}
+
+/* Goes on with the packet's flow, or sends the packet to the ruling; returns the next stage. */
+static __always_inline __u32 nest_egress_judge(struct nest_scratch *scratch, __u64 cookie)
+{
+	struct nest_known known = {};
+
+	nest_egress_reset(scratch);
+	if (!nest_egress_fetch(scratch, &known))
+		return nest_decide(scratch, NEST_REASON_FLOW);
+	scratch->packet.flow_state = nest_flow_state(scratch, &known);
+	if (nest_flow_needs_ruling(scratch, &known, false))
+		return nest_egress_ask(scratch, cookie);
+	return nest_egress_go_on(scratch, &known);
+}
+
+/* After the ruling, which found the flow to stay. */
+static __always_inline __u32 nest_egress_continue(struct nest_scratch *scratch)
+{
+	struct nest_known known = {};
+
+	if (!nest_egress_fetch(scratch, &known))
+		return nest_decide(scratch, NEST_REASON_FLOW);
+	return nest_egress_go_on(scratch, &known);
 }
 
 /* The entry of a steered connection, in scratch->out: where its packets go, and the virtual end. */

@@ -11,6 +11,14 @@
 /* Enough for NEST_PORT_INTERVALS_MAX intervals in one set. */
 #define NEST_PORT_SEARCH_STEPS 21
 
+/* What the tables say of a packet: deny lists, policy and what its mapping does beyond. */
+struct nest_ruling {
+	const struct nest_action *action;     /* NULL: nothing beyond allow or deny */
+	const struct nest_balancer *balancer; /* NULL: none */
+	enum nest_reason reason;
+	__u16 mapping;
+};
+
 /* The match of a port: the last interval that starts at or before it. False when the table contradicts itself. */
 static __always_inline bool nest_port_match(void *intervals, const struct nest_port_set *set,
 					    __u32 port, __u32 *match)

@@ -202,7 +202,7 @@ static __always_inline __u32 nest_stage_rule(struct nest_scratch *scratch, bool 
 		return NEST_TAIL_BEGIN;
 	packet->reason = NEST_REASON_FLOW;
 	nest_packet_fold(scratch);
-	return NEST_TAIL_JUDGE;
+	return NEST_TAIL_CONTINUE;
 }
 
 #endif

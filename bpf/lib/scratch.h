@@ -15,10 +15,11 @@
 #define NEST_TAIL_JUDGE    0u /* what the flow table does not settle at once */
 #define NEST_TAIL_RULE     1u /* deny lists, policy, limits */
 #define NEST_TAIL_BEGIN    2u /* the beginning of an allowed flow, or of its new translation */
-#define NEST_TAIL_RELATED  3u /* ICMP errors about a flow */
-#define NEST_TAIL_SEND     4u /* the rewrite, and the way out */
-#define NEST_TAIL_TOO_BIG  5u /* the answer to a packet that the way out does not take */
-#define NEST_TAIL_PROGRAMS 6u
+#define NEST_TAIL_CONTINUE 3u /* a known flow that the tables were asked about, and that goes on */
+#define NEST_TAIL_RELATED  4u /* ICMP errors about a flow */
+#define NEST_TAIL_SEND     5u /* the rewrite, and the way out */
+#define NEST_TAIL_TOO_BIG  6u /* the answer to a packet that the way out does not take */
+#define NEST_TAIL_PROGRAMS 7u
 #define NEST_TAIL_NONE     NEST_TAIL_PROGRAMS
 
 /* The result of the parser, and what the verdict adds. Addresses and ports in network order. */

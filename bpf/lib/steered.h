@@ -8,6 +8,7 @@
 
 #include "balance.h"
 #include "known.h"
+#include "policy.h"
 
 /* Gives the packet the virtual end instead of the backend's. The key in the scratch stays. */
 static __always_inline void nest_steered_aim(struct nest_scratch *scratch, const __be32 *address,

@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: AGPL-3.0-only OR GPL-2.0-only */
 /*
- * The verdict, in the order of a packet's way. nest_verdict_begin, here, parses and settles packets
- * of live flows, rewrite and way out included. Everything else goes on to nest_stage_judge (judge.h):
- * fragments, ends of flows, drops, traces. From there what no live flow answers for goes to
- * nest_stage_rule (rule.h) and, when it begins a flow, to nest_stage_begin (begin.h); ICMP errors go to
- * nest_stage_related (icmp_error.h), what is rewritten to nest_stage_send (send.h), and what is too big
- * for its way out to nest_stage_too_big (too_big.h). Stages return the next one,
- * or NEST_TAIL_NONE; then scratch->packet.reason says why, and scratch->outcome what to do.
+ * The verdict, in the order of a packet's way; no stage is come back to.
+ *
+ *   plain.h       the short way: reads Ethernet, IPv4 or IPv6 and TCP or UDP without anything unusual, at a glance
+ *   packet.h      reads everything else, once
+ *   verdict.h     here: settles packets of live flows, rewrite and way out included; the others go on
+ *   judge.h       finds the flow. Fragments follow their first one (fragment.h), ICMP errors go to icmp_error.h
+ *   rule.h        what no live flow answers for: deny.h, policy.h, limit.h
+ *   begin.h       a flow begins, or is translated anew: balance.h, nat.h, route.h
+ *   continue.h    a known flow goes on
+ *   send.h        what is rewritten leaves; what is too big for its way out is answered (too_big.h)
+ *
+ * A stage returns the next one (NEST_TAIL_*, scratch.h). NEST_TAIL_NONE: scratch->packet.reason says why, scratch->outcome
+ * what to do; nest_decide (decision.h) sets both, and sends what has a rewrite to send.h.
  */
 #ifndef NEST_VERDICT_H
 #define NEST_VERDICT_H
@@ -20,6 +26,7 @@
 #include "judge.h"
 #include "rule.h"
 #include "begin.h"
+#include "continue.h"
 #include "icmp_error.h"
 #include "too_big.h"
 #include "trace.h"

@@ -13,9 +13,10 @@
 #define NEST_LOCAL_LANES 8u
 
 /* Places of the programs at the egress in their nest_tail: those of the same stages in scratch.h. */
-#define NEST_LOCAL_TAIL_JUDGE 0u
-#define NEST_LOCAL_TAIL_RULE  1u
-#define NEST_LOCAL_TAIL_BEGIN 2u
+#define NEST_LOCAL_TAIL_JUDGE    0u
+#define NEST_LOCAL_TAIL_RULE     1u
+#define NEST_LOCAL_TAIL_BEGIN    2u
+#define NEST_LOCAL_TAIL_CONTINUE 3u
 
 /* Who set the hooks: they concern sockets of its network namespace, and its own ones no policy cuts off. */
 struct nest_local_self {

@@ -4,7 +4,7 @@
 
 #include "lib/verdict.h"
 
-/* Stages of one packet: the judge may look again after the rule. */
+/* Stages of one packet: none comes twice. */
 #define STAGES_MAX NEST_TAIL_PROGRAMS
 
 /* Every judgement of a lane happens between these two. */
@@ -45,6 +45,9 @@ static void go_on(struct nest_scratch* scratch, struct nest_user_frame* bounds, 
         break;
       case NEST_TAIL_BEGIN:
         stage = nest_stage_begin(bounds, scratch, is_traced);
+        break;
+      case NEST_TAIL_CONTINUE:
+        stage = nest_stage_continue(bounds, scratch, is_traced);
         break;
       case NEST_TAIL_RELATED:
         stage = nest_stage_related(bounds, scratch, &frame, is_traced);

@@ -58,6 +58,7 @@ constexpr TailProgram kTailPrograms[] = {
     {NEST_LOCAL_TAIL_JUDGE, "nest_out_judge"},
     {NEST_LOCAL_TAIL_RULE, "nest_out_rule"},
     {NEST_LOCAL_TAIL_BEGIN, "nest_out_begin"},
+    {NEST_LOCAL_TAIL_CONTINUE, "nest_out_continue"},
 };
 
 /// Of this process's network namespace; kernels tell it from 5.14 on.

@@ -28,8 +28,9 @@ const std::array<const char*, kMapCount> kMapNames = {
     "nest_trace_more", "nest_tail",       "nest_scratch",  "nest_rodata",
 };
 
-const std::array<const char*, kProgramCount> kProgramNames = {
-    "nest_xdp", "nest_judge", "nest_rule", "nest_begin", "nest_related", "nest_send", "nest_too_big"};
+const std::array<const char*, kProgramCount> kProgramNames = {"nest_xdp",   "nest_judge",    "nest_rule",
+                                                              "nest_begin", "nest_continue", "nest_related",
+                                                              "nest_send",  "nest_too_big"};
 
 namespace {
 

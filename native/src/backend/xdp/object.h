@@ -63,7 +63,7 @@ extern const std::array<const char*, kMapCount> kMapNames;
 /// The program that is attached, then the stages of bpf/lib/scratch.h: nest_tail holds them in this order.
 constexpr size_t kEntry = 0;
 constexpr size_t kJudge = 1;
-constexpr size_t kProgramCount = 7;
+constexpr size_t kProgramCount = 8;
 extern const std::array<const char*, kProgramCount> kProgramNames;
 
 /// Everything of the data path that lives in the kernel.
