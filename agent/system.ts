@@ -3,6 +3,7 @@ import type { AgentConfig } from './config/schema.ts';
 import { agentVersion } from './config/version.ts';
 import type { AuditControl } from './control/audit/api.ts';
 import { createAuditControl } from './control/audit/audit-control.ts';
+import type { AuditOptions } from './control/audit/audit-control.ts';
 import { createHeadSigner } from './control/audit/head-signer.ts';
 import { auditConnection, auditLocal, noteLocalEffects } from './control/audit/local-effects.ts';
 import type { IdentityControl } from './control/identity/api.ts';
@@ -66,27 +67,9 @@ export const startSystem = async ({ config, logger, clock = systemClock }: Syste
   const host = createHost({ clock, name: config.name });
   opened.defer(() => host.close());
   const raise: Host['raise'] = (code, warning) => host.raise(code, warning);
-  const audit = await createAuditControl({
-    stateDir: config.stateDir,
-    clock,
-    log: logOf('audit'),
-    sign: createHeadSigner(() => identity.identity()),
-    raise,
-  });
+  const audit = await openAudit({ stateDir: config.stateDir, clock, log: logOf('audit'), raise }, identity);
   opened.defer(() => audit.close());
-  const traffic = createTraffic({
-    engine: createEngineOf(config),
-    ...interfacesOf(config),
-    ...fastpathOf(config, { clock, log: logOf('fastpath') }),
-    denyListDir: config.traffic.denyListDir,
-    local: config.traffic.local,
-    mode: config.traffic.mode,
-    stateDir: config.stateDir,
-    clock,
-    log: logOf('traffic'),
-    raise,
-    exporter,
-  });
+  const traffic = createTrafficOf(config, { clock, logOf, raise, exporter });
   opened.defer(() => traffic.close());
   await traffic.start(signal);
   const revisions = createRevisionControl({
@@ -148,14 +131,7 @@ export const storeToken = async (
 ): Promise<{ readonly fingerprint: string; readonly expiresAtMs: number }> => {
   await makePrivateDirectory(config.stateDir);
   const identity = await createIdentityControl({ stateDir: config.stateDir, clock: systemClock, random: systemRandom });
-  const sign = createHeadSigner(() => identity.identity());
-  const audit = await createAuditControl({
-    stateDir: config.stateDir,
-    clock: systemClock,
-    log: silentLogger,
-    sign,
-    raise: () => undefined,
-  });
+  const audit = await openAudit({ stateDir: config.stateDir, clock: systemClock, log: silentLogger, raise: () => undefined }, identity);
   try {
     return await auditLocal(audit, 'enrollment.join', () => identity.openEnrollment(token));
   } finally {
@@ -168,6 +144,28 @@ export const storeToken = async (
 const checkAudit = (audit: AuditControl, logger: Logger): void => {
   audit.verify().catch((error: unknown) => logger.error('audit log cannot be checked', { error }));
 };
+
+const openAudit = (options: Omit<AuditOptions, 'sign'>, identity: IdentityControl): Promise<AuditControl> =>
+  createAuditControl({ ...options, sign: createHeadSigner(() => identity.identity()) });
+
+interface TrafficParts extends Pick<TrafficOptions, 'clock' | 'raise' | 'exporter'> {
+  readonly logOf: (part: string) => Logger;
+}
+
+const createTrafficOf = (config: AgentConfig, { clock, raise, exporter, logOf }: TrafficParts): Traffic =>
+  createTraffic({
+    engine: createEngineOf(config),
+    ...interfacesOf(config),
+    ...fastpathOf(config, { clock, log: logOf('fastpath') }),
+    denyListDir: config.traffic.denyListDir,
+    local: config.traffic.local,
+    mode: config.traffic.mode,
+    stateDir: config.stateDir,
+    clock,
+    log: logOf('traffic'),
+    raise,
+    exporter,
+  });
 
 /** Names and engines of the interfaces that the configuration lists. */
 const interfacesOf = ({ traffic: { interfaces } }: AgentConfig): Pick<TrafficOptions, 'interfaces' | 'engines'> => {
