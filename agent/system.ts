@@ -148,7 +148,8 @@ const checkAudit = (audit: AuditControl, logger: Logger): void => {
 const openAudit = (options: Omit<AuditOptions, 'sign'>, identity: IdentityControl): Promise<AuditControl> =>
   createAuditControl({ ...options, sign: createHeadSigner(() => identity.identity()) });
 
-interface TrafficParts extends Pick<TrafficOptions, 'clock' | 'raise' | 'exporter'> {
+interface TrafficParts extends Pick<TrafficOptions, 'clock' | 'raise'> {
+  readonly exporter: Exporter;
   readonly logOf: (part: string) => Logger;
 }
 

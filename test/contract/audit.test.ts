@@ -1,8 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -14,7 +12,7 @@ import { systemClock, systemRandom } from '../../desktop/lib/api.ts';
 import { checkAuditExport, createConsoleCore, createMemorySettings, createMemoryVault } from '../../desktop/core/api.ts';
 import type { ConsoleCore, CredentialVault } from '../../desktop/core/api.ts';
 import { openFleetCache } from '../../desktop/core/cache/sqlite-fleet-cache.ts';
-import { startAuditedAgent } from '../support/audited-agent.ts';
+import { freePort, startAuditedAgent } from '../support/audited-agent.ts';
 import type { AuditedAgent } from '../support/audited-agent.ts';
 
 const never = new AbortController().signal;
@@ -51,15 +49,6 @@ const headOf =
     if (found === undefined) throw new Error('no such host');
     return found;
   };
-const freePort = (): Promise<number> =>
-  new Promise((resolve) => {
-    const server = createServer();
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
-
 const enroll = async (name: string, segments = {}): Promise<{ readonly agent: AuditedAgent; readonly hostId: string }> => {
   const agent = await startAuditedAgent({ ...segments, port: await freePort() });
   agents.push(agent);

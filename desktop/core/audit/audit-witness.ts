@@ -62,17 +62,17 @@ export interface AuditWitnessOptions {
 
 export class AuditWitness {
   readonly #options: AuditWitnessOptions;
-  #memory: Memory | null;
+  #memory: Memory | null = null;
   #problem: string | null = null;
 
   constructor(options: AuditWitnessOptions) {
     this.#options = options;
-    this.#memory = options.cache.document<Memory>(options.record().hostId, 'audit')?.content ?? null;
+    this.#reload();
   }
 
   row(): AuditHeadRow {
     const { hostId, name } = this.#options.record();
-    const memory = this.#memory;
+    const memory = this.#reload();
     return {
       hostId,
       hostName: name,
@@ -114,7 +114,7 @@ export class AuditWitness {
 
   /** Believes what the host says now; the alarm stays as evidence. Raises what the host refuses with, AUDIT_BROKEN. */
   async accept(client: AgentClient, signal: AbortSignal): Promise<void> {
-    const before = this.#memory;
+    const before = this.#reload();
     const answer = await client.getAuditHead({ signal });
     const { head, envelope } = this.#readHead(answer);
     const alarms = before === null || before.alarm === null ? [] : [before.alarm];
@@ -137,7 +137,7 @@ export class AuditWitness {
   }
 
   async #check(client: AgentClient, signal: AbortSignal): Promise<void> {
-    const memory = this.#memory;
+    const memory = this.#reload();
     let answer: GetHeadResponse;
     try {
       answer = await client.getAuditHead({ signal });
@@ -165,6 +165,13 @@ export class AuditWitness {
         this.#remember({ ...memoryOf(head, envelope, { number: head.number, hash: head.hash.toString('hex') }), firstNumber });
       this.#raise({ number, message, presented: envelope });
     }
+  }
+
+  /** The command line beside the console remembers in the same cache. */
+  #reload(): Memory | null {
+    const { cache, record } = this.#options;
+    this.#memory = cache.document<Memory>(record().hostId, 'audit')?.content ?? null;
+    return this.#memory;
   }
 
   /** False after an alarm: the head goes back, or was signed for another history, or the agent itself found damage. */
