@@ -17,6 +17,8 @@ const pageEntries = 500;
 /** A host is searched back so far in one question, entries. */
 const searchedMax = 20_000;
 const hostsAtOnce = 16;
+/** Entries asked of each of many hosts at least. */
+const shareMin = 20;
 
 /** Asks every host of the filter; those that are gone answer from what the console kept. Raises HOST_UNKNOWN, CANCELLED. */
 export const auditTimeline = async (context: HandlerContext, filter: AuditFilter, signal: AbortSignal): Promise<AuditTimeline> => {
@@ -24,11 +26,21 @@ export const auditTimeline = async (context: HandlerContext, filter: AuditFilter
   const hosts =
     filter.hostIds === undefined || filter.hostIds.length === 0 ? roster.all : filter.hostIds.map((hostId) => roster.get(hostId));
   const limit = filter.limit ?? limitDefault;
-  const found = await mapConcurrently(hosts, hostsAtOnce, (host) => searchHost(context, { host, filter, limit }, signal));
+  // Of many hosts a few entries each are enough, but for those whose oldest is still newer than what will be shown.
+  const share = hosts.length <= hostsAtOnce ? limit : Math.max(shareMin, Math.ceil((2 * limit) / hosts.length));
+  const search = (host: ManagedHost, wanted: number): Promise<HostFound> => searchHost(context, { host, filter, limit: wanted }, signal);
+  const first = await mapConcurrently(hosts, hostsAtOnce, async (host) => ({ host, ...(await search(host, share)) }));
+  const oldestShown = mergedRows(first)[limit - 1]?.at ?? -Infinity;
+  const found = await mapConcurrently(first, hostsAtOnce, async (one) =>
+    one.rows.length >= share && share < limit && (one.rows[0]?.at ?? 0) > oldestShown ? search(one.host, limit) : one,
+  );
   throwIfCancelled(signal);
-  const rows = found.flatMap((one) => one.rows).sort((a, b) => b.at - a.at || a.hostName.localeCompare(b.hostName) || b.number - a.number);
-  return { at: clock.now(), rows: rows.slice(0, limit), hosts: found.map(({ searched }) => searched) };
+  return { at: clock.now(), rows: mergedRows(found).slice(0, limit), hosts: found.map(({ searched }) => searched) };
 };
+
+/** The newest first. */
+const mergedRows = (found: readonly HostFound[]): AuditRow[] =>
+  found.flatMap(({ rows }) => rows).sort((a, b) => b.at - a.at || a.hostName.localeCompare(b.hostName) || b.number - a.number);
 
 /** The entry as a row. Raises AUDIT_BROKEN. */
 export const auditRowOf = (host: { readonly hostId: string; readonly name: string }, bytes: Uint8Array): AuditRow => {
@@ -60,6 +72,7 @@ interface HostSearch {
   readonly limit: number;
 }
 
+/** Rows oldest first. */
 interface HostFound {
   readonly rows: readonly AuditRow[];
   readonly searched: AuditSearched;
@@ -94,9 +107,11 @@ const searchBack = async (
   const first = Number(firstNumber);
   const newest = host.witness.headOf(head).number;
   const rows: AuditRow[] = [];
+  const isFiltered = Object.keys(filter).some((key) => key !== 'hostIds' && key !== 'limit');
+  const pageMax = isFiltered ? pageEntries : Math.min(pageEntries, limit);
   let below = newest + 1;
   while (below > first && rows.length < limit && newest - below < searchedMax) {
-    const after = Math.max(first - 1, below - 1 - pageEntries);
+    const after = Math.max(first - 1, below - 1 - pageMax);
     const page = (await pageOf(client, { after, max: below - 1 - after }, signal)).map((bytes) => auditRowOf(host.record, bytes));
     rows.unshift(...page.filter((row) => isWanted(row, filter)));
     below = after + 1;
