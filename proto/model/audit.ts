@@ -104,32 +104,41 @@ export const emptyFact: AuditFact = {
   detail: '',
 };
 
+/** Where an entry stands in its chain. */
+export interface EntryPlace {
+  readonly number: number;
+  readonly atMs: number;
+  /** SHA-256 of the entry before. */
+  readonly previous: Uint8Array;
+}
+
 /** Writes the entry's bytes at `offset` of a buffer that has `auditEntryBytesMax` bytes left, and returns where they end. */
 export const writeAuditEntry = (
-  entry: AuditEntry,
-  previous: Uint8Array,
-  into: { readonly buffer: Buffer; readonly offset: number },
+  fact: AuditFact,
+  { number, atMs, previous }: EntryPlace,
+  { buffer, offset }: { readonly buffer: Buffer; readonly offset: number },
 ): number => {
-  const { buffer, offset } = into;
   buffer[offset] = version;
-  putNumber(buffer, offset + offsets.number, entry.number);
-  putNumber(buffer, offset + offsets.atMs, Math.max(0, Math.round(entry.atMs)));
+  putNumber(buffer, offset + offsets.number, number);
+  putNumber(buffer, offset + offsets.atMs, Math.max(0, Math.round(atMs)));
   buffer.set(previous, offset + offsets.previous);
-  putNumber(buffer, offset + offsets.before, entry.revisionBefore === null ? 0 : entry.revisionBefore + 1);
-  putNumber(buffer, offset + offsets.after, entry.revisionAfter === null ? 0 : entry.revisionAfter + 1);
-  putNumber(buffer, offset + offsets.opening, entry.opening);
-  buffer.writeUInt32BE(Math.min(entry.count, high - 1), offset + offsets.count);
-  buffer[offset + offsets.hash] = entry.requestHash.length;
-  buffer.set(entry.requestHash, offset + offsets.hash + 1);
-  let end = offset + offsets.hash + 1 + entry.requestHash.length;
-  for (const field of textFields) end = putText(buffer, end, entry[field]);
+  putNumber(buffer, offset + offsets.before, fact.revisionBefore === null ? 0 : fact.revisionBefore + 1);
+  putNumber(buffer, offset + offsets.after, fact.revisionAfter === null ? 0 : fact.revisionAfter + 1);
+  putNumber(buffer, offset + offsets.opening, fact.opening);
+  buffer.writeUInt32BE(Math.min(fact.count, high - 1), offset + offsets.count);
+  buffer[offset + offsets.hash] = fact.requestHash.length;
+  buffer.set(fact.requestHash, offset + offsets.hash + 1);
+  let end = offset + offsets.hash + 1 + fact.requestHash.length;
+  for (const field of textFields) end = putText(buffer, end, fact[field]);
   return end;
 };
 
 /** The entry's bytes. */
 export const encodeAuditEntry = (entry: AuditEntry, previous: Uint8Array): Buffer => {
   const buffer = Buffer.alloc(auditEntryBytesMax);
-  return Buffer.from(buffer.subarray(0, writeAuditEntry(entry, previous, { buffer, offset: 0 })));
+  return Buffer.from(
+    buffer.subarray(0, writeAuditEntry(entry, { number: entry.number, atMs: entry.atMs, previous }, { buffer, offset: 0 })),
+  );
 };
 
 /** The entry of these bytes. Raises AUDIT_BROKEN when they are not exactly one. */

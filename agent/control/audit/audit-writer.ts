@@ -266,7 +266,7 @@ const encodeGroup = (waiting: readonly Waiting[], from: ChainEnd, buffer: Buffer
     if (offset > groupBytes || count === groupMax) break;
     number += 1;
     const start = offset + frameHeadBytes;
-    const stop = writeAuditEntry({ ...fact, number, atMs }, hash, { buffer, offset: start });
+    const stop = writeAuditEntry(fact, { number, atMs, previous: hash }, { buffer, offset: start });
     sealFrame(buffer, offset, stop);
     hash = auditHashOf(buffer.subarray(start, stop));
     offset = stop;
