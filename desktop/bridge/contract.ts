@@ -53,7 +53,7 @@ const auditFilter = z.strictObject({
   actor: auditText,
   action: auditText,
   /** Found in any field. */
-  text: auditText,
+  contains: auditText,
   outcome: z.optional(z.enum(['done', 'refused'])),
   since: z.optional(z.int()),
   until: z.optional(z.int()),

@@ -148,7 +148,7 @@ const filterOf = async (context: CommandContext, options: ListOptions): Promise<
     ...(names.length === 0 ? {} : { hostIds: await Promise.all(names.map(async (name) => (await findHost(context, name)).hostId)) }),
     ...(actor === undefined ? {} : { actor }),
     ...(action === undefined ? {} : { action }),
-    ...(text === undefined ? {} : { text }),
+    ...(text === undefined ? {} : { contains: text }),
     ...(outcome === undefined ? {} : { outcome: oneOf('--outcome', outcome, ['done', 'refused'] as const) }),
     ...(since === undefined ? {} : { since: momentOf('--since', since, now) }),
     ...(until === undefined ? {} : { until: momentOf('--until', until, now) }),

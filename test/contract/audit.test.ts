@@ -188,9 +188,9 @@ describe('the timeline of the fleet', () => {
   it('searches a long log back to where enough is found', async () => {
     const { agent, hostId } = await enroll('edge-1');
     await grow(agent, 1500);
-    const few = await core.handlers['audit.list']({ text: 'name=', limit: 20 }, never);
+    const few = await core.handlers['audit.list']({ contains: 'name=', limit: 20 }, never);
     expect([few.rows.length, few.hosts[0]?.hasMore, few.rows[0]?.target]).toEqual([20, true, 'name=1499']);
-    const oldest = await core.handlers['audit.list']({ text: 'NAME=7', limit: 1000, hostIds: [hostId] }, never);
+    const oldest = await core.handlers['audit.list']({ contains: 'NAME=7', limit: 1000, hostIds: [hostId] }, never);
     expect(oldest.rows.at(-1)?.target).toBe('name=7');
     expect(oldest.hosts).toMatchObject([{ searchedTo: 1, hasMore: false }]);
   });

@@ -63,7 +63,7 @@ export const isWanted = (row: AuditRow, filter: AuditFilter): boolean => {
   if (filter.outcome === 'done' && row.result !== 'OK') return false;
   if (filter.outcome === 'refused' && (row.result === 'OK' || row.result === 'started')) return false;
   const everything = [row.actor, row.device, row.source, row.action, row.target, row.result, row.detail, row.requestHash].join('\n');
-  return has(row.actor, filter.actor) && has(row.action, filter.action) && has(everything, filter.text);
+  return has(row.actor, filter.actor) && has(row.action, filter.action) && has(everything, filter.contains);
 };
 
 interface HostSearch {

@@ -22,7 +22,7 @@ export const questionOf = ({ hostId, outcome, actor, text, hours }: AuditChoice,
   ...(hostId === '' ? {} : { hostIds: [hostId] }),
   ...(outcome === '' ? {} : { outcome }),
   ...(actor.trim() === '' ? {} : { actor: actor.trim() }),
-  ...(text.trim() === '' ? {} : { text: text.trim() }),
+  ...(text.trim() === '' ? {} : { contains: text.trim() }),
   ...(hours === 0 ? {} : { since: Math.floor((now - hours * hourMs) / stepMs) * stepMs }),
   limit: rowsMax,
 });
