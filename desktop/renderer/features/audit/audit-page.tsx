@@ -38,11 +38,7 @@ export const AuditPage = () => {
       </Page>
     );
   return (
-    <Page
-      title="Audit"
-      about="Everything that was changed or refused, in logs that nobody can change unseen"
-      actions={<ExportButton hosts={fleet.rows} />}
-    >
+    <Page title="Audit" about="What was changed or refused, and by whom" actions={<ExportButton hosts={fleet.rows} />}>
       <div className="audit-body">
         <Outcome value={heads} failure={failureOf(error)} label="Loading the logs" onRetry={() => void refetch()}>
           {(rows) => (
