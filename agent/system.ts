@@ -1,6 +1,11 @@
 import { availableParallelism } from 'node:os';
 import type { AgentConfig } from './config/schema.ts';
 import { agentVersion } from './config/version.ts';
+import type { AuditControl } from './control/audit/api.ts';
+import { createAuditControl } from './control/audit/audit-control.ts';
+import type { AuditOptions } from './control/audit/audit-control.ts';
+import { createHeadSigner } from './control/audit/head-signer.ts';
+import { auditConnection, auditLocal, noteLocalEffects } from './control/audit/local-effects.ts';
 import type { IdentityControl } from './control/identity/api.ts';
 import { createIdentityControl } from './control/identity/identity-control.ts';
 import type { RevisionControl } from './control/revisions/api.ts';
@@ -18,7 +23,7 @@ import { createFastpathHost } from './engine/fastpath/host.ts';
 import { makePrivateDirectory } from './lib/atomic-file.ts';
 import { systemClock } from './lib/clock.ts';
 import type { Clock } from './lib/clock.ts';
-import { teeLogger } from './lib/log.ts';
+import { silentLogger, teeLogger } from './lib/log.ts';
 import type { Logger } from './lib/log.ts';
 import { systemRandom } from './lib/random.ts';
 import { createServer } from './server/api.ts';
@@ -32,6 +37,9 @@ export interface SystemOptions {
 
 /** The running agent. */
 export interface System extends AsyncDisposable {
+  readonly audit: AuditControl;
+  /** Runs a command of this host with entries in the audit log around it. Throws what it throws, AUDIT_FAILED. */
+  auditLocal<Result>(action: string, work: () => Promise<Result>): Promise<Result>;
   readonly identity: IdentityControl;
   readonly revisions: RevisionControl;
   readonly traffic: Traffic;
@@ -46,6 +54,7 @@ export interface System extends AsyncDisposable {
  */
 export const startSystem = async ({ config, logger, clock = systemClock }: SystemOptions, signal: AbortSignal): Promise<System> => {
   await using opened = new AsyncDisposableStack();
+  const startedAtMs = clock.nowMs();
   await makePrivateDirectory(config.stateDir);
   const exporter = createExporter({ config: config.export, hostName: config.name, clock, log: logger.with({ part: 'export' }) });
   opened.defer(() => exporter.close());
@@ -58,19 +67,9 @@ export const startSystem = async ({ config, logger, clock = systemClock }: Syste
   const host = createHost({ clock, name: config.name });
   opened.defer(() => host.close());
   const raise: Host['raise'] = (code, warning) => host.raise(code, warning);
-  const traffic = createTraffic({
-    engine: createEngineOf(config),
-    ...interfacesOf(config),
-    ...fastpathOf(config, { clock, log: logOf('fastpath') }),
-    denyListDir: config.traffic.denyListDir,
-    local: config.traffic.local,
-    mode: config.traffic.mode,
-    stateDir: config.stateDir,
-    clock,
-    log: logOf('traffic'),
-    raise,
-    exporter,
-  });
+  const audit = await openAudit({ stateDir: config.stateDir, clock, log: logOf('audit'), raise }, identity);
+  opened.defer(() => audit.close());
+  const traffic = createTrafficOf(config, { clock, logOf, raise, exporter });
   opened.defer(() => traffic.close());
   await traffic.start(signal);
   const revisions = createRevisionControl({
@@ -84,6 +83,9 @@ export const startSystem = async ({ config, logger, clock = systemClock }: Syste
   await revisions.start(signal);
   traffic.setRevision(revisions.current().revision);
   opened.use(followRevisions(revisions, traffic, logger));
+  const onFailed = (error: unknown): void => logger.error('revisions cannot be audited', { error });
+  opened.use(noteLocalEffects({ audit, identity, revisions, agentVersion, startedAtMs, onFailed }));
+  checkAudit(audit, logger);
   host.start(signal);
   opened.use(followHealth(host, exporter, logger));
   const listen = config.listen.enabled ? config.listen : null;
@@ -93,22 +95,35 @@ export const startSystem = async ({ config, logger, clock = systemClock }: Syste
     reflection: config.reflection,
     agentVersion,
     identity,
+    audit,
     revisions,
     traffic,
     host,
     clock,
     logger: logger.with({ part: 'server' }),
     exports: () => exporter.counters(),
-    onAuthentication: (event) => exporter.authentication(event),
+    onAuthentication: (event) => {
+      exporter.authentication(event);
+      auditConnection(audit, event);
+    },
   });
   opened.defer(() => server.close());
   const owned = opened.move();
-  return { identity, revisions, traffic, host, server, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return {
+    audit,
+    auditLocal: (action, work) => auditLocal(audit, action, work),
+    identity,
+    revisions,
+    traffic,
+    host,
+    server,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
 };
 
 /**
  * Stores the token of a host whose agent is not running, so that the next start opens the enrolment for what is left
- * of its ten minutes. Throws TOKEN_*, ALREADY_ENROLLED, STATE_*.
+ * of its ten minutes. Throws TOKEN_*, ALREADY_ENROLLED, STATE_*, AUDIT_FAILED.
  */
 export const storeToken = async (
   config: AgentConfig,
@@ -116,12 +131,42 @@ export const storeToken = async (
 ): Promise<{ readonly fingerprint: string; readonly expiresAtMs: number }> => {
   await makePrivateDirectory(config.stateDir);
   const identity = await createIdentityControl({ stateDir: config.stateDir, clock: systemClock, random: systemRandom });
+  const audit = await openAudit({ stateDir: config.stateDir, clock: systemClock, log: silentLogger, raise: () => undefined }, identity);
   try {
-    return await identity.openEnrollment(token);
+    return await auditLocal(audit, 'enrollment.join', () => identity.openEnrollment(token));
   } finally {
+    await audit.close();
     identity.close();
   }
 };
+
+/** Looks at the whole log once: what was changed while no agent ran is a health warning from now on. */
+const checkAudit = (audit: AuditControl, logger: Logger): void => {
+  audit.verify().catch((error: unknown) => logger.error('audit log cannot be checked', { error }));
+};
+
+const openAudit = (options: Omit<AuditOptions, 'sign'>, identity: IdentityControl): Promise<AuditControl> =>
+  createAuditControl({ ...options, sign: createHeadSigner(() => identity.identity()) });
+
+interface TrafficParts extends Pick<TrafficOptions, 'clock' | 'raise'> {
+  readonly exporter: Exporter;
+  readonly logOf: (part: string) => Logger;
+}
+
+const createTrafficOf = (config: AgentConfig, { clock, raise, exporter, logOf }: TrafficParts): Traffic =>
+  createTraffic({
+    engine: createEngineOf(config),
+    ...interfacesOf(config),
+    ...fastpathOf(config, { clock, log: logOf('fastpath') }),
+    denyListDir: config.traffic.denyListDir,
+    local: config.traffic.local,
+    mode: config.traffic.mode,
+    stateDir: config.stateDir,
+    clock,
+    log: logOf('traffic'),
+    raise,
+    exporter,
+  });
 
 /** Names and engines of the interfaces that the configuration lists. */
 const interfacesOf = ({ traffic: { interfaces } }: AgentConfig): Pick<TrafficOptions, 'interfaces' | 'engines'> => {

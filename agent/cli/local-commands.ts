@@ -6,7 +6,7 @@ import type { JoinAnswer, LocalRequest, StatusAnswer } from './local-protocol.ts
 /** What the running agent does for commands of its own host. */
 export const handleLocal = async (request: LocalRequest, system: System, config: AgentConfig): Promise<JoinAnswer | StatusAnswer> => {
   if (request.command === 'status') return statusOf(system, config);
-  const opened = await system.identity.openEnrollment(request.token);
+  const opened = await system.auditLocal('enrollment.join', () => system.identity.openEnrollment(request.token));
   // The console dials as soon as the operator sees the answer: the port must be open by then.
   await system.server.settled();
   return { ...opened, address: config.listen.address, port: system.server.grpcPort };

@@ -46,8 +46,8 @@ export const makePrivateDirectory = async (path: string): Promise<void> => {
 
 const isMissing = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'ENOENT';
 
-/** Without this a rename may be undone by a power cut. */
-const syncDirectory = async (path: string): Promise<void> => {
+/** Flushes a directory: without it a new or renamed file may be gone after a power cut. Throws what the file system throws. */
+export const syncDirectory = async (path: string): Promise<void> => {
   const directory = await open(path, 'r');
   try {
     await directory.sync();

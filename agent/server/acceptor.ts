@@ -11,6 +11,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import { createCallGuard } from './call-guard.ts';
 import type { CallReport } from './call-guard.ts';
+import type { CallAudit } from './call-audit.ts';
 import type { CallContexts } from './call-context.ts';
 import { createConnections } from './connections.ts';
 import type { Connection, Connections } from './connections.ts';
@@ -41,6 +42,7 @@ export interface AcceptorOptions extends PeerCheck {
   readonly material: TlsMaterial;
   readonly services: readonly Service[];
   readonly contexts: CallContexts;
+  readonly audit: CallAudit;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly onFinished: (report: CallReport) => void;
@@ -169,6 +171,7 @@ const createGrpcServer = (options: AcceptorOptions, connections: Connections): S
   const guard = createCallGuard({
     connections,
     contexts: options.contexts,
+    audit: options.audit,
     recheck: (connection) => recheckPeer(connection, { isRevoked: options.isRevoked, nowMs: options.clock.nowMs() }),
     monotonicMs: () => options.clock.monotonicMs(),
     logger: options.logger,
@@ -186,6 +189,6 @@ const createGrpcServer = (options: AcceptorOptions, connections: Connections): S
     'grpc.keepalive_timeout_ms': keepaliveTimeoutMs,
     'grpc.enable_channelz': 0,
   });
-  for (const { definition, implementation } of options.services) server.addService(definition, implementation);
+  for (const { definition, implementation } of options.services) server.addService(options.audit.hashing(definition), implementation);
   return server;
 };

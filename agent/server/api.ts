@@ -4,6 +4,7 @@
  * never stores anything and never touches the data path.
  */
 import type { HostFacts } from '../../proto/gen/nest/v1/host.ts';
+import type { AuditControl } from '../control/audit/api.ts';
 import type { Caller, IdentityControl } from '../control/identity/api.ts';
 import type { RevisionControl } from '../control/revisions/api.ts';
 import type { Host } from '../domains/host/api.ts';
@@ -13,12 +14,14 @@ import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Service } from './acceptor.ts';
 import { createCallAdapter } from './call-adapter.ts';
+import { createCallAudit } from './call-audit.ts';
 import { createCallContexts } from './call-context.ts';
 import { createGrpcFront } from './grpc-front.ts';
 import type { FrontMode, GrpcFront } from './grpc-front.ts';
 import { healthOf } from './health.ts';
 import { createHttpFront } from './http-front.ts';
 import { createMetrics } from './metrics.ts';
+import { createAuditService } from './services/audit-service.ts';
 import { createConfigService } from './services/config-service.ts';
 import { createEnrollmentService } from './services/enrollment-service.ts';
 import { createFlowService } from './services/flow-service.ts';
@@ -38,6 +41,7 @@ export interface ServerOptions {
   readonly reflection?: boolean;
   readonly agentVersion: string;
   readonly identity: IdentityControl;
+  readonly audit: AuditControl;
   readonly revisions: RevisionControl;
   readonly traffic: Traffic;
   readonly host: Host;
@@ -95,6 +99,7 @@ export const createServer = async (options: ServerOptions): Promise<AgentServer>
           ...options.listen,
           ...options,
           contexts,
+          audit: createCallAudit({ audit: options.audit, revision: () => options.revisions.current().revision }),
           isRevoked: options.isRevoked ?? (() => false),
           onAuthentication: options.onAuthentication ?? (() => undefined),
           enrollmentServices: [enrollment],
@@ -135,6 +140,7 @@ const createServices = (parts: Parts): readonly Service[] => {
     createConfigService(parts),
     createFlowService(parts),
     createTrafficService({ ...parts, nowMs }),
+    createAuditService(parts),
   ];
   const health = createHealthService({
     adapter: parts.adapter,

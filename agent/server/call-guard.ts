@@ -2,10 +2,11 @@ import { ServerInterceptingCall, status as Code } from '@grpc/grpc-js';
 import type { Metadata, ServerInterceptingCallInterface, ServerInterceptor } from '@grpc/grpc-js';
 import { rpcAccess } from '../../proto/gen/access.ts';
 import type { RpcAccess } from '../../proto/gen/access.ts';
-import { NestError } from '../../proto/model/error.ts';
+import { errorCodeOf, NestError } from '../../proto/model/error.ts';
 import type { NestErrorCode } from '../../proto/model/error.ts';
 import type { AuthenticationEvent } from '../lib/authentication-event.ts';
 import type { Logger } from '../lib/log.ts';
+import type { CallAudit, CallRecord } from './call-audit.ts';
 import type { CallContext, CallContexts } from './call-context.ts';
 import { endpointsOf } from './connections.ts';
 import type { Connection, Connections } from './connections.ts';
@@ -22,6 +23,7 @@ export interface CallReport {
 export interface CallGuardOptions {
   readonly connections: Connections;
   readonly contexts: CallContexts;
+  readonly audit: CallAudit;
   /** Looks at the caller again: certificates end and callers are locked out while connections live. Throws the code. */
   readonly recheck: (connection: Connection) => void;
   readonly monotonicMs: () => number;
@@ -55,12 +57,11 @@ export const createCallGuard = (options: CallGuardOptions): ServerInterceptor =>
     const startedMs = options.monotonicMs();
     // Asked for now: when the call ends its connection may be gone.
     const peer = peerOf(options, call);
-    finishThrough(call, (status) => {
-      const coded = withNestDetails(status);
-      const outcome = coded.code ?? (status.code === Code.OK ? 'OK' : 'INTERNAL');
+    const record = options.audit.begin({ path: method.path, access: accessOf(method.path), ...peer });
+    finishThrough(call, record, (coded, outcome) => {
       report(options, { path: method.path, outcome, durationMs: options.monotonicMs() - startedMs });
       tellAuthentication(options, peer, { path: method.path, outcome });
-      return coded.status;
+      return coded;
     });
     return new ServerInterceptingCall(call, {
       start: (next) =>
@@ -77,6 +78,15 @@ export const createCallGuard = (options: CallGuardOptions): ServerInterceptor =>
             }
             pass(metadata);
           },
+          onReceiveMessage: (message: unknown, pass: (message: unknown) => void) => {
+            const written = record.received(message);
+            if (written === null) pass(message);
+            else
+              written.then(
+                () => pass(message),
+                (error: unknown) => call.sendStatus(toGrpcStatus(error)),
+              );
+          },
         }),
     });
   };
@@ -87,15 +97,31 @@ export const createCallGuard = (options: CallGuardOptions): ServerInterceptor =>
  * itself below any interceptor (message too large, garbage, deadline), which call the same method of the same object.
  * A test holds that (grpc-js 1.14).
  */
-const finishThrough = (call: ServerInterceptingCallInterface, finish: (status: CallStatus) => CallStatus): void => {
+const finishThrough = (
+  call: ServerInterceptingCallInterface,
+  record: CallRecord,
+  finish: (status: CallStatus, outcome: CallReport['outcome']) => CallStatus,
+): void => {
   const send = call.sendStatus.bind(call);
   let finished = false;
   call.sendStatus = (status) => {
     if (finished) return;
     finished = true;
-    send(finish(status));
+    const coded = withNestDetails(status);
+    const outcome = coded.code ?? (status.code === Code.OK ? 'OK' : 'INTERNAL');
+    const written = record.finished(outcome);
+    if (written === null) send(finish(coded.status, outcome));
+    else
+      written.then(
+        () => send(finish(coded.status, outcome)),
+        // What could not be audited has failed, whatever the handler did.
+        (error: unknown) => send(finish(toGrpcStatus(error), errorCodeOf(error))),
+      );
   };
 };
+
+const accessOf = (path: string): RpcAccess | null =>
+  rpcAccess[path] ?? protocolAccess.find(([prefix]) => path.startsWith(prefix))?.[1] ?? null;
 
 /** Throws the code that refuses the call. */
 const admit = (
@@ -107,8 +133,8 @@ const admit = (
   const connection = endpoints === null ? undefined : options.connections.find(endpoints);
   if (endpoints === null || connection === undefined)
     throw new NestError('CERTIFICATE_MISSING', 'The connection is not known any more. Connect again.');
-  const access = rpcAccess[method.path] ?? protocolAccess.find(([prefix]) => method.path.startsWith(prefix))?.[1];
-  if (access === undefined)
+  const access = accessOf(method.path);
+  if (access === null)
     throw new NestError('SCOPE_MISSING', 'This call has no scope and is refused. Update agent and console to matching versions.');
   options.recheck(connection);
   if (!holdsScope(connection, access.scope)) {
@@ -141,20 +167,29 @@ const hasDeadline = (call: ServerInterceptingCallInterface): boolean => {
 interface Peer {
   readonly source: string;
   readonly subject: string;
+  /** SHA-256 of the public key, hex. */
+  readonly device: string;
 }
 
 const peerOf = ({ connections }: CallGuardOptions, call: ServerInterceptingCallInterface): Peer => {
   const endpoints = endpointsOf(call.getConnectionInfo());
-  if (endpoints === null) return { source: '', subject: '' };
-  return { source: endpoints.callerAddress, subject: connections.find(endpoints)?.caller?.subject ?? '' };
+  if (endpoints === null) return { source: '', subject: '', device: '' };
+  const connection = connections.find(endpoints);
+  const device = connection?.spkiHash.toString('hex') ?? '';
+  return { source: endpoints.callerAddress, subject: connection?.caller?.subject ?? '', device };
 };
 
 /** Calls of known callers are too many to tell; what is refused for who called is told, and all of an enrolment. */
-const tellAuthentication = (options: CallGuardOptions, peer: Peer, { path, outcome }: Pick<CallReport, 'path' | 'outcome'>): void => {
+const tellAuthentication = (
+  options: CallGuardOptions,
+  { source, subject }: Peer,
+  { path, outcome }: Pick<CallReport, 'path' | 'outcome'>,
+): void => {
   const isEnrollment = path.startsWith(enrollmentPrefix);
   if (!isEnrollment && !authenticationCodes.has(outcome)) return;
   options.onAuthentication({
-    ...peer,
+    source,
+    subject,
     kind: isEnrollment ? 'enrollment' : 'call',
     isAccepted: outcome === 'OK',
     action: path,

@@ -1,4 +1,5 @@
 /** Plain objects in place of the domains, for tests of the network side. */
+import type { AuditControl, AuditFact } from '../control/audit/api.ts';
 import type { Revision, RevisionControl } from '../control/revisions/api.ts';
 import type { HealthWarning, Host, HostReading } from '../domains/host/api.ts';
 import type { Balancer, Plan, PlanRequest, Traffic, TrafficStatus } from '../domains/traffic/api.ts';
@@ -90,6 +91,7 @@ const fakeReading = (timeMs: number): HostReading => ({
 });
 
 export interface FakeDomains {
+  readonly audit: FakeAudit;
   readonly host: Host;
   readonly traffic: Traffic;
   readonly revisions: RevisionControl;
@@ -98,6 +100,38 @@ export interface FakeDomains {
   /** Publishes one reading to everybody who watches. */
   tick(): void;
 }
+
+/** An audit log in memory. */
+export interface FakeAudit extends AuditControl {
+  /** In the order in which they were appended. */
+  readonly facts: AuditFact[];
+  /** What the next entries are refused with. */
+  failure: NestError | null;
+}
+
+const createFakeAudit = (): FakeAudit => {
+  const facts: AuditFact[] = [];
+  const none = (): Promise<never> => Promise.reject(new NestError('NOT_FOUND', 'The test keeps no log.'));
+  const audit: FakeAudit = {
+    facts,
+    failure: null,
+    append: async (fact) => {
+      if (audit.failure !== null) throw audit.failure;
+      return facts.push(fact);
+    },
+    refused: async (fact) => {
+      await audit.append(fact);
+    },
+    note: (fact) => void facts.push(fact),
+    head: none,
+    extent: () => ({ first: 0, last: 0 }),
+    broken: () => null,
+    entries: async function* entries() {},
+    verify: none,
+    close: async () => undefined,
+  };
+  return audit;
+};
 
 /** Domains that answer at once with fixed values; a packet of one byte makes the tracer fail unexpectedly. */
 export const createFakeDomains = (): FakeDomains => {
@@ -127,6 +161,7 @@ export const createFakeDomains = (): FakeDomains => {
     close: async () => readings.close(),
   };
   return {
+    audit: createFakeAudit(),
     host,
     traffic: createFakeTraffic(planned),
     revisions: createFakeRevisions(),

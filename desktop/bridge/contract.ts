@@ -46,6 +46,20 @@ const packetForm = z.strictObject({
   vlan: z.optional(z.int().check(z.minimum(1), z.maximum(4094))),
 });
 
+const auditText = z.optional(z.string().check(z.maxLength(128)));
+const auditFilter = z.strictObject({
+  /** All when absent. */
+  hostIds: z.optional(z.array(hostId).check(z.maxLength(10_000))),
+  actor: auditText,
+  action: auditText,
+  /** Found in any field. */
+  contains: auditText,
+  outcome: z.optional(z.enum(['done', 'refused'])),
+  since: z.optional(z.int()),
+  until: z.optional(z.int()),
+  limit: z.optional(z.int().check(z.minimum(1), z.maximum(1000))),
+});
+
 const query = <Input extends z.ZodMiniType, Output>(input: Input, _output: model.Of<Output>) =>
   ({ kind: 'query', input, output: undefined as unknown as Output }) as const;
 const command = <Input extends z.ZodMiniType, Output>(input: Input, _output: model.Of<Output>) =>
@@ -173,6 +187,18 @@ export const contract = {
     }),
     of<model.Trace>(),
   ),
+
+  // ---- audit ----
+  /** What this console remembers of every host's log, and whether it still holds. */
+  'audit.heads': query(nothing, of<readonly model.AuditHeadRow[]>()),
+  'audit.list': query(auditFilter, of<model.AuditTimeline>()),
+  /** Walks the whole log of one host. */
+  'audit.verify': query(host, of<model.AuditCheck>()),
+  /** Believes what the host says now; the alarm stays as evidence. */
+  'audit.accept': command(host, of<model.AuditHeadRow>()),
+  /** First line of an export of these hosts; then `audit.export` for each from `after` 0 until `next` is null. */
+  'audit.exportHeader': query(z.strictObject({ hostIds: z.array(hostId).check(z.maxLength(10_000)) }), of<model.AuditExportPiece>()),
+  'audit.export': query(z.strictObject({ hostId, after: z.int().check(z.minimum(0)) }), of<model.AuditExportPiece>()),
 } as const;
 
 export type Contract = typeof contract;

@@ -2,6 +2,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { toErrorShape } from '../../proto/model/error.ts';
 import { defaultDataDirectory } from '../core/api.ts';
+import { addAuditCommands } from './audit-commands.ts';
 import { ReportedError } from './command-context.ts';
 import type { Invocation } from './command-context.ts';
 import { addFleetCommands } from './fleet-commands.ts';
@@ -44,6 +45,7 @@ export const runCommandLine = async (invocation: CommandLine): Promise<number> =
     addObserveCommands,
     addFlowCommand,
     addTrafficCommands,
+    addAuditCommands,
   ])
     add(program, invocation);
   try {

@@ -3,6 +3,8 @@
  * The web host, Electron and the command line construct it with `createConsoleCore` and serve `handlers`; everything else in this
  * folder is private. It never draws, never listens on a port, never writes a secret in plain text, and private keys never leave it.
  */
+export { checkAuditExport } from './audit/audit-export.ts';
+export type { AuditExportVerdict } from './audit/audit-export.ts';
 export { createConsoleCore } from './console-core.ts';
 export type { ConsoleCore } from './console-core.ts';
 export type { ConsolePorts, CoreReport } from './handler-context.ts';

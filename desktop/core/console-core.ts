@@ -1,6 +1,7 @@
 /** Puts the console's parts together and answers the bridge. */
 import type { BridgeHandlers } from '../bridge/contract.ts';
 import { createTaskGroup } from '../lib/api.ts';
+import { auditHandlers } from './audit/audit-handlers.ts';
 import { consoleHandlers } from './console-handlers.ts';
 import type { ConsolePorts, HandlerContext } from './handler-context.ts';
 import { FleetKeeper } from './fleet/fleet-keeper.ts';
@@ -44,7 +45,7 @@ export const createConsoleCore = (ports: ConsolePorts): ConsoleCore => {
   const context: HandlerContext = { ...ports, roster, keeper, planner };
   let closing: Promise<void> | undefined;
   return {
-    handlers: { ...consoleHandlers(context), ...hostHandlers(context), ...policyHandlers(context) },
+    handlers: { ...consoleHandlers(context), ...hostHandlers(context), ...policyHandlers(context), ...auditHandlers(context) },
     close: () => {
       closing ??= (async () => {
         await tasks.close();

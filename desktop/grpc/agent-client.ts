@@ -1,4 +1,6 @@
 /** The calls of one connected agent, in the words of the console. */
+import { AuditServiceService } from '../../proto/gen/nest/v1/audit.ts';
+import type { GetHeadResponse } from '../../proto/gen/nest/v1/audit.ts';
 import { ConfigServiceService } from '../../proto/gen/nest/v1/config.ts';
 import type {
   ApplyConfigRequest,
@@ -55,6 +57,9 @@ export interface AgentClient {
   updateDenyList(request: UpdateDenyListRequest, options: CallOptions): Promise<UpdateDenyListResponse>;
   setInterfaceEngine(request: SetInterfaceEngineRequest, options: CallOptions): Promise<SetInterfaceEngineResponse>;
   tracePacket(request: TracePacketRequest, options: CallOptions): Promise<TracePacketResponse>;
+  getAuditHead(options: CallOptions): Promise<GetHeadResponse>;
+  /** Entries with numbers above `after`, in order, in pieces; ends without an error when the signal aborts. */
+  listAuditEntries(range: { readonly after: number; readonly max: number }, signal: AbortSignal): AsyncIterable<readonly Buffer[]>;
 }
 
 /** Typed calls over one wire. */
@@ -82,6 +87,12 @@ export const createAgentClient = (wire: Wire): AgentClient => ({
   updateDenyList: (request, options) => callUnary(wire, TrafficServiceService.updateDenyList, { request, ...options }),
   setInterfaceEngine: (request, options) => callUnary(wire, TrafficServiceService.setInterfaceEngine, { request, ...options }),
   getCounters: (options) => callUnary(wire, TrafficServiceService.getCounters, { request: {}, ...options }),
+  getAuditHead: (options) => callUnary(wire, AuditServiceService.getHead, { request: {}, ...options }),
+  listAuditEntries: async function* ({ after, max }, signal) {
+    if (max <= 0) return;
+    const request = { after: BigInt(after), max };
+    for await (const { entries } of callStream(wire, AuditServiceService.listEntries, { request, signal })) yield entries;
+  },
   tracePacket: (request, options) => callUnary(wire, TrafficServiceService.tracePacket, { request, ...options }),
 });
 

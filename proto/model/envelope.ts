@@ -72,5 +72,6 @@ const digestOf = (key: KeyObject): 'sha256' | null => {
   throw new NestError('INPUT_INVALID', 'Envelopes are signed with Ed25519 or P-256 keys only.');
 };
 
-const signedBytes = (payloadType: string, payload: Uint8Array): Buffer =>
+/** What is signed: for those who check with other tools. */
+export const signedBytes = (payloadType: string, payload: Uint8Array): Buffer =>
   Buffer.concat([Buffer.from(`DSSEv1 ${String(Buffer.byteLength(payloadType))} ${payloadType} ${String(payload.length)} `), payload]);

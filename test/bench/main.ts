@@ -5,10 +5,11 @@ import { parseArgs } from 'node:util';
 import { BenchRefused, mergeSection, toSectionReport, toTable } from './report.ts';
 import type { Report, Suite } from './report.ts';
 import { readReport, saveReport } from './saved-report.ts';
+import { auditSuite } from './suite-audit.ts';
 import { packetSuite } from './suite-packet.ts';
 import { tablesSuite } from './suite-tables.ts';
 
-const suites = [packetSuite, tablesSuite];
+const suites = [packetSuite, tablesSuite, auditSuite];
 
 const usage = (): string =>
   [

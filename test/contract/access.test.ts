@@ -4,8 +4,8 @@ import { rpcAccess } from '../../proto/gen/access.ts';
 
 const folder = new URL('../../proto/nest/v1/', import.meta.url);
 
-/** Path of every rpc in the proto files, found without the generator. */
-const rpcPaths = readdirSync(folder)
+/** Every rpc in the proto files, found without the generator. */
+const rpcs = readdirSync(folder)
   .filter((name) => name.endsWith('.proto'))
   .flatMap((name) => {
     let service = '';
@@ -14,25 +14,25 @@ const rpcPaths = readdirSync(folder)
       .flatMap((line) => {
         service = /^service (\w+) /.exec(line)?.[1] ?? service;
         const rpc = /^ {2}rpc (\w+)\(/.exec(line)?.[1];
-        return rpc === undefined ? [] : [`/nest.v1.${service}/${rpc}`];
+        return rpc === undefined ? [] : [{ path: `/nest.v1.${service}/${rpc}`, isStream: line.includes('stream ') }];
       });
   });
 
 describe('access options', () => {
   it('exist for every rpc and for no other', () => {
-    expect(rpcPaths.length).toBeGreaterThan(10);
-    expect(Object.keys(rpcAccess).sort()).toEqual([...rpcPaths].sort());
+    expect(rpcs.length).toBeGreaterThan(10);
+    expect(Object.keys(rpcAccess).sort()).toEqual(rpcs.map(({ path }) => path).sort());
   });
 
   it('name a scope of the form resource:verb, and only enrolment is public', () => {
     for (const [path, access] of Object.entries(rpcAccess)) {
       if (path.startsWith('/nest.v1.EnrollmentService/')) expect(access.scope).toBe('public');
-      else expect(access.scope).toMatch(/^(hosts|mappings|flows):(read|write|admin)$/);
+      else expect(access.scope).toMatch(/^(hosts|mappings|flows|audit):(read|write|admin)$/);
     }
   });
 
   it('bound the deadline of every unary rpc', () => {
-    const streams = new Set(Object.keys(rpcAccess).filter((path) => /\/Watch/.test(path)));
+    const streams = new Set(rpcs.flatMap(({ path, isStream }) => (isStream ? [path] : [])));
     for (const [path, access] of Object.entries(rpcAccess)) {
       expect(access.maxDeadlineMs > 0, path).toBe(!streams.has(path));
     }

@@ -13,7 +13,8 @@ export interface HostRecord {
 }
 
 /** Kinds of documents kept per host, one of each. */
-export type DocumentKind = 'host' | 'sample' | 'counters' | 'flows' | 'revisions' | 'policy' | 'balancers' | 'deny-lists';
+export type DocumentKind =
+  'host' | 'sample' | 'counters' | 'flows' | 'revisions' | 'policy' | 'balancers' | 'deny-lists' | 'audit' | 'audit-entries';
 
 export interface CachedDocument<Content> {
   /** When it was measured, milliseconds since the Unix epoch. */

@@ -5,6 +5,7 @@ import type * as model from '../../bridge/model.ts';
 import type { AgentClient, AgentLink, LinkState } from '../../grpc/api.ts';
 import { createLatest, createTaskGroup, isCancelled } from '../../lib/api.ts';
 import type { Clock, TaskGroup } from '../../lib/api.ts';
+import { AuditWitness } from '../audit/audit-witness.ts';
 import type { FleetCache, HostRecord } from '../cache/fleet-cache.ts';
 import { engineOf, healthOf } from '../telemetry/host-health.ts';
 import { readStatus } from '../telemetry/reading.ts';
@@ -32,6 +33,8 @@ export interface ManagedHostOptions {
 
 export class ManagedHost {
   record: HostRecord;
+  /** What this console remembers of the host's audit log. */
+  readonly witness: AuditWitness;
   readonly #options: ManagedHostOptions;
   readonly #tasks: TaskGroup;
   readonly #changes = createLatest(0);
@@ -44,6 +47,7 @@ export class ManagedHost {
   constructor(record: HostRecord, options: ManagedHostOptions) {
     this.record = record;
     this.#options = options;
+    this.witness = new AuditWitness({ cache: options.cache, clock: options.clock, record: () => this.record });
     this.#reading = options.cache.document<Reading>(record.hostId, 'sample')?.content ?? null;
     this.#document = options.cache.document<HostDocument>(record.hostId, 'host')?.content ?? null;
     this.#tasks = createTaskGroup((name, error) => {
@@ -136,7 +140,16 @@ export class ManagedHost {
     } = this.#reading;
     const { state, reason } = this.#health();
     const link = this.#link?.state;
-    return { ...reading, live: this.isLive, state, stateReason: reason, clockSkewMs: link?.kind === 'up' ? link.clockSkewMs : null };
+    const alarm = this.witness.warning();
+    const warnings = alarm === null ? reading.warnings : [alarm, ...reading.warnings];
+    return {
+      ...reading,
+      warnings,
+      live: this.isLive,
+      state,
+      stateReason: reason,
+      clockSkewMs: link?.kind === 'up' ? link.clockSkewMs : null,
+    };
   }
 
   detail(): model.HostDetail {
@@ -158,7 +171,13 @@ export class ManagedHost {
   }
 
   #health(): ReturnType<typeof healthOf> {
-    return healthOf({ record: this.record, link: this.#link?.state ?? null, reading: this.#reading, now: this.#options.clock.now() });
+    return healthOf({
+      record: this.record,
+      link: this.#link?.state ?? null,
+      reading: this.#reading,
+      now: this.#options.clock.now(),
+      auditAlarm: this.witness.warning()?.message ?? null,
+    });
   }
 
   #touch(): void {
@@ -234,6 +253,8 @@ export class ManagedHost {
     const { cache, clock } = this.#options;
     try {
       for (;;) {
+        await this.witness.check(client, signal);
+        this.#touch();
         await refreshDocuments({ client, cache, hostId: this.record.hostId, clock }, signal);
         await clock.sleep(documentsRefreshMs, signal);
       }

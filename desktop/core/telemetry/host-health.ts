@@ -16,6 +16,8 @@ export interface HealthInput {
   readonly link: LinkState | null;
   readonly reading: Reading | null;
   readonly now: number;
+  /** What the audit log of the host is accused of; null = nothing. */
+  readonly auditAlarm: string | null;
 }
 
 export interface Health {
@@ -52,7 +54,12 @@ const downReason = ({ address, port }: HostRecord, { error }: LinkState & { read
   return error.message;
 };
 
-const troubleOf = ({ record, now }: HealthInput, reading: Reading, link: LinkState & { readonly kind: 'up' }): string | null => {
+const troubleOf = (
+  { record, now, auditAlarm }: HealthInput,
+  reading: Reading,
+  link: LinkState & { readonly kind: 'up' },
+): string | null => {
+  if (auditAlarm !== null) return auditAlarm;
   const warning = reading.warnings.find(({ severity }) => severity === 'critical') ?? reading.warnings[0];
   if (warning !== undefined) return warning.message === '' ? warning.title : warning.message;
   const unprotected = reading.interfaces.find(({ xdpProblem }) => xdpProblem !== null);

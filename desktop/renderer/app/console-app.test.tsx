@@ -56,7 +56,14 @@ describe('the console', () => {
     await user.type(await screen.findByLabelText('Passphrase', {}, { timeout: 5_000 }), 'correct horse');
     await user.click(screen.getByRole('button', { name: 'Unlock' }));
     const pages = within(await screen.findByRole('navigation', { name: 'Pages' }));
-    expect(pages.getAllByRole('link').map((link) => link.textContent)).toEqual(['Hosts24', 'Policy', 'Flows', 'Packet tracer', 'Settings']);
+    expect(pages.getAllByRole('link').map((link) => link.textContent)).toEqual([
+      'Hosts24',
+      'Policy',
+      'Flows',
+      'Packet tracer',
+      'Audit',
+      'Settings',
+    ]);
     await user.click(screen.getByRole('button', { name: 'Lock the console' }));
     expect(await screen.findByRole('heading', { name: 'Unlock Amsterdam fleet' })).toBeDefined();
   });

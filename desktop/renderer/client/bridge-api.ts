@@ -35,7 +35,8 @@ const bridgeQuery: BaseQueryFn<BridgeCall, unknown, Failure> = async ({ method, 
   }
 };
 
-const ask =
+/** A call of the bridge as the base query wants it. */
+export const ask =
   <Name extends CallName>(method: Name) =>
   (input: InputOf<Name>): BridgeCall => ({ method, input });
 
@@ -82,7 +83,7 @@ const followFleet = (input: InputOf<'hosts.watch'>, life: StreamLife): Promise<v
   );
 };
 
-const tags = ['settings', 'draft', 'enrollments', 'host', 'revisions', 'rollout', 'deny-lists'] as const;
+const tags = ['settings', 'draft', 'enrollments', 'host', 'revisions', 'rollout', 'deny-lists', 'audit'] as const;
 type Tag = (typeof tags)[number];
 
 export const bridgeApi = createApi({

@@ -1,0 +1,167 @@
+/** Every changing or refused call leaves an entry in the audit log; what is dangerous leaves one before it begins. */
+import type { ServiceDefinition } from '@grpc/grpc-js';
+import { hash } from 'node:crypto';
+import type { RpcAccess } from '../../proto/gen/access.ts';
+import { emptyFact } from '../../proto/model/audit.ts';
+import { NestError } from '../../proto/model/error.ts';
+import type { NestErrorCode } from '../../proto/model/error.ts';
+import type { AuditControl, AuditFact } from '../control/audit/api.ts';
+
+export interface AuditedCall {
+  readonly path: string;
+  /** Null: the rpc is not known. */
+  readonly access: RpcAccess | null;
+  /** Subject of the caller's certificate; empty when there is none. */
+  readonly subject: string;
+  /** SHA-256 of the caller's public key, hex. */
+  readonly device: string;
+  readonly source: string;
+}
+
+/** What is written about one call. Null = nothing to wait for. */
+export interface CallRecord {
+  /** A request is about to reach the handler. Raises AUDIT_FAILED: then it must not. */
+  received(request: unknown): Promise<void> | null;
+  /** The call is over. Raises AUDIT_FAILED: then the caller must be told that instead. */
+  finished(outcome: string): Promise<void> | null;
+}
+
+export interface CallAudit {
+  begin(call: AuditedCall): CallRecord;
+  /** The definition with requests hashed as they arrive, before they are parsed. */
+  hashing(definition: ServiceDefinition): ServiceDefinition;
+}
+
+export interface CallAuditOptions {
+  readonly audit: Pick<AuditControl, 'append' | 'refused' | 'note'>;
+  /** Revision of the policy in force. */
+  readonly revision: () => number;
+}
+
+/** Codes that refuse who called or what was sent, also on calls that only read. */
+const refusalCodes: ReadonlySet<string> = new Set<NestErrorCode>([
+  'ACCESS_FORKED',
+  'ACCESS_INVALID',
+  'ACCESS_STALE',
+  'CERTIFICATE_INVALID',
+  'CERTIFICATE_MISSING',
+  'CLOCK_SKEWED',
+  'DEADLINE_MISSING',
+  'FLEET_MISMATCH',
+  'IDENTITY_MISMATCH',
+  'INPUT_INVALID',
+  'MESSAGE_TOO_LARGE',
+  'MFA_REQUIRED',
+  'MFA_WRONG',
+  'PROOF_INVALID',
+  'REVOKED',
+  'SCOPE_MISSING',
+  'SESSION_INVALID',
+  'TOKEN_EXPIRED',
+  'TOKEN_INVALID',
+  'TOKEN_USED',
+]);
+
+/** Fields of requests that say what a call is about. Others may be secret or long. */
+const targetFields = [
+  'name',
+  'interface',
+  'engine',
+  'revision',
+  'baseRevision',
+  'toRevision',
+  'planHash',
+  'transactionId',
+  'rolloutId',
+  'intentId',
+  'mapping',
+  'subject',
+  'comment',
+] as const;
+const targetValueMax = 128;
+
+/** One per server. */
+export const createCallAudit = ({ audit, revision }: CallAuditOptions): CallAudit => {
+  const hashes = new WeakMap<object, Buffer>();
+  return {
+    begin: (call) => {
+      const isChange = changes(call.access);
+      const revisionBefore = isChange ? revision() : null;
+      let fact = factOf(call, revisionBefore);
+      let isReceived = false;
+      return {
+        received: (request) => {
+          if (isReceived) return null;
+          isReceived = true;
+          const requestHash = typeof request === 'object' && request !== null ? hashes.get(request) : undefined;
+          fact = { ...fact, target: targetOf(request), requestHash: requestHash ?? fact.requestHash };
+          if (call.access?.dangerous !== true) return null;
+          return audit.append({ ...fact, result: 'started' }, { durable: true }).then((opening) => {
+            fact = { ...fact, opening };
+          });
+        },
+        finished: (outcome) => {
+          const ended = { ...fact, result: outcome, revisionAfter: isChange ? revision() : null };
+          // A dangerous call whose first entry failed has touched nothing: that entry would fail, too.
+          if (outcome === 'AUDIT_FAILED') return null;
+          if (isChange && isReceived) return appendEnd(audit, ended);
+          return refusalCodes.has(outcome) ? audit.refused(ended) : null;
+        },
+      };
+    },
+    hashing: (definition) =>
+      Object.fromEntries(
+        Object.entries(definition).map(([name, method]) => [
+          name,
+          {
+            ...method,
+            requestDeserialize: (bytes: Buffer) => {
+              const request: unknown = method.requestDeserialize(bytes);
+              if (typeof request === 'object' && request !== null) hashes.set(request, hash('sha256', bytes, 'buffer'));
+              return request;
+            },
+          },
+        ]),
+      ),
+  };
+};
+
+/** What was done cannot be undone here: its entry is kept until it can be written, and the caller learns that something is wrong. */
+const appendEnd = async (audit: CallAuditOptions['audit'], fact: AuditFact): Promise<void> => {
+  try {
+    await audit.append(fact);
+  } catch (error) {
+    audit.note({ ...fact, detail: 'written late' });
+    throw new NestError(
+      'AUDIT_FAILED',
+      `The call ended with ${fact.result}, but its audit entry could not be written yet. Look at the state of the host before you repeat it, and at the disk of its state directory.`,
+      { cause: error },
+    );
+  }
+};
+
+const changes = (access: RpcAccess | null): boolean =>
+  access !== null && (access.dangerous || access.scope.endsWith(':write') || access.scope.endsWith(':admin'));
+
+const factOf = ({ path, subject, device, source }: AuditedCall, revisionBefore: number | null): AuditFact => ({
+  ...emptyFact,
+  actor: subject,
+  device,
+  source,
+  action: path,
+  revisionBefore,
+});
+
+/** "name=feed engine=xdp"; empty values are left out. */
+const targetOf = (request: unknown): string => {
+  if (typeof request !== 'object' || request === null) return '';
+  const fields = request as Readonly<Record<string, unknown>>;
+  return targetFields
+    .flatMap((field) => {
+      const value = fields[field];
+      const isSaid =
+        (typeof value === 'string' && value !== '') || typeof value === 'number' || (typeof value === 'bigint' && value !== 0n);
+      return isSaid ? [`${field}=${String(value).slice(0, targetValueMax)}`] : [];
+    })
+    .join(' ');
+};
