@@ -6,6 +6,8 @@ import { createAuditControl } from './control/audit/audit-control.ts';
 import type { AuditOptions } from './control/audit/audit-control.ts';
 import { createHeadSigner } from './control/audit/head-signer.ts';
 import { auditConnection, auditLocal, noteLocalEffects } from './control/audit/local-effects.ts';
+import type { AccessControl } from './control/access/api.ts';
+import { createAccessControl } from './control/access/access-control.ts';
 import type { IdentityControl } from './control/identity/api.ts';
 import { createIdentityControl } from './control/identity/identity-control.ts';
 import type { RevisionControl } from './control/revisions/api.ts';
@@ -69,6 +71,8 @@ export const startSystem = async ({ config, logger, clock = systemClock }: Syste
   const raise: Host['raise'] = (code, warning) => host.raise(code, warning);
   const audit = await openAudit({ stateDir: config.stateDir, clock, log: logOf('audit'), raise }, identity);
   opened.defer(() => audit.close());
+  const access = await openAccess({ config, identity, clock, raise, log: logOf('access') });
+  opened.defer(() => access.close());
   const traffic = createTrafficOf(config, { clock, logOf, raise, exporter });
   opened.defer(() => traffic.close());
   await traffic.start(signal);
@@ -96,6 +100,7 @@ export const startSystem = async ({ config, logger, clock = systemClock }: Syste
     agentVersion,
     identity,
     audit,
+    access,
     revisions,
     traffic,
     host,
@@ -189,6 +194,23 @@ const fastpathOf = (
 
 const createEngineOf = ({ traffic: { mode, pinPath, objectPath } }: AgentConfig): ReturnType<typeof createEngine> =>
   createEngine({ mode, pinPath, ...(objectPath === undefined ? {} : { objectPath }) });
+
+interface AccessParts {
+  readonly config: AgentConfig;
+  readonly identity: IdentityControl;
+  readonly clock: Clock;
+  readonly raise: Host['raise'];
+  readonly log: Logger;
+}
+
+/** The access bundle of the fleet the host belongs to, also after it joins another. */
+const openAccess = async ({ config, identity, clock, raise, log }: AccessParts): Promise<AccessControl> => {
+  const access = await createAccessControl({ stateDir: config.stateDir, fleet: () => identity.identity(), clock, log, raise });
+  identity.onChanged(() => {
+    access.refresh().catch((error: unknown) => log.error('the access bundle cannot be loaded', { error }));
+  });
+  return access;
+};
 
 /** Tells collectors when the window of an enrolment opens and closes; returns the way to stop. */
 const followEnrollment = (identity: IdentityControl, exporter: Exporter): (() => void) => {

@@ -5,10 +5,13 @@ import { createServer as createTlsServer } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import { errorCodeOf, NestError } from '../../proto/model/error.ts';
 import { messageBytesMax } from '../../proto/model/limits.ts';
+import type { AccessControl } from '../control/access/api.ts';
 import type { TlsMaterial } from '../control/identity/api.ts';
 import type { AuthenticationEvent } from '../lib/authentication-event.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
+import { createAuthorization } from './authorization.ts';
+import type { Authorization } from './authorization.ts';
 import { createCallGuard } from './call-guard.ts';
 import type { CallReport } from './call-guard.ts';
 import type { CallAudit } from './call-audit.ts';
@@ -43,6 +46,7 @@ export interface AcceptorOptions extends PeerCheck {
   readonly services: readonly Service[];
   readonly contexts: CallContexts;
   readonly audit: CallAudit;
+  readonly access: AccessControl;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly onFinished: (report: CallReport) => void;
@@ -75,7 +79,8 @@ class TerminatedTls extends ServerCredentials {
 export const createAcceptor = (options: AcceptorOptions): Acceptor => {
   const connections = createConnections();
   const refusal = createRefusal(options.clock);
-  const grpc = createGrpcServer(options, connections);
+  const authorization = createAuthorization({ ...options, connections });
+  const grpc = createGrpcServer(options, connections, authorization);
   const injector = grpc.createConnectionInjector(new TerminatedTls());
   const stopWidening = widenWindows(grpc);
   const pending = new Set<Socket>();
@@ -102,8 +107,8 @@ export const createAcceptor = (options: AcceptorOptions): Acceptor => {
     socket.on('error', () => socket.destroy());
     try {
       const connection = checkPeer(socket, options);
-      refuseTooMany(connection, connections);
-      connections.add(connection);
+      authorization.admit(connection);
+      addTo(connections, connection);
       tellConnection(options, socket, { code: 'OK', subject: connection.caller?.subject ?? '' });
       injector.injectConnection(socket);
     } catch (error) {
@@ -137,6 +142,7 @@ export const createAcceptor = (options: AcceptorOptions): Acceptor => {
       await done;
       for (const socket of pending) socket.destroy();
       grpc.forceShutdown();
+      authorization.close();
     },
   };
 };
@@ -162,14 +168,19 @@ const tellFailedHandshake = (options: AcceptorOptions, socket: TLSSocket, error:
 };
 
 /** Throws LIMIT_REACHED. */
-const refuseTooMany = ({ caller }: Connection, connections: Connections): void => {
-  if (caller === null ? connections.size < connectionsUnknownMax : connections.countOf(caller.subject) < connectionsPerCallerMax) return;
+const addTo = (connections: Connections, connection: Connection): void => {
+  const { caller } = connection;
+  if (caller === null ? connections.size < connectionsUnknownMax : connections.countOf(caller.subject) < connectionsPerCallerMax) {
+    connections.add(connection);
+    return;
+  }
   throw new NestError('LIMIT_REACHED', 'There are too many connections to this host already. Close one, then connect again.');
 };
 
-const createGrpcServer = (options: AcceptorOptions, connections: Connections): Server => {
+const createGrpcServer = (options: AcceptorOptions, connections: Connections, authorization: Authorization): Server => {
   const guard = createCallGuard({
     connections,
+    authorization,
     contexts: options.contexts,
     audit: options.audit,
     recheck: (connection) => recheckPeer(connection, { isRevoked: options.isRevoked, nowMs: options.clock.nowMs() }),

@@ -5,6 +5,7 @@
  */
 import type { HostFacts } from '../../proto/gen/nest/v1/host.ts';
 import type { AuditControl } from '../control/audit/api.ts';
+import type { AccessControl } from '../control/access/api.ts';
 import type { Caller, IdentityControl } from '../control/identity/api.ts';
 import type { RevisionControl } from '../control/revisions/api.ts';
 import type { Host } from '../domains/host/api.ts';
@@ -22,6 +23,7 @@ import { healthOf } from './health.ts';
 import { createHttpFront } from './http-front.ts';
 import { createMetrics } from './metrics.ts';
 import { createAuditService } from './services/audit-service.ts';
+import { createAccessService } from './services/access-service.ts';
 import { createConfigService } from './services/config-service.ts';
 import { createEnrollmentService } from './services/enrollment-service.ts';
 import { createFlowService } from './services/flow-service.ts';
@@ -42,6 +44,7 @@ export interface ServerOptions {
   readonly agentVersion: string;
   readonly identity: IdentityControl;
   readonly audit: AuditControl;
+  readonly access: AccessControl;
   readonly revisions: RevisionControl;
   readonly traffic: Traffic;
   readonly host: Host;
@@ -141,6 +144,7 @@ const createServices = (parts: Parts): readonly Service[] => {
     createFlowService(parts),
     createTrafficService({ ...parts, nowMs }),
     createAuditService(parts),
+    createAccessService(parts),
   ];
   const health = createHealthService({
     adapter: parts.adapter,

@@ -45,6 +45,8 @@ export const createCallAdapter = ({ contexts, clock, logger, stopping }: CallAda
     const abort = new AbortController();
     if (call.cancelled) abort.abort(cancelled());
     call.once('cancelled', () => abort.abort(cancelled()));
+    const revoke = (): void => abort.abort(context.revoked.reason);
+    context.revoked.addEventListener('abort', revoke, { once: true });
     const timer =
       context.deadlineMsMax === 0 ? null : clock.after(context.deadlineMsMax, () => abort.abort(timedOut(context.deadlineMsMax)));
     try {
@@ -54,6 +56,7 @@ export const createCallAdapter = ({ contexts, clock, logger, stopping }: CallAda
       throw abort.signal.aborted && errorCodeOf(error) === 'CANCELLED' ? abort.signal.reason : error;
     } finally {
       timer?.cancel();
+      context.revoked.removeEventListener('abort', revoke);
       abort.abort(cancelled());
     }
   };
@@ -66,7 +69,12 @@ export const createCallAdapter = ({ contexts, clock, logger, stopping }: CallAda
   };
   /** Writes what the source yields, then ends the call as the source did. */
   const serve = <Response>(call: Outgoing<Response>, source: (call: Call) => AsyncIterable<Response>): void => {
-    running(call, (context) => pump(call, (signal) => source({ ...context, signal }), AbortSignal.any([context.signal, stopping]))).then(
+    const work = async (context: Call): Promise<void> => {
+      await pump(call, (signal) => source({ ...context, signal }), AbortSignal.any([context.signal, stopping]));
+      // A source ends quietly when it is told to; the caller hears why.
+      context.revoked.throwIfAborted();
+    };
+    running(call, work).then(
       () => (stopping.aborted && !call.cancelled ? void call.emit('error', failed(call, stops())) : void call.end()),
       (error: unknown) => void call.emit('error', failed(call, error)),
     );

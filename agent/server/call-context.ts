@@ -10,6 +10,8 @@ export interface CallContext {
   readonly endpoints: Endpoints;
   /** Milliseconds this call may take at most; 0 = no limit. */
   readonly deadlineMsMax: number;
+  /** Aborts with the coded reason when the caller loses the right to this call while it runs. */
+  readonly revoked: AbortSignal;
 }
 
 /** Contexts travel with the request metadata object, which the library passes from interceptor to handler unchanged. */

@@ -7,6 +7,7 @@ import type { NestErrorCode } from '../../proto/model/error.ts';
 import type { AuthenticationEvent } from '../lib/authentication-event.ts';
 import type { Logger } from '../lib/log.ts';
 import type { CallAudit, CallRecord } from './call-audit.ts';
+import type { Authorization, LiveCall } from './authorization.ts';
 import type { CallContext, CallContexts } from './call-context.ts';
 import { endpointsOf } from './connections.ts';
 import type { Connection, Connections } from './connections.ts';
@@ -24,6 +25,7 @@ export interface CallGuardOptions {
   readonly connections: Connections;
   readonly contexts: CallContexts;
   readonly audit: CallAudit;
+  readonly authorization: Authorization;
   /** Looks at the caller again: certificates end and callers are locked out while connections live. Throws the code. */
   readonly recheck: (connection: Connection) => void;
   readonly monotonicMs: () => number;
@@ -38,6 +40,9 @@ const authenticationCodes: ReadonlySet<string> = new Set<NestErrorCode>([
   'CERTIFICATE_INVALID',
   'FLEET_MISMATCH',
   'SCOPE_MISSING',
+  'REVOKED',
+  'ACCESS_STALE',
+  'SESSION_INVALID',
 ]);
 const enrollmentPrefix = '/nest.v1.EnrollmentService/';
 
@@ -58,7 +63,9 @@ export const createCallGuard = (options: CallGuardOptions): ServerInterceptor =>
     // Asked for now: when the call ends its connection may be gone.
     const peer = peerOf(options, call);
     const record = options.audit.begin({ path: method.path, access: accessOf(method.path), ...peer });
+    let live: LiveCall | null = null;
     finishThrough(call, record, (coded, outcome) => {
+      live?.end();
       report(options, { path: method.path, outcome, durationMs: options.monotonicMs() - startedMs });
       tellAuthentication(options, peer, { path: method.path, outcome });
       return coded;
@@ -68,10 +75,10 @@ export const createCallGuard = (options: CallGuardOptions): ServerInterceptor =>
         next({
           onReceiveMetadata: (metadata: Metadata, pass: (metadata: Metadata) => void) => {
             try {
-              options.contexts.put(
-                metadata,
-                admit(options, call, { path: method.path, isUnary: !method.requestStream && !method.responseStream }),
-              );
+              const isUnary = !method.requestStream && !method.responseStream;
+              const { context, authorized } = admit(options, call, { path: method.path, isUnary, metadata });
+              live = authorized;
+              options.contexts.put(metadata, context);
             } catch (error) {
               call.sendStatus(toGrpcStatus(error));
               return;
@@ -80,12 +87,17 @@ export const createCallGuard = (options: CallGuardOptions): ServerInterceptor =>
           },
           onReceiveMessage: (message: unknown, pass: (message: unknown) => void) => {
             const written = record.received(message);
-            if (written === null) pass(message);
-            else
-              written.then(
-                () => pass(message),
-                (error: unknown) => call.sendStatus(toGrpcStatus(error)),
-              );
+            const go = (): void => {
+              try {
+                live?.checkMessage(message);
+              } catch (error) {
+                call.sendStatus(toGrpcStatus(error));
+                return;
+              }
+              pass(message);
+            };
+            if (written === null) go();
+            else written.then(go, (error: unknown) => call.sendStatus(toGrpcStatus(error)));
           },
         }),
     });
@@ -127,8 +139,8 @@ const accessOf = (path: string): RpcAccess | null =>
 const admit = (
   options: CallGuardOptions,
   call: ServerInterceptingCallInterface,
-  method: { readonly path: string; readonly isUnary: boolean },
-): CallContext => {
+  method: { readonly path: string; readonly isUnary: boolean; readonly metadata: Metadata },
+): { readonly context: CallContext; readonly authorized: LiveCall } => {
   const endpoints = endpointsOf(call.getConnectionInfo());
   const connection = endpoints === null ? undefined : options.connections.find(endpoints);
   if (endpoints === null || connection === undefined)
@@ -137,26 +149,14 @@ const admit = (
   if (access === null)
     throw new NestError('SCOPE_MISSING', 'This call has no scope and is refused. Update agent and console to matching versions.');
   options.recheck(connection);
-  if (!holdsScope(connection, access.scope)) {
-    throw new NestError('SCOPE_MISSING', `You may not do this: the scope ${access.scope} is missing. Ask an owner of the fleet.`, {
-      details: { scope: access.scope },
-    });
-  }
   if (access.maxDeadlineMs > 0 && method.isUnary && !hasDeadline(call)) {
     throw new NestError('DEADLINE_MISSING', `The call has no deadline. Set one of at most ${access.maxDeadlineMs} ms and call again.`, {
       details: { maxDeadlineMs: access.maxDeadlineMs },
     });
   }
-  return { path: method.path, connection, endpoints, deadlineMsMax: access.maxDeadlineMs };
-};
-
-/**
- * Until roles arrive with the signed policy, operators hold every scope and clients all but administration; strangers
- * only what is public.
- */
-const holdsScope = ({ caller }: Connection, scope: string): boolean => {
-  if (scope === 'public') return true;
-  return scope.endsWith(':admin') ? caller?.kind === 'operator' : caller !== null;
+  const authorized = options.authorization.authorize({ connection, path: method.path, scope: access.scope, metadata: method.metadata });
+  const context = { path: method.path, connection, endpoints, deadlineMsMax: access.maxDeadlineMs, revoked: authorized.revoked };
+  return { context, authorized };
 };
 
 const hasDeadline = (call: ServerInterceptingCallInterface): boolean => {

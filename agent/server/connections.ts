@@ -26,6 +26,8 @@ export interface Connections {
   /** Connections of one subject. */
   countOf(subject: string): number;
   find(endpoints: Endpoints): Connection | undefined;
+  /** Those for which it says yes. */
+  filter(isWanted: (connection: Connection) => boolean): readonly Connection[];
   destroyAll(): void;
 }
 
@@ -47,6 +49,7 @@ export const createConnections = (): Connections => {
     },
     countOf: (subject) => [...connections.values()].filter(({ caller }) => caller?.subject === subject).length,
     find: (endpoints) => connections.get(nameOf(endpoints)),
+    filter: (isWanted) => [...connections.values()].filter(isWanted),
     destroyAll: () => {
       for (const { socket } of connections.values()) socket.destroy();
     },

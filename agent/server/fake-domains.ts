@@ -3,8 +3,10 @@ import type { AuditControl, AuditFact } from '../control/audit/api.ts';
 import type { Revision, RevisionControl } from '../control/revisions/api.ts';
 import type { HealthWarning, Host, HostReading } from '../domains/host/api.ts';
 import type { Balancer, Plan, PlanRequest, Traffic, TrafficStatus } from '../domains/traffic/api.ts';
+import type { AccessControl } from '../control/access/api.ts';
 import { createBroadcast } from '../lib/broadcast.ts';
 import { NestError } from '../../proto/model/error.ts';
+import { createFakeAccess } from './fake-access.ts';
 
 const fakeRevision: Revision = {
   revision: 3,
@@ -95,6 +97,7 @@ export interface FakeDomains {
   readonly host: Host;
   readonly traffic: Traffic;
   readonly revisions: RevisionControl;
+  readonly access: AccessControl;
   /** Plans asked for, the latest last. */
   readonly planned: PlanRequest[];
   /** Publishes one reading to everybody who watches. */
@@ -165,6 +168,7 @@ export const createFakeDomains = (): FakeDomains => {
     host,
     traffic: createFakeTraffic(planned),
     revisions: createFakeRevisions(),
+    access: createFakeAccess(),
     planned,
     tick: () => readings.publish(fakeReading(++timeMs)),
   };

@@ -11,7 +11,10 @@ const graceMs = 3000;
 
 export type FrontMode = 'closed' | 'enrolling' | 'enrolled';
 
-export interface GrpcFrontOptions extends Pick<AcceptorOptions, 'contexts' | 'audit' | 'onFinished' | 'onAuthentication' | 'isRevoked'> {
+export interface GrpcFrontOptions extends Pick<
+  AcceptorOptions,
+  'contexts' | 'access' | 'audit' | 'onFinished' | 'onAuthentication' | 'isRevoked'
+> {
   readonly address: string;
   readonly port: number;
   readonly identity: IdentityControl;

@@ -44,6 +44,7 @@ const clock: Clock = {
 const served = [
   'grpc.health.v1.Health',
   'grpc.reflection.v1.ServerReflection',
+  'nest.v1.AccessService',
   'nest.v1.AuditService',
   'nest.v1.ConfigService',
   'nest.v1.EnrollmentService',

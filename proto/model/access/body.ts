@@ -65,21 +65,26 @@ export const decodeBody = (bytes: Uint8Array): AccessBody => {
 /** The body after a delta: entries of the same key are replaced, removed ones are gone. */
 export const applyDelta = (body: AccessBody, delta: AccessDelta): AccessBody => {
   const put = delta.put ?? emptyBody();
-  const merge = <Entry>(before: readonly Entry[], added: readonly Entry[], removed: readonly string[], keyOf: (entry: Entry) => string) => {
-    const entries = new Map(before.map((entry) => [keyOf(entry), entry]));
-    for (const key of removed) entries.delete(key);
-    for (const entry of added) entries.set(keyOf(entry), entry);
-    return [...entries.values()];
-  };
   return inOrder({
     ...body,
-    roles: merge(body.roles, put.roles, delta.removeRoles, keys.roles),
-    operators: merge(body.operators, put.operators, delta.removeOperators, keys.operators),
-    clients: merge(body.clients, put.clients, delta.removeClients, keys.clients),
-    clusters: merge(body.clusters, put.clusters, delta.removeClusters, keys.clusters),
-    bindings: merge(body.bindings, put.bindings, delta.removeBindings, keys.bindings),
-    locks: merge(body.locks, put.locks, delta.removeLocks, keys.locks),
+    roles: merged(keys.roles, [body.roles, put.roles], delta.removeRoles),
+    operators: merged(keys.operators, [body.operators, put.operators], delta.removeOperators),
+    clients: merged(keys.clients, [body.clients, put.clients], delta.removeClients),
+    clusters: merged(keys.clusters, [body.clusters, put.clusters], delta.removeClusters),
+    bindings: merged(keys.bindings, [body.bindings, put.bindings], delta.removeBindings),
+    locks: merged(keys.locks, [body.locks, put.locks], delta.removeLocks),
   });
+};
+
+const merged = <Entry>(
+  keyOf: (entry: Entry) => string,
+  [before, put]: readonly [before: readonly Entry[], put: readonly Entry[]],
+  removed: readonly string[],
+): Entry[] => {
+  const entries = new Map(before.map((entry) => [keyOf(entry), entry]));
+  for (const key of removed) entries.delete(key);
+  for (const entry of put) entries.set(keyOf(entry), entry);
+  return [...entries.values()];
 };
 
 const sorted = <Entry>(entries: readonly Entry[], keyOf: (entry: Entry) => string): Entry[] =>

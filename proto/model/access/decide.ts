@@ -5,16 +5,23 @@ import { coversLevel, parseLevel } from './level.ts';
 import type { Level } from './level.ts';
 import { expandScopes } from './scope.ts';
 
-export type Refusal = 'REVOKED' | 'SCOPE_MISSING' | 'ACCESS_STALE' | 'ACCESS_INVALID';
+export type Refusal = 'REVOKED' | 'SCOPE_MISSING' | 'ACCESS_STALE';
 /** Null = allowed. */
 export type Decision = Refusal | null;
 
+export interface AccessSubject {
+  /** "operator/ada" */
+  readonly subject: string;
+  /** SHA-256 of the device's public key, hex; empty for none in particular. */
+  readonly device: string;
+}
+
 export interface CompiledAccess {
-  /** `subject` is "operator/ada", `device` hex or empty, `mapping` a name or empty for the host as a whole. */
-  decide(subject: string, device: string, scope: string, mapping?: string): Decision;
+  /** `mapping` is a name, or empty for the host as a whole. */
+  decide(who: AccessSubject, scope: string, mapping?: string): Decision;
   /** True when the scope is held for some mapping: then the request must name one. */
   holdsForSome(subject: string, scope: string): boolean;
-  isLocked(subject: string, device: string): boolean;
+  isLocked(who: AccessSubject): boolean;
   /** True when nothing at all is held on this host. */
   isUnbound(subject: string): boolean;
   /** Null when the subject is no client. */
@@ -54,12 +61,12 @@ export const compileAccess = (body: AccessBody, agentId: string): CompiledAccess
     } else if (coversLevel(level, here, members)) for (const scope of scopes) holder.host.add(scope);
   }
   const clients = new Map(body.clients.map(({ subject, keys }) => [subject, keys]));
-  const isLocked = (subject: string, device: string): boolean =>
+  const isLocked = ({ subject, device }: AccessSubject): boolean =>
     locked.size > 0 && (locked.has(subject) || (lockedDevices.size > 0 && lockedDevices.has(device)));
   return {
-    decide: (subject, device, scope, mapping = '') => {
-      if (isLocked(subject, device)) return 'REVOKED';
-      const holder = holders.get(subject);
+    decide: (who, scope, mapping = '') => {
+      if (isLocked(who)) return 'REVOKED';
+      const holder = holders.get(who.subject);
       if (holder === undefined) return 'SCOPE_MISSING';
       if (holder.host.has(scope)) return null;
       return mapping !== '' && holder.mappings.get(mapping)?.has(scope) === true ? null : 'SCOPE_MISSING';

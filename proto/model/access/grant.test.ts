@@ -48,7 +48,7 @@ const allowed = (body: AccessBody, subject: string): ReadonlySet<string> =>
       const access = compileAccess(body, host);
       return scopes.flatMap((scope) =>
         ['', 'web', 'shop']
-          .filter((mapping) => access.decide(subject, '', scope, mapping) === null)
+          .filter((mapping) => access.decide({ subject, device: '' }, scope, mapping) === null)
           .map((mapping) => `${host} ${scope} ${mapping}`),
       );
     }),

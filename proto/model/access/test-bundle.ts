@@ -59,15 +59,17 @@ export const stepOf = (fleetId: string, { previous, atMs, by, epoch = 1, ...rest
 export class TestBundle {
   readonly fleetId: string;
   readonly owner: TestOwner;
+  readonly epoch: number;
   readonly updates: SignedEnvelope[] = [];
   body: AccessBody;
   readonly #atMs: number;
 
   constructor(
     fleet: { readonly fleetId: string; readonly root: EnvelopeSigner },
-    options: { readonly owner?: TestOwner; readonly body?: Partial<AccessBody>; readonly atMs?: number } = {},
+    options: { readonly owner?: TestOwner; readonly body?: Partial<AccessBody>; readonly atMs?: number; readonly epoch?: number } = {},
   ) {
     this.fleetId = fleet.fleetId;
+    this.epoch = options.epoch ?? 1;
     this.owner = options.owner ?? makeOwner('operator/ada');
     this.#atMs = options.atMs ?? Date.now();
     this.body = bodyOf([this.owner], options.body);
@@ -76,6 +78,7 @@ export class TestBundle {
         body: this.body,
         by: [fleet.root, this.owner.signer],
         author: this.owner.subject,
+        epoch: this.epoch,
         revision: 1,
         previous: [],
         atMs: this.#atMs,
@@ -108,6 +111,7 @@ export class TestBundle {
     return {
       by: [this.owner.signer],
       author: this.owner.subject,
+      epoch: this.epoch,
       revision: this.updates.length + 1,
       previous: [this.head],
       atMs: this.#atMs + this.updates.length,
