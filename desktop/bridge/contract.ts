@@ -6,6 +6,7 @@
  * What was not measured is null, never 0.
  */
 import { z } from 'zod/mini';
+import { accessChange, accessCheckInput } from './access-model.ts';
 import * as model from './model.ts';
 
 const nothing = z.strictObject({});
@@ -175,6 +176,20 @@ export const contract = {
   'rollout.current': query(nothing, of<model.Rollout | null>()),
   'rollout.watch': stream(z.strictObject({ rolloutId: z.string() }), of<model.Rollout>()),
   'policy.rollback': command(z.strictObject({ hostId, toRevision: z.int().check(z.minimum(1)) }), of<model.PolicyRevision>()),
+
+  // ---- access ----
+  'access.get': query(nothing, of<model.AccessView>()),
+  /** The view now and after every change, of the bundle or of what a host says about it. */
+  'access.watch': stream(nothing, of<model.AccessView>()),
+  /** Signed with this console's owner key and delivered to every connected host. */
+  'access.change': command(z.strictObject({ change: accessChange }), of<model.AccessChangeResult>()),
+  'access.merge': command(z.strictObject({ keep: z.enum(['ours', 'theirs']) }), of<model.AccessChangeResult>()),
+  'access.cosign': command(z.strictObject({ proposal: z.string().check(z.maxLength(6 << 20)) }), of<model.AccessChangeResult>()),
+  /** Exchanges bundles with every connected host now. */
+  'access.push': command(nothing, of<model.AccessView>()),
+  /** This console's own public owner key. */
+  'access.key': query(nothing, of<model.AccessOwnKey>()),
+  'access.check': query(accessCheckInput, of<model.AccessCheck>()),
 
   // ---- trace ----
   /** packet: a form or hex bytes from the Ethernet header on. With `draft` the same packet is judged under that policy too. */

@@ -1,6 +1,9 @@
 /** The calls of one connected agent, in the words of the console. */
 import { AuditServiceService } from '../../proto/gen/nest/v1/audit.ts';
 import type { GetHeadResponse } from '../../proto/gen/nest/v1/audit.ts';
+import { AccessServiceService } from '../../proto/gen/nest/v1/access.ts';
+import type { AccessHead, GetAccessUpdatesResponse } from '../../proto/gen/nest/v1/access.ts';
+import type { SignedEnvelope } from '../../proto/gen/nest/v1/envelope.ts';
 import { ConfigServiceService } from '../../proto/gen/nest/v1/config.ts';
 import type {
   ApplyConfigRequest,
@@ -60,6 +63,10 @@ export interface AgentClient {
   getAuditHead(options: CallOptions): Promise<GetHeadResponse>;
   /** Entries with numbers above `after`, in order, in pieces; ends without an error when the signal aborts. */
   listAuditEntries(range: { readonly after: number; readonly max: number }, signal: AbortSignal): AsyncIterable<readonly Buffer[]>;
+  accessHead(options: CallOptions): Promise<AccessHead>;
+  accessUpdates(after: { readonly epoch: number; readonly afterRevision: number }, options: CallOptions): Promise<GetAccessUpdatesResponse>;
+  /** At most 64. The head afterwards. */
+  pushAccessUpdates(updates: readonly SignedEnvelope[], options: CallOptions): Promise<AccessHead>;
 }
 
 /** Typed calls over one wire. */
@@ -94,9 +101,17 @@ export const createAgentClient = (wire: Wire): AgentClient => ({
     for await (const { entries } of callStream(wire, AuditServiceService.listEntries, { request, signal })) yield entries;
   },
   tracePacket: (request, options) => callUnary(wire, TrafficServiceService.tracePacket, { request, ...options }),
+  accessHead: async (options) => required((await callUnary(wire, AccessServiceService.getAccessHead, { request: {}, ...options })).head),
+  accessUpdates: ({ epoch, afterRevision }, options) =>
+    callUnary(wire, AccessServiceService.getAccessUpdates, {
+      request: { epoch: BigInt(epoch), afterRevision: BigInt(afterRevision) },
+      ...options,
+    }),
+  pushAccessUpdates: async (updates, options) =>
+    required((await callUnary(wire, AccessServiceService.pushAccessUpdates, { request: { updates: [...updates] }, ...options })).head),
 });
 
-const required = (revision: ConfigRevision | undefined): ConfigRevision => {
-  if (revision !== undefined) return revision;
-  throw new NestError('INTERNAL', 'The agent answered without a revision. Upgrade the agent of the host.');
+const required = <Part>(part: Part | undefined): Part => {
+  if (part !== undefined) return part;
+  throw new NestError('INTERNAL', 'The agent left out what was asked for. Upgrade the agent of the host.');
 };

@@ -208,18 +208,21 @@ const takeAll = (
 ): { readonly chain: AccessChain; readonly accepted: number; readonly problem: unknown } => {
   let chain = before;
   let accepted = 0;
+  // A merge further on in the same delivery may settle it.
+  let isForked = false;
   try {
     for (const envelope of envelopes) {
       const taken = takeUpdate(chain, envelope, nowMs);
       chain = taken.chain;
       if (taken.result === 'accepted') accepted++;
-      if (taken.result === 'forked') return { chain, accepted, problem: forkRefusal() };
+      isForked ||= taken.result === 'forked';
     }
+    if (isForked && chain.forks.length > 0) return { chain, accepted, problem: forkRefusal() };
     const last = envelopes.at(-1);
     const isOld = accepted === 0 && last !== undefined && readUpdate(last, chain.fleetId).revision < (chain.head?.revision ?? 0);
     return { chain, accepted, problem: isOld ? oldRefusal(chain.head?.revision ?? 0) : null };
   } catch (error) {
-    return { chain, accepted, problem: error };
+    return { chain, accepted, problem: isForked && chain.forks.length > 0 ? forkRefusal() : error };
   }
 };
 

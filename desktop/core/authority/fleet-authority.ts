@@ -24,6 +24,8 @@ export interface FleetKeys {
   readonly operatorName: string;
   readonly root: { readonly certificate: string; readonly privateKey: string };
   readonly operator: { readonly certificate: string; readonly privateKey: string };
+  /** Ed25519, signs access updates; only on consoles of owners. */
+  readonly owner?: string | undefined;
 }
 
 export interface AuthorityContext {

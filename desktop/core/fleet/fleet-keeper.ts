@@ -4,6 +4,7 @@ import { NestError } from '../../../proto/model/error.ts';
 import type { ConsoleState } from '../../bridge/model.ts';
 import { createGate, createLatest, ulidOf } from '../../lib/api.ts';
 import type { Clock, Latest, RandomBytes } from '../../lib/api.ts';
+import { createOwnerKey } from '../access/owner-key.ts';
 import { createFleetKeys, isOperatorRenewalDue, issueOperator, operatorEndsAt } from '../authority/fleet-authority.ts';
 import type { FleetKeys } from '../authority/fleet-authority.ts';
 import type { CredentialVault, VaultHeader, VaultProbe } from '../vault/credential-vault.ts';
@@ -16,6 +17,7 @@ const keysSchema = z.strictObject({
   operatorName: z.string(),
   root: pemPair,
   operator: pemPair,
+  owner: z.string().optional(),
 });
 
 export interface FleetKeeperOptions {
@@ -87,12 +89,10 @@ export class FleetKeeper {
       if (vault === undefined || probe?.available !== true)
         throw new NestError('VAULT_UNAVAILABLE', probe?.reason ?? 'Keys cannot be kept that way here. Choose the other way.');
       const fleetId = ulidOf(clock.now(), random).toLowerCase();
-      const keys = await createFleetKeys(
-        { fleetId, fleetName: request.fleetName, operatorName: request.operatorName },
-        { now: clock.now(), random },
-      );
+      const names = { fleetId, fleetName: request.fleetName, operatorName: request.operatorName };
+      const keys: FleetKeys = { ...(await createFleetKeys(names, { now: clock.now(), random })), owner: createOwnerKey() };
       await vault.create({ header: headerOf(keys), secret: encodeKeys(keys), passphrase: request.passphrase });
-      this.#open(keys);
+      this.#open(keys, true);
       return this.state();
     }, signal);
   }
@@ -109,9 +109,29 @@ export class FleetKeeper {
           keys = { ...keys, operator: await issueOperator(keys, { now: clock.now(), random }) };
           await stored.vault.replace(headerOf(keys), encodeKeys(keys));
         }
-        this.#open(keys);
+        const isFounder = keys.owner === undefined && keys.root.privateKey !== '';
+        if (isFounder) {
+          keys = { ...keys, owner: createOwnerKey() };
+          await stored.vault.replace(headerOf(keys), encodeKeys(keys));
+        }
+        this.#open(keys, isFounder);
       }
       return this.state();
+    }, signal);
+  }
+
+  /** A fresh owner key in the place of the old one, for a new epoch of the access bundle. Raises FLEET_MISSING, FLEET_LOCKED. */
+  replaceOwnerKey(signal: AbortSignal): Promise<void> {
+    return this.#oneByOne.run(async () => {
+      const { keys } = await this.session();
+      const stored = await this.#stored();
+      if (stored === null) throw new NestError('FLEET_MISSING', 'There is no fleet yet. Create one first.');
+      const renewed = { ...keys, owner: createOwnerKey() };
+      await stored.vault.replace(headerOf(renewed), encodeKeys(renewed));
+      const session = this.#session;
+      this.#session = null;
+      await session?.close();
+      this.#open(renewed);
     }, signal);
   }
 
@@ -138,8 +158,9 @@ export class FleetKeeper {
     this.#touch();
   }
 
-  #open(keys: FleetKeys): void {
+  #open(keys: FleetKeys, isOwnerNew = false): void {
     this.#session = this.#options.openSession(keys);
+    this.#session.access.begin(isOwnerNew);
     this.#touch();
   }
 

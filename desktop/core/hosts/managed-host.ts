@@ -36,7 +36,7 @@ export class ManagedHost {
   /** What this console remembers of the host's audit log. */
   readonly witness: AuditWitness;
   readonly #options: ManagedHostOptions;
-  readonly #tasks: TaskGroup;
+  #tasks: TaskGroup;
   readonly #changes = createLatest(0);
   #link: AgentLink | null = null;
   #reading: Reading | null;
@@ -50,9 +50,7 @@ export class ManagedHost {
     this.witness = new AuditWitness({ cache: options.cache, clock: options.clock, record: () => this.record });
     this.#reading = options.cache.document<Reading>(record.hostId, 'sample')?.content ?? null;
     this.#document = options.cache.document<HostDocument>(record.hostId, 'host')?.content ?? null;
-    this.#tasks = createTaskGroup((name, error) => {
-      options.report('background work of a host failed', { hostId: record.hostId, task: name, error });
-    });
+    this.#tasks = this.#createTasks();
   }
 
   get reading(): Reading | null {
@@ -165,9 +163,16 @@ export class ManagedHost {
   /** Ends the connection and all work; what was last known stays readable. */
   async disconnect(): Promise<void> {
     await this.#tasks.close();
+    // A closed group starts nothing any more, and the fleet may be unlocked again.
+    this.#tasks = this.#createTasks();
     this.#link = null;
     this.#persist(true);
     this.#touch();
+  }
+
+  #createTasks(): TaskGroup {
+    const { hostId } = this.record;
+    return createTaskGroup((name, error) => this.#options.report('background work of a host failed', { hostId, task: name, error }));
   }
 
   #health(): ReturnType<typeof healthOf> {

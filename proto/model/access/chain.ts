@@ -6,7 +6,7 @@
 import type { KeyObject } from 'node:crypto';
 import type { AccessBody } from './body.ts';
 import { checkEscalation, isAlmighty } from './grant.ts';
-import { bodyAfter, readUpdate, refuse, signersOf } from './update.ts';
+import { bodyAfter, readUpdate, refuse, refuseUnsigned, signersOf } from './update.ts';
 import type { SignedEnvelope, SignedUpdate } from './update.ts';
 
 /** A number further ahead is an attempt to leave no number for anybody else. */
@@ -122,7 +122,7 @@ const checkSigners = (chain: AccessChain, next: SignedUpdate, body: AccessBody):
   const locked = new Set(body.locks.map(({ target }) => target));
   const signing = body.owners.filter(({ keyId, subject }) => owners.has(keyId) && !locked.has(subject));
   if (signing.length < body.ownerThreshold)
-    throw refuse(`${String(signing.length)} of the owners have signed it, ${String(body.ownerThreshold)} must`);
+    throw refuseUnsigned(`${String(signing.length)} of the owners have signed it, ${String(body.ownerThreshold)} must`);
   if (!signing.some(({ subject }) => subject === next.author)) throw refuse('its author is not among the owners who signed it');
 };
 
@@ -155,7 +155,7 @@ const checkOwners = (
     throw refuse('too few owners would be left who are not locked');
   if (ownersText(before) === ownersText(after)) return;
   const { owners } = signersOf(next.envelope, after, chain.rootKey);
-  if (owners.size < after.ownerThreshold) throw refuse('too few of the new owners have signed it');
+  if (owners.size < after.ownerThreshold) throw refuseUnsigned('too few of the new owners have signed it');
 };
 
 const ownersText = ({ owners, ownerThreshold }: AccessBody): string =>

@@ -136,11 +136,11 @@ const numberOf = (value: bigint, what: string): number => {
 };
 
 /** The refusal of an update; the reason completes "it is refused: ...". */
-export const refuse = (reason: string, cause?: unknown): NestError =>
-  new NestError(
-    'ACCESS_INVALID',
-    `The update of the access bundle is refused: ${reason}. Fetch the newest bundle, then make the change again.`,
-    {
-      cause,
-    },
-  );
+export const refuse = (reason: string, cause?: unknown): NestError => new NestError('ACCESS_INVALID', refusalText(reason), { cause });
+
+/** The same when only signatures are missing: other owners may add theirs. */
+export const refuseUnsigned = (reason: string): NestError =>
+  new NestError('ACCESS_INVALID', refusalText(reason), { details: { missing: 'signatures' } });
+
+const refusalText = (reason: string): string =>
+  `The update of the access bundle is refused: ${reason}. Fetch the newest bundle, then make the change again.`;

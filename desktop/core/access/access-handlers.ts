@@ -1,0 +1,74 @@
+/** Who may do what, as the bridge asks for it. Every answer needs the unlocked fleet. */
+import { requireScope } from '../../../proto/model/access/scope.ts';
+import type { AccessChangeResult, AccessView } from '../../bridge/access-model.ts';
+import type { BridgeHandlers } from '../../bridge/contract.ts';
+import type { FleetSession } from '../fleet/fleet-session.ts';
+import type { HandlerContext } from '../handler-context.ts';
+import { accessViewOf, checkAccess } from './access-view.ts';
+
+type Handled = Extract<keyof BridgeHandlers, `access.${string}`>;
+
+export const accessHandlers = ({ keeper, clock }: HandlerContext): Pick<BridgeHandlers, Handled> => {
+  const viewOf = ({ access }: FleetSession): AccessView => accessViewOf(access.book, access.sync.states(), clock.now());
+  const open = async (): Promise<FleetSession> => keeper.session();
+  const answer = (session: FleetSession, clientKey: string | null = null): AccessChangeResult => ({ view: viewOf(session), clientKey });
+  return {
+    'access.get': async () => viewOf(await open()),
+    'access.watch': async function* (_input, signal) {
+      const session = await open();
+      const { book, sync } = session.access;
+      let last = '';
+      const stop = new AbortController();
+      const ended = AbortSignal.any([signal, stop.signal]);
+      const sources = [book.changes, sync.changes].map((changes) => changes.follow(ended)[Symbol.asyncIterator]());
+      try {
+        const waits = sources.map((source) => source.next());
+        while (!signal.aborted) {
+          const view = viewOf(session);
+          const text = JSON.stringify(view);
+          if (text !== last) yield view;
+          last = text;
+          const { index, done } = await Promise.race(waits.map(async (wait, at) => ({ index: at, done: (await wait).done })));
+          const source = sources[index];
+          if (done === true || source === undefined) return;
+          waits[index] = source.next();
+        }
+      } finally {
+        stop.abort();
+      }
+    },
+    'access.change': async ({ change }, signal) => {
+      // Whoever stole the old key must not be able to go on with it.
+      if (change.kind === 'epoch') await keeper.replaceOwnerKey(signal);
+      const session = await open();
+      const { clientKey } = session.access.book.change(change);
+      return answer(session, clientKey);
+    },
+    'access.merge': async ({ keep }, signal) => {
+      const session = await open();
+      const { book, sync } = session.access;
+      book.merge(keep, await sync.otherSides(signal));
+      return answer(session);
+    },
+    'access.cosign': async ({ proposal }) => {
+      const session = await open();
+      session.access.book.cosign(proposal);
+      return answer(session);
+    },
+    'access.push': async (_input, signal) => {
+      const session = await open();
+      await session.access.sync.syncAll(signal);
+      return viewOf(session);
+    },
+    'access.key': async () => {
+      const session = await open();
+      const { book } = session.access;
+      return { subject: book.subject, keyId: book.publicKey?.keyId ?? null, publicKey: book.publicKey?.text ?? null };
+    },
+    'access.check': async (question) => {
+      requireScope(question.scope);
+      const session = await open();
+      return checkAccess(session.access.book, question, clock.now());
+    },
+  };
+};
