@@ -3,6 +3,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { toErrorShape } from '../../proto/model/error.ts';
 import { defaultDataDirectory } from '../core/api.ts';
 import { addAuditCommands } from './audit-commands.ts';
+import { addAccessCommands } from './access-commands.ts';
 import { ReportedError } from './command-context.ts';
 import type { Invocation } from './command-context.ts';
 import { addFleetCommands } from './fleet-commands.ts';
@@ -46,6 +47,7 @@ export const runCommandLine = async (invocation: CommandLine): Promise<number> =
     addFlowCommand,
     addTrafficCommands,
     addAuditCommands,
+    addAccessCommands,
   ])
     add(program, invocation);
   try {

@@ -71,6 +71,8 @@ export const editBody = (body: AccessBody, change: AccessEdit, context: EditCont
     case 'owner.remove':
     case 'owner.threshold':
       return editOwners(body, change);
+    default:
+      return change satisfies never;
   }
 };
 
@@ -104,6 +106,8 @@ const editRights = (
     }
     case 'unlock':
       return { ...body, locks: without(body.locks, ({ id, target }) => id === change.id || target === change.id, `lock ${change.id}`) };
+    default:
+      return change satisfies never;
   }
 };
 

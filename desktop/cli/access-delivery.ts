@@ -1,0 +1,42 @@
+/** What every change of access ends with: the bundle goes to the hosts, and the person hears which have it. */
+import type { Command } from 'commander';
+import type { AccessChange, AccessHostState } from '../bridge/model.ts';
+import { settledRows } from './command-context.ts';
+import type { CommandContext } from './command-context.ts';
+import { clean } from './output.ts';
+
+/** Runs work in the unlocked fleet with the options of a command. */
+export type RunInFleet = (command: Command, work: (context: CommandContext) => Promise<void>) => Promise<void>;
+
+/** What a change did here, and at every host. */
+export const applyChange = async (context: CommandContext, change: AccessChange, done: string): Promise<void> => {
+  const { view, clientKey } = await context.handlers['access.change']({ change }, context.signal);
+  await deliver(context, { proposal: view.proposal, clientKey, done });
+};
+
+interface Delivery {
+  readonly proposal: string | null;
+  readonly clientKey?: string | null;
+  readonly done: string;
+}
+
+/** Hands the bundle to every host that answers, and says which do not have it. */
+export const deliver = async (context: CommandContext, { proposal, clientKey = null, done }: Delivery): Promise<void> => {
+  await settledRows(context);
+  const view = await context.handlers['access.push']({}, context.signal);
+  context.print({ ...(clientKey === null ? {} : { clientKey }), proposal, view }, () =>
+    [
+      proposal === null ? done : 'Signed by you. Other owners must sign it too: give them this text for "nest access cosign".',
+      ...(proposal === null ? [] : [proposal]),
+      ...(clientKey === null ? [] : [`Key (shown once)  ${clientKey}`]),
+      showDelivery(view.hosts),
+    ].join('\n'),
+  );
+};
+
+const showDelivery = (hosts: readonly AccessHostState[]): string => {
+  const behind = hosts.filter(({ state }) => state !== 'current');
+  if (hosts.length === 0) return 'There are no hosts yet.';
+  if (behind.length === 0) return `All ${String(hosts.length)} hosts have it.`;
+  return `${String(hosts.length - behind.length)} of ${String(hosts.length)} hosts have it; not yet: ${behind.map(({ name, state }) => `${clean(name)} (${state})`).join(', ')}.`;
+};
