@@ -62,6 +62,7 @@ describe('the console', () => {
       'Flows',
       'Packet tracer',
       'Audit',
+      'Access',
       'Settings',
     ]);
     await user.click(screen.getByRole('button', { name: 'Lock the console' }));

@@ -3,7 +3,17 @@
  * on it (phases, enrolment steps, plan, rollout), and `answers` replaces any call, also by a failure.
  */
 import type { BridgeClient, CallName, InputOf, OutputOf, StreamName } from '../../bridge/contract.ts';
-import type { ConsoleState, Draft, Enrollment, FleetPlan, HostRow, PolicyRevision, Rollout, Settings } from '../../bridge/model.ts';
+import type {
+  AccessView,
+  ConsoleState,
+  Draft,
+  Enrollment,
+  FleetPlan,
+  HostRow,
+  PolicyRevision,
+  Rollout,
+  Settings,
+} from '../../bridge/model.ts';
 import {
   testCounters,
   testDetail,
@@ -40,6 +50,7 @@ export class TestBridge implements BridgeClient {
   enrollment: Enrollment | null = null;
   rollout: Rollout | null = null;
   plan: FleetPlan | null = null;
+  access: AccessView | null = null;
   denyLists: readonly DenyListRow[];
   readonly now: () => number;
   readonly #wakers = new Set<() => void>();
@@ -126,6 +137,8 @@ export class TestBridge implements BridgeClient {
         return { at: this.now(), hosts: this.hosts };
       case 'enrollment.watch':
         return this.enrollment;
+      case 'access.watch':
+        return this.access;
       case 'host.watch':
         return testSample(this.#host((input as { hostId: string }).hostId), this.now());
       default:
