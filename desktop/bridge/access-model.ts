@@ -69,6 +69,13 @@ export interface AccessChangeResult {
   readonly clientKey: string | null;
 }
 
+/** PEM each. */
+export interface ClientCertificate {
+  readonly certificate: string;
+  readonly privateKey: string;
+  readonly fleetRoot: string;
+}
+
 export interface AccessOwnKey {
   readonly subject: string;
   readonly keyId: string | null;
@@ -124,6 +131,8 @@ export const accessChange = z.discriminatedUnion('kind', [
 ]);
 
 export type AccessChange = z.output<typeof accessChange>;
+
+export const accessClientInput = z.strictObject({ subject: client });
 
 export const accessCheckInput = z.strictObject({
   subject,

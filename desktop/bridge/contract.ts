@@ -6,7 +6,7 @@
  * What was not measured is null, never 0.
  */
 import { z } from 'zod/mini';
-import { accessChange, accessCheckInput } from './access-model.ts';
+import { accessChange, accessCheckInput, accessClientInput } from './access-model.ts';
 import * as model from './model.ts';
 
 const nothing = z.strictObject({});
@@ -189,6 +189,8 @@ export const contract = {
   'access.push': command(nothing, of<model.AccessView>()),
   /** This console's own public owner key. */
   'access.key': query(nothing, of<model.AccessOwnKey>()),
+  /** A fresh key and certificate for a client of the bundle; the key is kept nowhere else. */
+  'access.client.certificate': command(accessClientInput, of<model.ClientCertificate>()),
   'access.check': query(accessCheckInput, of<model.AccessCheck>()),
 
   // ---- trace ----

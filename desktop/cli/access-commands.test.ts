@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { AccessView } from '../bridge/model.ts';
@@ -61,6 +61,21 @@ describe('nest access', () => {
     await done('clients', 'revoke-key', 'backup', old?.keyId ?? '');
     expect(await done('clients')).not.toContain(old?.keyId);
     expect(await done('clients', '--json')).not.toContain(key);
+  });
+
+  it('writes the certificate of a client into a file of its own, once', async () => {
+    const file = join(opened.folder, 'backup.pem');
+    await done('clients', 'put', 'backup');
+    await done('clients', 'certificate', 'backup', file);
+    const text = await readFile(file, 'utf8');
+    expect(text.match(/-----BEGIN [A-Z ]+-----/g)).toEqual([
+      '-----BEGIN PRIVATE KEY-----',
+      '-----BEGIN CERTIFICATE-----',
+      '-----BEGIN CERTIFICATE-----',
+    ]);
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+    expect(await refused('clients', 'certificate', 'backup', file)).toMatch(/^1 error INPUT_INVALID/);
+    expect(await refused('clients', 'certificate', 'nobody', `${file}2`)).toMatch(/^1 error NOT_FOUND/);
   });
 
   it('refuses what is no proposal, no side and no owner key, each with its code', async () => {

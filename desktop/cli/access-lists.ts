@@ -1,5 +1,7 @@
 /** nest access roles | operators | owners | bindings | clusters | clients: each lists, and changes with put, add and rm. */
 import type { Command } from 'commander';
+import { writeFile } from 'node:fs/promises';
+import { NestError } from '../../proto/model/error.ts';
 import type { AccessChange, AccessView } from '../bridge/model.ts';
 import { applyChange } from './access-delivery.ts';
 import type { RunInFleet } from './access-delivery.ts';
@@ -250,8 +252,29 @@ const addClients = (access: Command, run: RunInFleet): void => {
         `${clientOf(name)} has a new key.`,
       );
     });
+  clients
+    .command('certificate <name> <file>')
+    .description('write a new private key, certificate (90 days) and the fleet root into a file that only you may read')
+    .action((name: string, file: string, ...[, command]: [unknown, Command]) =>
+      run(command, async (context) => {
+        const issued = await context.handlers['access.client.certificate']({ subject: clientOf(name) }, context.signal);
+        await writeSecret(file, issued.privateKey + issued.certificate + issued.fleetRoot);
+        context.print({ file }, () => `${clientOf(name)} connects with ${clean(file)} now.`);
+      }),
+    );
   clients.command('revoke-key <name> <key-id>').action((name: string, keyId: string, ...[, command]: [unknown, Command]) => {
     if (!/^[0-9a-f]{8}$/.test(keyId)) throw new UsageError('A key id has 8 characters: "nest access clients" lists them.');
     return change(command, { kind: 'client.key.remove', subject: clientOf(name), keyId }, `The key ${keyId} opens nothing any more.`);
   });
+};
+
+/** A new file; what is there is never overwritten. Raises INPUT_INVALID. */
+const writeSecret = async (file: string, text: string): Promise<void> => {
+  try {
+    await writeFile(file, text, { mode: 0o600, flag: 'wx' });
+  } catch (error) {
+    throw new NestError('INPUT_INVALID', `The file ${file} cannot be made. Name one that does not exist yet, in a folder you may write.`, {
+      cause: error,
+    });
+  }
 };

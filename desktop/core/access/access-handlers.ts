@@ -1,14 +1,16 @@
 /** Who may do what, as the bridge asks for it. Every answer needs the unlocked fleet. */
+import { NestError } from '../../../proto/model/error.ts';
 import { requireScope } from '../../../proto/model/access/scope.ts';
 import type { AccessChangeResult, AccessView } from '../../bridge/access-model.ts';
 import type { BridgeHandlers } from '../../bridge/contract.ts';
 import type { FleetSession } from '../fleet/fleet-session.ts';
+import { issueClient } from '../authority/fleet-authority.ts';
 import type { HandlerContext } from '../handler-context.ts';
 import { accessViewOf, checkAccess } from './access-view.ts';
 
 type Handled = Extract<keyof BridgeHandlers, `access.${string}`>;
 
-export const accessHandlers = ({ keeper, clock }: HandlerContext): Pick<BridgeHandlers, Handled> => {
+export const accessHandlers = ({ keeper, clock, random }: HandlerContext): Pick<BridgeHandlers, Handled> => {
   const viewOf = ({ access }: FleetSession): AccessView => accessViewOf(access.book, access.sync.states(), clock.now());
   const open = async (): Promise<FleetSession> => keeper.session();
   const answer = (session: FleetSession, clientKey: string | null = null): AccessChangeResult => ({ view: viewOf(session), clientKey });
@@ -64,6 +66,12 @@ export const accessHandlers = ({ keeper, clock }: HandlerContext): Pick<BridgeHa
       const session = await open();
       const { book } = session.access;
       return { subject: book.subject, keyId: book.publicKey?.keyId ?? null, publicKey: book.publicKey?.text ?? null };
+    },
+    'access.client.certificate': async ({ subject }) => {
+      const { keys, access } = await open();
+      if (access.book.chain.body?.clients.some((client) => client.subject === subject) !== true)
+        throw new NestError('NOT_FOUND', `There is no ${subject}. Add it first.`);
+      return { ...(await issueClient(keys, subject, { now: clock.now(), random })), fleetRoot: keys.root.certificate };
     },
     'access.check': async (question) => {
       requireScope(question.scope);

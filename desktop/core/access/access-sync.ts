@@ -151,24 +151,29 @@ export class AccessSync {
       });
     this.#running.set(hostId, work);
     await work;
+    // A lock that was set meanwhile does not wait for the next reading.
+    if (this.#isDue(host)) this.#tasks.start('sync', (ended) => this.#sync(host, ended));
   }
 
   async #exchange(host: ManagedHost, signal: AbortSignal): Promise<void> {
     const { book, clock } = this.#options;
     const { hostId } = host.record;
     const before = this.#notes.get(hostId) ?? unknownNote;
+    // What the book says later on, while this runs, has not been compared.
+    let compared = this.#comparisonOf(host) ?? '';
     try {
       const client = await host.client(signal);
-      const head = await exchange(client, book, signal);
-      const compared = this.#comparisonOf(host) ?? '';
-      this.#notes.set(hostId, { ...noteOf(head, book.chain.head?.hash ?? ''), checkedAt: clock.now(), compared });
+      const { head, offered } = await exchange(client, book, signal);
+      const link = host.linkState;
+      compared = link?.kind === 'up' ? `${String(link.since)} ${offered}` : '';
+      this.#notes.set(hostId, { ...noteOf(head, offered), checkedAt: clock.now(), compared });
     } catch (error) {
       if (isCancelled(error)) throw error;
       const { code, message } = toErrorShape(error);
       const isAway = code === 'HOST_UNREACHABLE' || code === 'TIMED_OUT';
       const isOlder = errorCodeOf(error) === 'INTERNAL';
       const state = isAway ? before.state : isOlder ? 'unsupported' : 'refused';
-      this.#notes.set(hostId, { ...before, state, problem: message, checkedAt: clock.now(), compared: this.#comparisonOf(host) ?? '' });
+      this.#notes.set(hostId, { ...before, state, problem: message, checkedAt: clock.now(), compared });
     }
     this.#changes.set(this.#changes.value + 1);
   }
@@ -187,11 +192,18 @@ const chainOfHost = async (host: ManagedHost, { fleetId, rootKey, head }: Access
   return chain;
 };
 
-/** Pulls, then pushes; the head of the host afterwards. */
-const exchange = async (client: AgentClient, book: AccessBook, signal: AbortSignal): Promise<AccessHead> => {
+interface Exchanged {
+  /** Of the host, afterwards. */
+  readonly head: AccessHead;
+  /** Hash of the bundle it was offered. */
+  readonly offered: string;
+}
+
+/** Pulls, then pushes. */
+const exchange = async (client: AgentClient, book: AccessBook, signal: AbortSignal): Promise<Exchanged> => {
   const options = { signal };
   let head = await client.accessHead(options);
-  if (hashOf(head) === book.chain.head?.hash && head.forks.length === 0) return head;
+  if (hashOf(head) === book.chain.head?.hash && head.forks.length === 0) return { head, offered: hashOf(head) };
   // The other side of a fork is evidence for everybody.
   takeEach(
     book,
@@ -199,17 +211,18 @@ const exchange = async (client: AgentClient, book: AccessBook, signal: AbortSign
   );
   await pull(client, book, { head, signal });
   const { chain } = book;
-  if (chain.head === null || hashOf(head) === chain.head.hash) return head;
+  const offered = chain.head?.hash ?? '';
+  if (chain.head === null || hashOf(head) === offered) return { head, offered };
   const wanted = missingOf(book, head);
   try {
     for (let at = 0; at < wanted.length; at += updatesPerPush)
       head = await client.pushAccessUpdates(wanted.slice(at, at + updatesPerPush), options);
-    return head;
+    return { head, offered };
   } catch (error) {
     // A fork is no failure of the exchange: the host shows it now, and so do we.
     head = await client.accessHead(options);
     if (head.forks.length === 0) throw error;
-    return head;
+    return { head, offered };
   }
 };
 

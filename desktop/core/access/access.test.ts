@@ -13,6 +13,9 @@ import { silentLogger } from '../../../agent/lib/log.ts';
 import { systemRandom as agentRandom } from '../../../agent/lib/random.ts';
 import { createServer } from '../../../agent/server/api.ts';
 import { createFakeDomains } from '../../../agent/server/fake-domains.ts';
+import { Metadata } from '@grpc/grpc-js';
+import { HostServiceClient } from '../../../proto/gen/nest/v1/host.ts';
+import { describeRefusal, dial } from '../../../agent/server/test-console.ts';
 import type { AccessChange, AccessView } from '../../bridge/access-model.ts';
 import { systemClock, systemRandom } from '../../lib/api.ts';
 import { createConsoleCore, createMemorySettings, createMemoryVault } from '../api.ts';
@@ -335,6 +338,40 @@ describe('the bundle', () => {
     const keyId = two.view.clients[0]?.keys[0]?.keyId ?? '';
     await change(core, { kind: 'client.key.remove', subject: 'client/backup', keyId });
     expect((await add()).view.clients[0]?.keys).toHaveLength(2);
+  });
+
+  it('lets a client in with its certificate and a live key, and only where it is bound', async () => {
+    const core = await createFleet();
+    const agent = await enroll(core, 'edge-1');
+    await change(core, { kind: 'client.put', subject: 'client/backup', title: '' });
+    await change(core, { kind: 'binding.add', subject: 'client/backup', role: 'viewer', level: '*' });
+    const { clientKey } = await core.handlers['access.change']({ change: { kind: 'client.key.add', subject: 'client/backup' } }, never);
+    await until(core, ({ hosts }) => hosts[0]?.state === 'current' && hosts[0].revision === 4);
+    await expect(core.handlers['access.client.certificate']({ subject: 'client/nobody' }, never)).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+    });
+    const issued = await core.handlers['access.client.certificate']({ subject: 'client/backup' }, never);
+    const certificate = {
+      certificatePem: issued.certificate,
+      keyPem: issued.privateKey,
+      certificateDer: Buffer.alloc(0),
+      spkiHash: Buffer.alloc(0),
+    };
+    const client = dial(HostServiceClient, { port: agent.port, certificate });
+    const call = (key: string | null): Promise<string> =>
+      new Promise((resolve) => {
+        const metadata = new Metadata();
+        if (key !== null) metadata.set('authorization', `Bearer ${key}`);
+        client.getHost({}, metadata, { deadline: Date.now() + 5000 }, (error) =>
+          resolve(error === null ? 'served' : describeRefusal(error).reason),
+        );
+      });
+    expect([await call(clientKey), await call(null), await call(`${clientKey ?? ''}x`)]).toEqual([
+      'served',
+      'SESSION_INVALID',
+      'SESSION_INVALID',
+    ]);
+    client.close();
   });
 
   it('answers who may do what, and refuses what makes no sense', async () => {

@@ -13,6 +13,7 @@ const dayMs = 86_400_000;
 const rootDays = 3_650;
 const agentDays = 365;
 const operatorDays = 30;
+const clientDays = 90;
 /** Hosts whose clocks are a little behind must accept a new certificate. */
 const backdateMs = 60 * 60_000;
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
@@ -66,6 +67,19 @@ export const issueOperator = async (fleet: Omit<FleetKeys, 'operator'>, context:
     days: operatorDays,
     usage: x509.ExtendedKeyUsage.clientAuth,
     names: [{ type: 'url', value: uri }],
+  });
+  return { certificate: certificate.toString('pem'), privateKey: await privatePem(keys.privateKey) };
+};
+
+/** A fresh key and certificate for a program ("client/backup"), 90 days, PEM. */
+export const issueClient = async (fleet: FleetKeys, subject: string, context: AuthorityContext): Promise<FleetKeys['operator']> => {
+  const keys = await generateKeys();
+  const certificate = await issue(fleet, context, {
+    subject: subjectOf(subject, fleet.fleetId),
+    publicKey: keys.publicKey,
+    days: clientDays,
+    usage: x509.ExtendedKeyUsage.clientAuth,
+    names: [{ type: 'url', value: `spiffe://${fleet.fleetId}/${subject}` }],
   });
   return { certificate: certificate.toString('pem'), privateKey: await privatePem(keys.privateKey) };
 };

@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto';
 import type { AccessClientKey } from '../../gen/nest/v1/access.ts';
 
 export const clientKeyPrefix = 'nestkey1.';
-export const clientKeyBytes = 32;
 
 /** The text to be shown once, and what is kept of it. `secret` is 32 random bytes. */
 export const makeClientKey = (
