@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -68,11 +69,13 @@ describe('nest access', () => {
     await done('clients', 'put', 'backup');
     await done('clients', 'certificate', 'backup', file);
     const text = await readFile(file, 'utf8');
-    expect(text.match(/-----BEGIN [A-Z ]+-----/g)).toEqual([
+    expect(text.match(/^-----BEGIN [A-Z ]+-----$/gm)).toEqual([
       '-----BEGIN PRIVATE KEY-----',
       '-----BEGIN CERTIFICATE-----',
       '-----BEGIN CERTIFICATE-----',
     ]);
+    const judged = execFileSync('openssl', ['x509', '-in', file, '-noout', '-ext', 'subjectAltName'], { encoding: 'utf8' });
+    expect(judged).toMatch(/URI:spiffe:\/\/[0-9a-z]{26}\/client\/backup\n/);
     expect((await stat(file)).mode & 0o777).toBe(0o600);
     expect(await refused('clients', 'certificate', 'backup', file)).toMatch(/^1 error INPUT_INVALID/);
     expect(await refused('clients', 'certificate', 'nobody', `${file}2`)).toMatch(/^1 error NOT_FOUND/);

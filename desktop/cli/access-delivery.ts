@@ -37,6 +37,6 @@ export const deliver = async (context: CommandContext, { proposal, clientKey = n
 const showDelivery = (hosts: readonly AccessHostState[]): string => {
   const behind = hosts.filter(({ state }) => state !== 'current');
   if (hosts.length === 0) return 'There are no hosts yet.';
-  if (behind.length === 0) return `All ${String(hosts.length)} hosts have it.`;
+  if (behind.length === 0) return hosts.length === 1 ? 'The host has it.' : `All ${String(hosts.length)} hosts have it.`;
   return `${String(hosts.length - behind.length)} of ${String(hosts.length)} hosts have it; not yet: ${behind.map(({ name, state }) => `${clean(name)} (${state})`).join(', ')}.`;
 };

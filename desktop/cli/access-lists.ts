@@ -258,7 +258,7 @@ const addClients = (access: Command, run: RunInFleet): void => {
     .action((name: string, file: string, ...[, command]: [unknown, Command]) =>
       run(command, async (context) => {
         const issued = await context.handlers['access.client.certificate']({ subject: clientOf(name) }, context.signal);
-        await writeSecret(file, issued.privateKey + issued.certificate + issued.fleetRoot);
+        await writeSecret(file, [issued.privateKey, issued.certificate, issued.fleetRoot].map((pem) => `${pem.trimEnd()}\n`).join(''));
         context.print({ file }, () => `${clientOf(name)} connects with ${clean(file)} now.`);
       }),
     );
