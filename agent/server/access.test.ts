@@ -6,7 +6,7 @@ import { makeGenericClientConstructor, Metadata } from '@grpc/grpc-js';
 import type { ServiceError } from '@grpc/grpc-js';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { rpcAccess } from '../../proto/gen/access.ts';
-import { AccessServiceClient } from '../../proto/gen/nest/v1/access.ts';
+import { AccessServiceClient, CheckAccessRequest } from '../../proto/gen/nest/v1/access.ts';
 import type { AccessRole } from '../../proto/gen/nest/v1/access.ts';
 import { ConfigServiceClient } from '../../proto/gen/nest/v1/config.ts';
 import { FlowFilter, FlowServiceClient } from '../../proto/gen/nest/v1/flow.ts';
@@ -260,6 +260,25 @@ describe('levels', () => {
     expect(await flows('')).toBe('served');
     await allow(['flows:read'], 'cluster/fra');
     expect(await flows('')).toBe('SCOPE_MISSING');
+  });
+});
+
+describe('the question who may do what', () => {
+  it('is answered for the caller, for others and for a device, as calls would be', async () => {
+    await allow(['flows:read', 'access:read'], 'mapping/web');
+    const client = dial(AccessServiceClient, { port, certificate: await certificateOf('ada') });
+    const check = async (question: Partial<CheckAccessRequest>): Promise<string> => {
+      const { allowed, reason } = await ask(client.checkAccess.bind(client), CheckAccessRequest.fromPartial(question));
+      return allowed ? 'allowed' : reason;
+    };
+    expect(await check({ scope: 'certs:admin' })).toBe('allowed');
+    expect(await check({ subject: 'operator/bob', scope: 'flows:read' })).toBe('SCOPE_MISSING');
+    expect(await check({ subject: 'operator/bob', scope: 'flows:read', mapping: 'web' })).toBe('allowed');
+    await access.push([bundle.change(put({ locks: [{ id: 'd', target: `device/${'ab'.repeat(32)}`, reason: '', sinceMs: 1n }] }))]);
+    expect(await check({ subject: 'operator/bob', scope: 'flows:read', mapping: 'web', deviceKeyId: 'ab'.repeat(32) })).toBe('REVOKED');
+    const wrong = { ...CheckAccessRequest.fromPartial({ subject: 'nobody', scope: 'flows:read' }) };
+    expect(await refusalOf(ask(client.checkAccess.bind(client), wrong))).toMatchObject({ reason: 'INPUT_INVALID' });
+    client.close();
   });
 });
 

@@ -22,6 +22,8 @@ const forkAskAgainMs = 2_000;
 const forkWarning = 'ACCESS_FORKED';
 /** As agents take them. */
 const updatesPerPush = 64;
+/** One message holds less than 4 MB; an update alone is smaller than that. */
+const pushBytesMax = 2 << 20;
 /** Answers of one host to one pull: more updates than that come with the next. */
 const pullsMax = 64;
 /** Sides of a fork that a merge can name. */
@@ -215,8 +217,7 @@ const exchange = async (client: AgentClient, book: AccessBook, signal: AbortSign
   if (chain.head === null || hashOf(head) === offered) return { head, offered };
   const wanted = missingOf(book, head);
   try {
-    for (let at = 0; at < wanted.length; at += updatesPerPush)
-      head = await client.pushAccessUpdates(wanted.slice(at, at + updatesPerPush), options);
+    for (const batch of batchesOf(wanted)) head = await client.pushAccessUpdates(batch, options);
     return { head, offered };
   } catch (error) {
     // A fork is no failure of the exchange: the host shows it now, and so do we.
@@ -224,6 +225,21 @@ const exchange = async (client: AgentClient, book: AccessBook, signal: AbortSign
     if (head.forks.length === 0) throw error;
     return { head, offered };
   }
+};
+
+/** Updates in messages that a host takes, in order. */
+const batchesOf = (updates: readonly SignedEnvelope[]): readonly (readonly SignedEnvelope[])[] => {
+  const batches: SignedEnvelope[][] = [];
+  let bytes = 0;
+  for (const update of updates) {
+    const last = batches.at(-1);
+    bytes += update.payload.length;
+    if (last === undefined || last.length >= updatesPerPush || bytes > pushBytesMax) {
+      batches.push([update]);
+      bytes = update.payload.length;
+    } else last.push(update);
+  }
+  return batches;
 };
 
 /** What the host has and we have not. A fork among it is noted in the book; updates that do not hold are the host's problem, not ours. */
