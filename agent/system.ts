@@ -71,8 +71,7 @@ export const startSystem = async ({ config, logger, clock = systemClock }: Syste
   const raise: Host['raise'] = (code, warning) => host.raise(code, warning);
   const audit = await openAudit({ stateDir: config.stateDir, clock, log: logOf('audit'), raise }, identity);
   opened.defer(() => audit.close());
-  const access = await openAccess({ config, identity, clock, raise, log: logOf('access') });
-  opened.defer(() => access.close());
+  const access = opened.adopt(await openAccess({ config, identity, clock, raise, log: logOf('access') }), (control) => control.close());
   const traffic = createTrafficOf(config, { clock, logOf, raise, exporter });
   opened.defer(() => traffic.close());
   await traffic.start(signal);
