@@ -16,6 +16,8 @@ const passphrase = z.string().check(z.minLength(1), z.maxLength(1024));
 const policyText = z.string().check(z.maxLength(3 << 20));
 const confirmWithin = z.int().check(z.minimum(5), z.maximum(3600));
 
+const rootFile = z.string().check(z.maxLength(64 << 10));
+
 const host = z.strictObject({ hostId });
 const flowFilter = {
   hostId,
@@ -93,6 +95,13 @@ export const contract = {
   ),
   'fleet.unlock': command(z.strictObject({ passphrase: z.optional(passphrase) }), of<model.ConsoleState>()),
   'fleet.lock': command(nothing, of<model.ConsoleState>()),
+
+  // ---- certificates ----
+  /** The fleet root as a file under a passphrase of its own, to be kept elsewhere. */
+  'certificate.root.export': command(z.strictObject({ passphrase }), of<model.RootFile>()),
+  /** Takes the key of the root from this console; the file must open, so that it is not lost. */
+  'certificate.root.remove': command(z.strictObject({ file: rootFile, passphrase }), of<model.RootState>()),
+  'certificate.root.restore': command(z.strictObject({ file: rootFile, passphrase }), of<model.RootState>()),
 
   // ---- hosts ----
   'hosts.list': query(nothing, of<readonly model.HostRow[]>()),

@@ -1,10 +1,11 @@
-/** nest fleet init | unlock-check | show */
+/** nest fleet init | unlock-check | show | root ... */
 import type { Command } from 'commander';
 import { userInfo } from 'node:os';
 import type { ConsoleState } from '../bridge/model.ts';
 import { readPassphrase, withCore, withFleet } from './command-context.ts';
 import type { CommandContext, GlobalOptions, Invocation } from './command-context.ts';
 import { formatTime } from './output.ts';
+import { addRootCommands } from './root-commands.ts';
 import { UsageError } from './usage-error.ts';
 
 export const addFleetCommands = (program: Command, invocation: Invocation): void => {
@@ -43,6 +44,7 @@ export const addFleetCommands = (program: Command, invocation: Invocation): void
         context.print(await context.handlers['console.state']({}, context.signal), showState);
       }),
     );
+  addRootCommands(fleet, invocation);
 };
 
 const newPassphrase = async (context: CommandContext): Promise<string> => {

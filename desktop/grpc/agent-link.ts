@@ -111,7 +111,7 @@ const openAgentChannel = ({ endpoint, identity, operator }: AgentLinkOptions): C
     serverName: agentServerName(identity.agentId),
     sessionKey: `${identity.agentId} ${identity.spkiSha256}`,
     isChainVerified: true,
-    judge: (certificate) => agentIdentityProblem(certificate, identity),
+    judge: (certificate) => agentIdentityProblem(certificate, identity, operator.rootNames),
   });
 
 /** First call on every connection: both ends learn who the other is, and how far the clocks are apart. */

@@ -153,7 +153,7 @@ class Identity implements IdentityControl {
   callerOf(certificate: Uint8Array): ReturnType<IdentityControl['callerOf']> {
     const { identity } = this.#store;
     if (identity === null) throw new NestError('NOT_ENROLLED', 'This host belongs to no fleet yet. Run "nest-agent join <token>" on it.');
-    return readCaller(certificate, { fleetId: identity.fleetId, nowMs: this.#options.clock.nowMs() });
+    return readCaller(certificate, { fleetId: identity.fleetId, nowMs: this.#options.clock.nowMs(), rootNames: identity.rootNames });
   }
 
   onChanged(listener: () => void): () => void {

@@ -4,18 +4,20 @@ import { NestError } from '../../../proto/model/error.ts';
 import type { ConsoleState } from '../../bridge/model.ts';
 import { createGate, createLatest, ulidOf } from '../../lib/api.ts';
 import type { Clock, Latest, RandomBytes } from '../../lib/api.ts';
-import { createFleetKeys, isOperatorRenewalDue, issueOperator, operatorEndsAt } from '../authority/fleet-authority.ts';
+import { createFleetKeys, operatorEndsAt, refreshFleetKeys } from '../authority/fleet-authority.ts';
 import type { FleetKeys } from '../authority/fleet-authority.ts';
 import type { CredentialVault, VaultHeader, VaultProbe } from '../vault/credential-vault.ts';
 import type { FleetSession } from './fleet-session.ts';
 
 const pemPair = z.strictObject({ certificate: z.string(), privateKey: z.string() });
+const authority = z.strictObject({ certificate: z.string(), privateKey: z.nullable(z.string()) });
 const keysSchema = z.strictObject({
   fleetId: z.string(),
   fleetName: z.string(),
   operatorName: z.string(),
-  root: pemPair,
+  root: authority,
   operator: pemPair,
+  authorities: z.optional(z.strictObject({ agents: authority, operators: authority })),
 });
 
 export interface FleetKeeperOptions {
@@ -97,21 +99,33 @@ export class FleetKeeper {
     }, signal);
   }
 
-  /** Raises FLEET_MISSING, PASSPHRASE_WRONG, LIMIT_REACHED, VAULT_UNAVAILABLE, STATE_CORRUPT. Renews the operator's certificate when a third of its life is used. */
+  /** Raises FLEET_MISSING, PASSPHRASE_WRONG, LIMIT_REACHED, VAULT_UNAVAILABLE, STATE_CORRUPT. Renews certificates that are due and gives old fleets their issuing authorities. */
   unlock(passphrase: string | undefined, signal: AbortSignal): Promise<ConsoleState> {
     return this.#oneByOne.run(async () => {
       const { clock, random } = this.#options;
       const stored = await this.#stored();
       if (stored === null) throw new NestError('FLEET_MISSING', 'There is no fleet yet. Create one first.');
       if (this.#session === null) {
-        let keys = decodeKeys(await stored.vault.open(passphrase));
-        if (isOperatorRenewalDue(keys, clock.now())) {
-          keys = { ...keys, operator: await issueOperator(keys, { now: clock.now(), random }) };
-          await stored.vault.replace(headerOf(keys), encodeKeys(keys));
-        }
+        const kept = decodeKeys(await stored.vault.open(passphrase));
+        const keys = await refreshFleetKeys(kept, { now: clock.now(), random });
+        if (keys !== kept) await stored.vault.replace(headerOf(keys), encodeKeys(keys));
         this.#open(keys);
       }
       return this.state();
+    }, signal);
+  }
+
+  /** Changes the keys of the open fleet, in the vault first. Raises FLEET_MISSING, FLEET_LOCKED and what `change` raises. */
+  update(change: (keys: FleetKeys) => Promise<FleetKeys>, signal: AbortSignal): Promise<FleetKeys> {
+    return this.#oneByOne.run(async () => {
+      const session = await this.session();
+      const stored = await this.#stored();
+      const keys = await change(session.keys);
+      if (keys === session.keys || stored === null) return session.keys;
+      await stored.vault.replace(headerOf(keys), encodeKeys(keys));
+      session.setKeys(keys);
+      this.#touch();
+      return keys;
     }, signal);
   }
 

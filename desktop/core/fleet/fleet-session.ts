@@ -12,7 +12,10 @@ import type { RolloutBookOptions } from '../policy/rollout-book.ts';
 const enrolledAnswerMs = 8_000;
 
 export interface FleetSession {
+  /** As they are now. */
   readonly keys: FleetKeys;
+  /** Takes changed keys; connections go on with what they have. */
+  setKeys(keys: FleetKeys): void;
   readonly operator: OperatorIdentity;
   readonly desk: EnrollmentDesk;
   readonly rollouts: RolloutBook;
@@ -24,7 +27,8 @@ export interface FleetSessionOptions extends RolloutBookOptions {
 }
 
 /** Connects everything; the caller closes it. */
-export const openFleetSession = (keys: FleetKeys, options: FleetSessionOptions): FleetSession => {
+export const openFleetSession = (first: FleetKeys, options: FleetSessionOptions): FleetSession => {
+  let keys = first;
   const { roster, clock, random, report } = options;
   const operator = createOperatorIdentity({
     fleetRoot: keys.root.certificate,
@@ -34,7 +38,7 @@ export const openFleetSession = (keys: FleetKeys, options: FleetSessionOptions):
   const rollouts = new RolloutBook(options);
   roster.connect({ fleetId: keys.fleetId, operator });
   const desk = createEnrollmentDesk({
-    keys,
+    keys: () => keys,
     operator,
     clock,
     random,
@@ -46,7 +50,12 @@ export const openFleetSession = (keys: FleetKeys, options: FleetSessionOptions):
     answersAs: (record, signal) => roster.answersAs(record, enrolledAnswerMs, signal),
   });
   return {
-    keys,
+    get keys() {
+      return keys;
+    },
+    setKeys: (next) => {
+      keys = next;
+    },
     operator,
     desk,
     rollouts,

@@ -23,7 +23,8 @@ const deliveriesMax = 3;
 const waitingCodes: ReadonlySet<NestErrorCode> = new Set<NestErrorCode>(['HOST_UNREACHABLE', 'TIMED_OUT', 'ENROLLMENT_CLOSED']);
 
 export interface EnrollmentDeskOptions {
-  readonly keys: FleetKeys;
+  /** As they are now. */
+  readonly keys: () => FleetKeys;
   readonly operator: OperatorIdentity;
   readonly clock: Clock;
   readonly random: RandomBytes;
@@ -121,7 +122,7 @@ export const createEnrollmentDesk = (options: EnrollmentDeskOptions): Enrollment
 };
 
 const newSession = (request: Parameters<EnrollmentDesk['begin']>[0], { keys, clock, random }: EnrollmentDeskOptions): Session => {
-  const token = joinTokenOf(rootSpkiHash(keys), random);
+  const token = joinTokenOf(rootSpkiHash(keys()), random);
   const state = createLatest<model.Enrollment>({
     enrollmentId: ulidOf(clock.now(), random),
     ...request,
@@ -270,7 +271,8 @@ const deliver = async (
   options: EnrollmentDeskOptions,
   attempt: { readonly met: Meeting; readonly signal: AbortSignal; readonly isLast: boolean },
 ): Promise<HostRecord | undefined> => {
-  const { keys, clock, random } = options;
+  const { clock, random } = options;
+  const keys = options.keys();
   const { name, address, port, labels } = session.state.value;
   const { proof, exchange } = attempt.met;
   const request = { agentId: session.hostId, hostName: name, signingRequest: proof.signingRequest, spkiSha256: proof.spkiSha256 };
