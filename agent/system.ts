@@ -86,6 +86,7 @@ export const startSystem = async ({ config, logger, clock = systemClock }: Syste
   const onFailed = (error: unknown): void => logger.error('revisions cannot be audited', { error });
   opened.use(noteLocalEffects({ audit, identity, revisions, agentVersion, startedAtMs, onFailed }));
   checkAudit(audit, logger);
+  opened.defer(followCertificates(identity, host));
   host.start(signal);
   opened.use(followHealth(host, exporter, logger));
   const listen = config.listen.enabled ? config.listen : null;
@@ -206,6 +207,13 @@ const followEnrollment = (identity: IdentityControl, exporter: Exporter): (() =>
       code: 'OK',
     });
   };
+  tell();
+  return identity.onChanged(tell);
+};
+
+/** What will keep consoles out soon becomes a warning of the host; returns the way to stop. */
+const followCertificates = (identity: IdentityControl, host: Host): (() => void) => {
+  const tell = (): void => host.raise('REVOCATION_LISTS_ENDING', identity.problem());
   tell();
   return identity.onChanged(tell);
 };

@@ -2,7 +2,7 @@ import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 import type { Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
-import type { TLSSocket } from 'node:tls';
+import type { SecureContextOptions, TLSSocket } from 'node:tls';
 import { errorCodeOf, NestError } from '../../proto/model/error.ts';
 import { messageBytesMax } from '../../proto/model/limits.ts';
 import type { TlsMaterial } from '../control/identity/api.ts';
@@ -53,6 +53,8 @@ export interface AcceptorOptions extends PeerCheck {
 export interface Acceptor {
   /** Takes ownership of a raw connection. */
   accept(socket: Socket): void;
+  /** New connections see this from now on. Those that live go on, but for callers who are not admitted any more; safe to repeat. */
+  renew(material: TlsMaterial): void;
   /** Lets running calls finish for the grace time (milliseconds), then cuts what is left. */
   close(graceMs: number): Promise<void>;
 }
@@ -79,17 +81,12 @@ export const createAcceptor = (options: AcceptorOptions): Acceptor => {
   const injector = grpc.createConnectionInjector(new TerminatedTls());
   const stopWidening = widenWindows(grpc);
   const pending = new Set<Socket>();
+  let inForce = options.material;
   const tls = createTlsServer({
-    cert: options.material.certificate,
-    key: options.material.privateKey,
-    ...(options.material.authorities === null ? {} : { ca: options.material.authorities }),
+    ...contextOf(options.material),
     requestCert: true,
     // Judged in checkPeer, which can say why; nothing reaches gRPC before it.
     rejectUnauthorized: false,
-    minVersion: 'TLSv1.2',
-    ciphers:
-      'TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256',
-    honorCipherOrder: true,
     ALPNProtocols: ['h2'],
     handshakeTimeout: handshakeMs,
   });
@@ -120,6 +117,11 @@ export const createAcceptor = (options: AcceptorOptions): Acceptor => {
       socket.on('error', () => socket.destroy());
       tls.emit('connection', socket);
     },
+    renew: (material) => {
+      if (JSON.stringify(material) !== JSON.stringify(inForce)) tls.setSecureContext(contextOf(material));
+      inForce = material;
+      connections.destroyOf((connection) => isOver(connection, options));
+    },
     close: async (graceMs) => {
       stopWidening();
       refusal.close();
@@ -139,6 +141,27 @@ export const createAcceptor = (options: AcceptorOptions): Acceptor => {
       grpc.forceShutdown();
     },
   };
+};
+
+const contextOf = (material: TlsMaterial): SecureContextOptions => ({
+  cert: material.certificate,
+  key: material.privateKey,
+  ...(material.authorities === null ? {} : { ca: material.authorities }),
+  ...(material.revocationLists === null ? {} : { crl: [...material.revocationLists] }),
+  minVersion: 'TLSv1.2',
+  ciphers:
+    'TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256',
+  honorCipherOrder: true,
+});
+
+const isOver = (connection: Connection, options: AcceptorOptions): boolean => {
+  try {
+    recheckPeer(connection, { ...options, nowMs: options.clock.nowMs() });
+    return false;
+  } catch (error) {
+    options.logger.warn('connection cut', { subject: connection.caller?.subject ?? '', code: errorCodeOf(error) });
+    return true;
+  }
 };
 
 const tellConnection = (
@@ -173,6 +196,8 @@ const createGrpcServer = (options: AcceptorOptions, connections: Connections): S
     contexts: options.contexts,
     audit: options.audit,
     recheck: (connection) => recheckPeer(connection, { isRevoked: options.isRevoked, nowMs: options.clock.nowMs() }),
+    recheck: (connection) =>
+      recheckPeer(connection, { isRevoked: options.isRevoked, identity: options.identity, nowMs: options.clock.nowMs() }),
     monotonicMs: () => options.clock.monotonicMs(),
     logger: options.logger,
     onFinished: options.onFinished,

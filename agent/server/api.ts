@@ -22,6 +22,7 @@ import { healthOf } from './health.ts';
 import { createHttpFront } from './http-front.ts';
 import { createMetrics } from './metrics.ts';
 import { createAuditService } from './services/audit-service.ts';
+import { createCertificateService } from './services/certificate-service.ts';
 import { createConfigService } from './services/config-service.ts';
 import { createEnrollmentService } from './services/enrollment-service.ts';
 import { createFlowService } from './services/flow-service.ts';
@@ -83,7 +84,7 @@ export const createServer = async (options: ServerOptions): Promise<AgentServer>
   const contexts = createCallContexts();
   const adapter = createCallAdapter({ contexts, clock: options.clock, logger: options.logger, stopping: stopping.signal });
   const enrollment = createEnrollmentService({ ...options, adapter, facts, settled: async () => front?.settled() });
-  const services = createServices({ ...options, adapter, facts, feed, enrollment });
+  const services = createServices({ ...options, adapter, facts, feed, enrollment, settled: async () => front?.settled() });
   const http = await createHttpFront({
     ...options.metrics,
     metrics,
@@ -129,7 +130,11 @@ export const createServer = async (options: ServerOptions): Promise<AgentServer>
   };
 };
 
-type Parts = ServerOptions & Pick<Parameters<typeof createHostService>[0], 'adapter' | 'facts' | 'feed'> & { readonly enrollment: Service };
+type Parts = ServerOptions &
+  Pick<Parameters<typeof createHostService>[0], 'adapter' | 'facts' | 'feed'> & {
+    readonly enrollment: Service;
+    readonly settled: () => Promise<void>;
+  };
 
 const createServices = (parts: Parts): readonly Service[] => {
   const nowMs = (): number => parts.clock.nowMs();
@@ -137,6 +142,7 @@ const createServices = (parts: Parts): readonly Service[] => {
     parts.enrollment,
     createSessionService({ ...parts, nowMs }),
     createHostService(parts),
+    createCertificateService(parts),
     createConfigService(parts),
     createFlowService(parts),
     createTrafficService({ ...parts, nowMs }),

@@ -6,6 +6,9 @@ export interface Connection {
   readonly socket: TLSSocket;
   /** End of the peer's certificate, milliseconds since the Unix epoch: the connection may outlive it. */
   readonly endsAtMs: number;
+  /** Names the peer's certificate: issuer (distinguished name) and serial number (hex). */
+  readonly issuer: string;
+  readonly serial: string;
   /** SHA-256 of the peer's public key (SPKI). */
   readonly spkiHash: Buffer;
   /** Null while the agent has no fleet and cannot know callers. */
@@ -26,6 +29,8 @@ export interface Connections {
   /** Connections of one subject. */
   countOf(subject: string): number;
   find(endpoints: Endpoints): Connection | undefined;
+  /** Cuts those that `isOver` says are. */
+  destroyOf(isOver: (connection: Connection) => boolean): void;
   destroyAll(): void;
 }
 
@@ -47,6 +52,9 @@ export const createConnections = (): Connections => {
     },
     countOf: (subject) => [...connections.values()].filter(({ caller }) => caller?.subject === subject).length,
     find: (endpoints) => connections.get(nameOf(endpoints)),
+    destroyOf: (isOver) => {
+      for (const connection of connections.values()) if (isOver(connection)) connection.socket.destroy();
+    },
     destroyAll: () => {
       for (const { socket } of connections.values()) socket.destroy();
     },

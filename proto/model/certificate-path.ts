@@ -65,7 +65,11 @@ export interface PathExpectation {
   readonly fleetId: string;
   /** Milliseconds since the Unix epoch. */
   readonly nowMs: number;
+  /** Object identifier of the extended key usage the leaf must have; any by default. */
+  readonly usage?: string;
 }
+
+export const clientUsage = '1.3.6.1.5.5.7.3.2';
 
 export interface CheckedPath {
   readonly leaf: X509Certificate;
@@ -89,6 +93,7 @@ export const checkCertificatePath = (chain: readonly Uint8Array[], expected: Pat
   const path = [...offered, root];
   for (const certificate of path) checkDatesAndKey(certificate, expected.nowMs);
   if (leaf.ca) throw invalid('it is a certificate authority');
+  if (expected.usage !== undefined && leaf.keyUsage?.includes(expected.usage) !== true) throw invalid('it is meant for another use');
   const identity = identityOf(leaf);
   if (identity.fleetId !== expected.fleetId)
     throw new NestError('FLEET_MISMATCH', 'The certificate belongs to another fleet. Use the console of its fleet.');

@@ -16,6 +16,8 @@ export interface StoredIdentity {
   readonly root: string;
   /** Distinguished names of the trusted roots. */
   readonly rootNames: readonly string[];
+  /** Known authorities below the roots, DER. */
+  readonly authorities: readonly Uint8Array[];
   /** Lists of revoked certificates by issuer, DER. */
   readonly revocationLists: readonly Uint8Array[];
   /** SHA-256 of the public key (SPKI), lower-case hex. */
@@ -44,15 +46,15 @@ const secondSchema = z.strictObject({
   ...common,
   chain: z.string(),
   root: z.string(),
+  authorities: z.array(z.base64()),
   revocationLists: z.array(z.base64()),
   keyFile,
   sha256: hex,
 });
 
 /** Text of identity.json: one file, so that after a crash the old or the new identity is there, whole. */
-export const encodeIdentity = ({ rootNames: _names, revocationLists, ...identity }: StoredIdentity): string => {
-  const lists = revocationLists.map((list) => Buffer.from(list).toString('base64'));
-  const record = { version: 2, ...identity, revocationLists: lists };
+export const encodeIdentity = ({ rootNames: _names, authorities, revocationLists, ...identity }: StoredIdentity): string => {
+  const record = { version: 2, ...identity, authorities: toBase64(authorities), revocationLists: toBase64(revocationLists) };
   return `${JSON.stringify({ ...record, sha256: digestOf(record) }, null, 2)}\n`;
 };
 
@@ -61,10 +63,10 @@ export const decodeIdentity = async (text: string, readFile: (name: string) => P
   const content = parseJson(text);
   const second = secondSchema.safeParse(content);
   if (second.success) {
-    const { sha256, version: _version, revocationLists, ...identity } = second.data;
-    if (digestOf({ version: 2, ...identity, revocationLists }) !== sha256) throw corruptIdentity('identity.json was changed');
-    const lists = revocationLists.map((list) => new Uint8Array(Buffer.from(list, 'base64')));
-    return { ...identity, revocationLists: lists, rootNames: namesOf(identity.root) };
+    const { sha256, version: _version, authorities, revocationLists, ...identity } = second.data;
+    if (digestOf({ version: 2, ...identity, authorities, revocationLists }) !== sha256) throw corruptIdentity('identity.json was changed');
+    const known = { authorities: fromBase64(authorities), revocationLists: fromBase64(revocationLists) };
+    return { ...identity, ...known, rootNames: namesOf(identity.root) };
   }
   const first = firstSchema.safeParse(content);
   if (!first.success) throw corruptIdentity('identity.json cannot be read', first.error);
@@ -73,7 +75,7 @@ export const decodeIdentity = async (text: string, readFile: (name: string) => P
   const { chainSha256, rootSha256, version: _version, ...identity } = first.data;
   if (chain === null || root === null || textHash(chain) !== chainSha256 || textHash(root) !== rootSha256)
     throw corruptIdentity('chain.pem or root.pem does not fit identity.json');
-  return { ...identity, chain, root, rootNames: namesOf(root), revocationLists: [], keyFile: firstKeyFile };
+  return { ...identity, chain, root, rootNames: namesOf(root), authorities: [], revocationLists: [], keyFile: firstKeyFile };
 };
 
 /** Each certificate of a PEM text by itself. */
@@ -95,6 +97,9 @@ export const corruptIdentity = (what: string, cause?: unknown): NestError =>
 /** Over the values in a fixed order: the order of keys in the file means nothing. */
 const digestOf = (record: Readonly<Record<string, unknown>>): string =>
   textHash(JSON.stringify(Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1))));
+
+const toBase64 = (parts: readonly Uint8Array[]): readonly string[] => parts.map((part) => Buffer.from(part).toString('base64'));
+const fromBase64 = (parts: readonly string[]): readonly Uint8Array[] => parts.map((part) => new Uint8Array(Buffer.from(part, 'base64')));
 
 const textHash = (text: string): string => createHash('sha256').update(text).digest('hex');
 

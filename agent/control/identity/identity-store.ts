@@ -94,7 +94,7 @@ export const openIdentityStore = async (stateDir: string): Promise<IdentityStore
       });
     },
     saveIdentity: ({ agentId, fleetId, endsAtMs, leaf, chain, root }, enrolledAtMs) =>
-      replaceIdentity({ agentId, fleetId, enrolledAtMs, endsAtMs, leaf, chain, root, revocationLists: [] }),
+      replaceIdentity({ agentId, fleetId, enrolledAtMs, endsAtMs, leaf, chain, root, authorities: [], revocationLists: [] }),
     replaceIdentity,
     forgetIdentity: async () => {
       const fresh = generateAgentKey();

@@ -10,6 +10,7 @@ import {
   Pkcs10CertificateRequest,
   SubjectAlternativeNameExtension,
   X509CertificateGenerator,
+  X509CrlGenerator,
 } from '@peculiar/x509';
 import type { Extension, JsonGeneralNames, X509Certificate } from '@peculiar/x509';
 import { authorityUri } from '../../../proto/model/certificate-path.ts';
@@ -51,6 +52,12 @@ export interface TestToken {
   readonly rootSpkiHash: Buffer;
 }
 
+export interface RevocationListOptions {
+  readonly serials?: readonly string[];
+  readonly thisUpdate?: number;
+  readonly nextUpdate?: number;
+}
+
 export interface TestAuthority {
   readonly certificate: X509Certificate;
   readonly keys: webcrypto.CryptoKeyPair;
@@ -65,6 +72,8 @@ export interface TestFleet {
   /** Certificates for the key of a signing request (PKCS#10, DER): leaf first, DER each. */
   signAgent(request: Uint8Array, options?: IssueOptions): Promise<Buffer[]>;
   token(): TestToken;
+  /** The list of one issuer, DER; `serials` in hex. */
+  revocationList(issuer: AuthorityRole | 'root', options?: RevocationListOptions): Promise<Buffer>;
 }
 
 export const testAgentId = '01JZ0000000000000000000001';
@@ -145,7 +154,24 @@ export const createTestFleet = async (fleetId: string, nowMs = Date.now()): Prom
       ];
     },
     token: () => makeToken(root.spkiHash),
+    revocationList: (issuer, options = {}) =>
+      makeRevocationList(issuer === 'root' ? { certificate: rootCertificate, keys: rootKeys } : authorities[issuer], { nowMs, ...options }),
   };
+};
+
+const makeRevocationList = async (
+  { certificate, keys }: TestAuthority,
+  { serials = [], nowMs, thisUpdate = nowMs - day, nextUpdate = nowMs + 30 * day }: RevocationListOptions & { readonly nowMs: number },
+): Promise<Buffer> => {
+  const list = await X509CrlGenerator.create({
+    issuer: certificate.subject,
+    thisUpdate: new Date(thisUpdate),
+    nextUpdate: new Date(nextUpdate),
+    signingAlgorithm: signing,
+    signingKey: keys.privateKey,
+    entries: serials.map((serialNumber) => ({ serialNumber, revocationDate: new Date(nowMs) })),
+  });
+  return Buffer.from(list.rawData);
 };
 
 const makeToken = (rootSpkiHash: Buffer): TestToken => {
