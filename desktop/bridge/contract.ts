@@ -97,6 +97,11 @@ export const contract = {
   'fleet.lock': command(nothing, of<model.ConsoleState>()),
 
   // ---- certificates ----
+  'certificate.list': query(nothing, of<model.CertificateList>()),
+  /** A new certificate for a connected host now; with `freshKey` for a new key that the present one signs for. */
+  'certificate.renew': command(z.strictObject({ hostId, freshKey: z.optional(z.boolean()) }), of<model.CertificateList>()),
+  /** Puts it on the list of its issuer and takes the list to every connected host. */
+  'certificate.revoke': command(z.strictObject({ serial: z.string().check(z.regex(/^[0-9a-f]{1,40}$/)) }), of<model.CertificateList>()),
   /** The fleet root as a file under a passphrase of its own, to be kept elsewhere. */
   'certificate.root.export': command(z.strictObject({ passphrase }), of<model.RootFile>()),
   /** Takes the key of the root from this console; the file must open, so that it is not lost. */

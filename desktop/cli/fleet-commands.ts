@@ -1,7 +1,8 @@
-/** nest fleet init | unlock-check | show | root ... */
+/** nest fleet init | unlock-check | show | certificates ... | root ... */
 import type { Command } from 'commander';
 import { userInfo } from 'node:os';
 import type { ConsoleState } from '../bridge/model.ts';
+import { addCertificateCommands } from './certificate-commands.ts';
 import { readPassphrase, withCore, withFleet } from './command-context.ts';
 import type { CommandContext, GlobalOptions, Invocation } from './command-context.ts';
 import { formatTime } from './output.ts';
@@ -44,6 +45,7 @@ export const addFleetCommands = (program: Command, invocation: Invocation): void
         context.print(await context.handlers['console.state']({}, context.signal), showState);
       }),
     );
+  addCertificateCommands(fleet, invocation);
   addRootCommands(fleet, invocation);
 };
 

@@ -31,7 +31,7 @@ export const createConsoleCore = (ports: ConsolePorts): ConsoleCore => {
     random,
     version: ports.version,
     hostCount: () => roster.size.value,
-    openSession: (keys) => openFleetSession(keys, { roster, cache, clock, random, report }),
+    openSession: (keys, refreshOwn) => openFleetSession(keys, { roster, cache, clock, random, report, refreshOwn }),
   });
   const planner = createPlanner({ roster, clock, random });
   const tasks = createTaskGroup((task, error) => {

@@ -1,6 +1,12 @@
 /** The calls of one connected agent, in the words of the console. */
 import { AuditServiceService } from '../../proto/gen/nest/v1/audit.ts';
 import type { GetHeadResponse } from '../../proto/gen/nest/v1/audit.ts';
+import { CertServiceService } from '../../proto/gen/nest/v1/certificate.ts';
+import type {
+  GetSigningRequestResponse,
+  InstallCertificateResponse,
+  ListCertificatesResponse,
+} from '../../proto/gen/nest/v1/certificate.ts';
 import { ConfigServiceService } from '../../proto/gen/nest/v1/config.ts';
 import type {
   ApplyConfigRequest,
@@ -60,6 +66,16 @@ export interface AgentClient {
   getAuditHead(options: CallOptions): Promise<GetHeadResponse>;
   /** Entries with numbers above `after`, in order, in pieces; ends without an error when the signal aborts. */
   listAuditEntries(range: { readonly after: number; readonly max: number }, signal: AbortSignal): AsyncIterable<readonly Buffer[]>;
+  listCertificates(options: CallOptions): Promise<ListCertificatesResponse>;
+  /** For the present key, or for a fresh one. */
+  getSigningRequest(hasFreshKey: boolean, options: CallOptions): Promise<GetSigningRequestResponse>;
+  /** Leaf first, DER. */
+  installCertificate(certificateChain: readonly Uint8Array[], options: CallOptions): Promise<InstallCertificateResponse>;
+  /** How many lists were newer than the agent's. */
+  installRevocationLists(
+    offer: { readonly lists: readonly Uint8Array[]; readonly authorities: readonly Uint8Array[] },
+    options: CallOptions,
+  ): Promise<number>;
 }
 
 /** Typed calls over one wire. */
@@ -94,7 +110,17 @@ export const createAgentClient = (wire: Wire): AgentClient => ({
     for await (const { entries } of callStream(wire, AuditServiceService.listEntries, { request, signal })) yield entries;
   },
   tracePacket: (request, options) => callUnary(wire, TrafficServiceService.tracePacket, { request, ...options }),
+  listCertificates: (options) => callUnary(wire, CertServiceService.listCertificates, { request: {}, ...options }),
+  getSigningRequest: (freshKey, options) => callUnary(wire, CertServiceService.getSigningRequest, { request: { freshKey }, ...options }),
+  installCertificate: (chain, options) =>
+    callUnary(wire, CertServiceService.installCertificate, { request: { certificateChain: buffersOf(chain) }, ...options }),
+  installRevocationLists: async ({ lists, authorities }, options) => {
+    const request = { revocationLists: buffersOf(lists), authorities: buffersOf(authorities) };
+    return (await callUnary(wire, CertServiceService.installRevocationLists, { request, ...options })).taken;
+  },
 });
+
+const buffersOf = (parts: readonly Uint8Array[]): Buffer[] => parts.map((part) => Buffer.from(part));
 
 const required = (revision: ConfigRevision | undefined): ConfigRevision => {
   if (revision !== undefined) return revision;

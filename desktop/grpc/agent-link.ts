@@ -21,6 +21,8 @@ export type LinkState =
       /** Console clock. */
       readonly since: number;
       readonly agentVersion: string;
+      /** What the agent understands beyond the first version. */
+      readonly features: readonly string[];
       /** Host clock minus console clock, half the round trip taken off. */
       readonly clockSkewMs: number;
       readonly roundTripMs: number;
@@ -142,6 +144,7 @@ const greet = async (channel: Channel, options: AgentLinkOptions, signal: AbortS
     client,
     since: clock.now(),
     agentVersion: answer.agentVersion,
+    features: answer.features,
     clockSkewMs: clockSkewMs({ hostTimeMs: Number(answer.timeMs), askedAt, roundTripMs }),
     roundTripMs,
     isResumed: channel.isResumed(),

@@ -10,6 +10,8 @@ export interface AgentIdentity {
   readonly agentId: string;
   /** SHA-256 of the public key (SPKI, DER), lower-case hex; approved at enrolment. */
   readonly spkiSha256: string;
+  /** The key that follows, while a change of keys is under way. */
+  readonly nextSpkiSha256?: string | undefined;
 }
 
 /** TLS server name of an agent: never an address. */
@@ -53,7 +55,7 @@ export const agentIdentityProblem = (
       { details: { issuer: certificate.issuer } },
     );
   }
-  if (fingerprint === expected.spkiSha256) return undefined;
+  if (fingerprint === expected.spkiSha256 || fingerprint === expected.nextSpkiSha256) return undefined;
   return new NestError(
     'IDENTITY_MISMATCH',
     'The agent shows another key than the one that was approved. If it was installed anew, remove the host and add it again.',

@@ -2,7 +2,7 @@
 // Decorator metadata is what the X.509 library describes its ASN.1 with; it must be loaded before it.
 import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';
-import { createHash, webcrypto } from 'node:crypto';
+import { X509Certificate, createHash, webcrypto } from 'node:crypto';
 import { NestError } from '../../../proto/model/error.ts';
 import type { RandomBytes } from '../../lib/api.ts';
 
@@ -116,6 +116,13 @@ export const privatePem = async (key: webcrypto.CryptoKey): Promise<string> =>
 
 /** Common name (cut at 64 characters) and the fleet. */
 export const subjectOf = (commonName: string, fleetId: string): x509.JsonName => [{ CN: [commonName.slice(0, 64)] }, { O: [fleetId] }];
+
+/** Each certificate of a PEM text by itself. */
+export const pemCertificates = (text: string): readonly string[] =>
+  text.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
+
+/** DER of the first certificate in a PEM text. */
+export const derOf = (pem: string): Uint8Array => new Uint8Array(new X509Certificate(pem).raw);
 
 /** SHA-256, lower-case hex. */
 export const sha256Hex = (bytes: ArrayBuffer): string => createHash('sha256').update(new Uint8Array(bytes)).digest('hex');

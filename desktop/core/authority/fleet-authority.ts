@@ -9,10 +9,21 @@ import { X509Certificate } from 'node:crypto';
 import { authorityName } from '../../../proto/model/certificate-path.ts';
 import type { AuthorityRole } from '../../../proto/model/certificate-path.ts';
 import { NestError } from '../../../proto/model/error.ts';
-import { generateKeys, issueCertificate, privatePem, requestedKey, sha256Hex, subjectOf } from './certificate-maker.ts';
+import {
+  derOf,
+  generateKeys,
+  issueCertificate,
+  pemCertificates,
+  privatePem,
+  requestedKey,
+  sha256Hex,
+  subjectOf,
+} from './certificate-maker.ts';
 import type { Authority, AuthorityContext, KeyPair } from './certificate-maker.ts';
 import { createAuthorities, createFleetRoot, renewAuthorities } from './issuing-authority.ts';
 import type { Authorities } from './issuing-authority.ts';
+import { emptyRevocation, refreshRevocation } from './revocation-list.ts';
+import type { RevocationRecord } from './revocation-list.ts';
 
 export type { AuthorityContext } from './certificate-maker.ts';
 
@@ -30,6 +41,18 @@ export interface FleetKeys {
   readonly operator: KeyPair;
   /** Missing in fleets from before there were any, until the next unlock with the root's key. */
   readonly authorities?: Authorities | undefined;
+  /** What is revoked, and the lists that say so. */
+  readonly revocation?: RevocationRecord | undefined;
+  /** Devices admitted here beside this one. */
+  readonly devices?: readonly Device[] | undefined;
+}
+
+/** What is remembered of an operator's device. */
+export interface Device {
+  readonly name: string;
+  readonly serial: string;
+  readonly fingerprint: string;
+  readonly endsAt: number;
 }
 
 /** A new fleet: root, issuing authorities and first operator. `fleetId` is a lower-case ULID. */
@@ -58,7 +81,8 @@ export const refreshFleetKeys = async (keys: FleetKeys, context: AuthorityContex
   const canSign = issuerFor(next, 'operators').privateKey !== null;
   if (canSign && (isOperatorRenewalDue(next, context.now) || !isUnderAuthority(next)))
     next = { ...next, operator: await issueOperator(next, context) };
-  return next;
+  const revocation = await refreshRevocation(next, next.revocation ?? emptyRevocation, context);
+  return revocation === (next.revocation ?? emptyRevocation) ? next : { ...next, revocation };
 };
 
 /** A fresh key and certificate for the operator, 30 days. Raises SCOPE_MISSING when no key that may sign it is here. */
@@ -97,6 +121,8 @@ export interface SignedAgent {
   readonly fleetRoot: Uint8Array;
   /** Milliseconds since the Unix epoch. */
   readonly endsAt: number;
+  /** Lower-case hex. */
+  readonly serial: string;
 }
 
 /**
@@ -131,8 +157,13 @@ export const signAgent = async (
     chain: [new Uint8Array(certificate.rawData), ...(issuer === fleet.root ? [] : [derOf(issuer.certificate)])],
     fleetRoot: derOf(fleet.root.certificate),
     endsAt: certificate.notAfter.getTime(),
+    serial: certificate.serialNumber,
   };
 };
+
+/** SPKI (DER) of a signing request. Raises PROOF_INVALID unless it is P-256 and signed by its own key. */
+export const publicKeyOf = async (signingRequest: Uint8Array): Promise<Uint8Array> =>
+  new Uint8Array((await requestedKey(signingRequest)).rawData);
 
 /** Leaf first, DER, without the root: how the operator's device signs envelopes. */
 export const operatorChain = ({ operator }: Pick<FleetKeys, 'operator'>): readonly Uint8Array[] =>
@@ -153,13 +184,6 @@ export const operatorSlug = (name: string): string =>
     .replaceAll(/[^A-Za-z0-9._-]+/g, '-')
     .replaceAll(/^[-.]+|[-.]+$/g, '')
     .toLowerCase() || 'operator';
-
-/** Each certificate of a PEM text by itself. */
-export const pemCertificates = (text: string): readonly string[] =>
-  text.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
-
-/** DER of the first certificate in a PEM text. */
-export const derOf = (pem: string): Uint8Array => new Uint8Array(new X509Certificate(pem).raw);
 
 /** The root signs itself only in fleets that have no authorities yet. */
 const issuerFor = (fleet: Pick<FleetKeys, 'root' | 'authorities'>, role: AuthorityRole): Authority =>

@@ -5,15 +5,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemRandom } from '../../lib/api.ts';
-import { createFleetKeys, operatorChain, pemCertificates } from './fleet-authority.ts';
+import { pemCertificates } from './certificate-maker.ts';
+import { createFleetKeys, operatorChain } from './fleet-authority.ts';
 import type { FleetKeys } from './fleet-authority.ts';
-import { listEndsAt, refreshRevocation } from './revocation-list.ts';
+import { emptyRevocation as empty, listEndsAt, refreshRevocation } from './revocation-list.ts';
 import type { RevocationRecord, Revoked } from './revocation-list.ts';
 
 const now = 1_790_000_000_000;
 const dayMs = 86_400_000;
 const context = { now, random: systemRandom };
-const empty: RevocationRecord = { revoked: [], lists: {} };
 
 let folder: string;
 let fleet: FleetKeys;

@@ -2,10 +2,9 @@
 import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';
 import { z } from 'zod';
-import { dayMs, signingKeyOf } from './certificate-maker.ts';
+import { dayMs, derOf, signingKeyOf } from './certificate-maker.ts';
 import type { Authority, AuthorityContext } from './certificate-maker.ts';
-import { derOf } from './fleet-authority.ts';
-import type { FleetKeys } from './fleet-authority.ts';
+import type { Authorities } from './issuing-authority.ts';
 
 /** Certificates on one list; those that have ended leave it. */
 export const revokedMax = 2_000;
@@ -34,6 +33,9 @@ export const revocationSchema = z.strictObject({
   lists: z.strictObject({ root: z.optional(z.base64()), agents: z.optional(z.base64()), operators: z.optional(z.base64()) }),
 });
 export type RevocationRecord = z.output<typeof revocationSchema>;
+
+/** Nothing is revoked and no list was made yet. */
+export const emptyRevocation: RevocationRecord = { revoked: [], lists: {} };
 
 const issuers: readonly ListIssuer[] = ['root', 'agents', 'operators'];
 
@@ -67,7 +69,7 @@ export const listEndsAt = (der: Uint8Array): number => new x509.X509Crl(new Uint
  * the keys are here. Returns the same record when nothing was due.
  */
 export const refreshRevocation = async (
-  keys: Pick<FleetKeys, 'root' | 'authorities'>,
+  keys: { readonly root: Authority; readonly authorities?: Authorities | undefined },
   record: RevocationRecord,
   context: AuthorityContext & { readonly isChanged?: (issuer: ListIssuer) => boolean },
 ): Promise<RevocationRecord> => {
@@ -91,15 +93,26 @@ const isListDue = (name: ListIssuer, list: string | undefined, now: number): boo
 
 /** What an agent is given: all lists there are, and the certificates of who made them. */
 export const revocationDelivery = (
-  keys: Pick<FleetKeys, 'authorities'>,
+  keys: { readonly authorities?: Authorities | undefined },
   record: RevocationRecord,
 ): { readonly lists: readonly Uint8Array[]; readonly authorities: readonly Uint8Array[] } => ({
   lists: issuers.flatMap((name) => {
     const list = record.lists[name];
     return list === undefined ? [] : [new Uint8Array(Buffer.from(list, 'base64'))];
   }),
-  authorities: keys.authorities === undefined ? [] : [derOf(keys.authorities.agents.certificate), derOf(keys.authorities.operators.certificate)],
+  authorities:
+    keys.authorities === undefined ? [] : [derOf(keys.authorities.agents.certificate), derOf(keys.authorities.operators.certificate)],
 });
+
+/**
+ * PEM lists for the console's own TLS context, by which it judges agents; none when one is missing or ends within a day, for then
+ * OpenSSL would refuse every host.
+ */
+export const contextLists = (record: RevocationRecord | undefined, now: number): readonly string[] => {
+  const lists = [record?.lists.root, record?.lists.agents].filter((list) => list !== undefined);
+  if (lists.length < 2 || lists.some((list) => listEndsAt(Buffer.from(list, 'base64')) - now < dayMs)) return [];
+  return lists.map((list) => `-----BEGIN X509 CRL-----\n${list.replaceAll(/(.{64})/g, '$1\n')}\n-----END X509 CRL-----\n`);
+};
 
 /** RFC 5280 wants a number that grows: the time in milliseconds is one. */
 const numberOf = (now: number): x509.Extension => {

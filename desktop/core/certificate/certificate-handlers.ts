@@ -1,18 +1,84 @@
 /** Certificates of the fleet and the key of its root, as the bridge asks for them. */
-import { X509Certificate } from 'node:crypto';
 import { NestError } from '../../../proto/model/error.ts';
 import type { BridgeHandlers } from '../../bridge/contract.ts';
-import type { RootState } from '../../bridge/model.ts';
+import type { CertificateList } from '../../bridge/model.ts';
 import { rootSpkiHash } from '../authority/fleet-authority.ts';
 import type { FleetKeys } from '../authority/fleet-authority.ts';
+import { emptyRevocation, refreshRevocation, revokedMax } from '../authority/revocation-list.ts';
+import type { Revoked } from '../authority/revocation-list.ts';
 import { openRoot, sealRoot } from '../authority/root-file.ts';
 import type { HandlerContext } from '../handler-context.ts';
+import { certificateListOf, rootStateOf } from './certificate-rows.ts';
 
 type Handled = Extract<keyof BridgeHandlers, `certificate.${string}`>;
+type RootMethod = Extract<Handled, `certificate.root.${string}`>;
 
-export const certificateHandlers = (context: HandlerContext): Pick<BridgeHandlers, Handled> => rootHandlers(context);
+export const certificateHandlers = (context: HandlerContext): Pick<BridgeHandlers, Handled> => ({
+  ...rootHandlers(context),
+  ...listHandlers(context),
+});
 
-const rootHandlers = ({ keeper, random }: HandlerContext): Pick<BridgeHandlers, Extract<Handled, `certificate.root.${string}`>> => ({
+const listHandlers = (context: HandlerContext): Pick<BridgeHandlers, Exclude<Handled, RootMethod>> => {
+  const { keeper, random, clock } = context;
+  return {
+    'certificate.list': () => listOf(context),
+    'certificate.renew': async ({ hostId, freshKey }, signal) => {
+      await (await keeper.session()).certificates.renew(hostId, { hasFreshKey: freshKey ?? false, signal });
+      return listOf(context);
+    },
+    'certificate.revoke': async ({ serial }, signal) => {
+      const row = (await listOf(context)).rows.find((known) => known.serial === serial);
+      if (row === undefined) throw new NestError('NOT_FOUND', 'No certificate of this fleet has that serial number. Look at the list.');
+      const issuer = issuerOf(row.kind, (await keeper.session()).keys);
+      const entry: Revoked = { issuer, serial, name: row.name, at: clock.now(), endsAt: row.endsAt };
+      await keeper.update((keys) => revoke(keys, entry, { now: clock.now(), random }), signal);
+      await (await keeper.session()).certificates.deliver(signal);
+      return listOf(context);
+    },
+  };
+};
+
+const listOf = async ({ keeper, roster, clock }: HandlerContext): Promise<CertificateList> => {
+  const { keys, certificates } = await keeper.session();
+  return certificateListOf({
+    keys,
+    hosts: roster.all.map(({ record }) => record),
+    problemOf: (hostId) => certificates.problemOf(hostId),
+    now: clock.now(),
+  });
+};
+
+/** Whose list it goes on. Raises INPUT_INVALID for what cannot be revoked. */
+const issuerOf = (kind: CertificateList['rows'][number]['kind'], { authorities }: FleetKeys): Revoked['issuer'] => {
+  if (kind === 'authority') return 'root';
+  if (kind === 'root' || kind === 'revocation-list')
+    throw new NestError('INPUT_INVALID', 'The root revokes; nobody revokes the root. Make a new fleet when its key is lost to somebody.');
+  if (authorities === undefined) return 'root';
+  return kind === 'agent' ? 'agents' : 'operators';
+};
+
+/** Raises SCOPE_MISSING when the key of the list's issuer is not here, LIMIT_REACHED. */
+const revoke = async (keys: FleetKeys, entry: Revoked, context: { readonly now: number; readonly random: HandlerContext['random'] }) => {
+  const record = keys.revocation ?? emptyRevocation;
+  if (record.revoked.some(({ serial }) => serial === entry.serial)) return keys;
+  const authority = entry.issuer === 'root' ? keys.root : keys.authorities?.[entry.issuer];
+  if (authority?.privateKey === null || authority === undefined)
+    throw new NestError(
+      'SCOPE_MISSING',
+      'The key that must sign this list is not on this console. Restore it ("nest fleet root restore"), or ask an owner of the fleet.',
+    );
+  const living = record.revoked.filter(({ endsAt }) => endsAt > context.now);
+  if (living.length >= revokedMax)
+    throw new NestError('LIMIT_REACHED', `The list is full with ${String(revokedMax)} certificates. Wait for some to end by themselves.`);
+  const revocation = await refreshRevocation(
+    keys,
+    { ...record, revoked: [...living, entry] },
+    { ...context, isChanged: (issuer) => issuer === entry.issuer },
+  );
+  return { ...keys, revocation };
+};
+
+const rootHandlers = ({ keeper, random }: HandlerContext): Pick<BridgeHandlers, RootMethod> => ({
   'certificate.root.export': async ({ passphrase }) => {
     const { keys } = await keeper.session();
     const { fleetId, fleetName } = keys;
@@ -29,14 +95,14 @@ const rootHandlers = ({ keeper, random }: HandlerContext): Pick<BridgeHandlers, 
         throw new NestError('NOT_FOUND', 'This fleet has no issuing authorities yet. Lock and unlock it once, then try again.');
       return { ...present, root: { ...present.root, privateKey: null } };
     }, signal);
-    return stateOf(keys);
+    return rootStateOf(keys);
   },
   'certificate.root.restore': async ({ file, passphrase }, signal) => {
     const keys = await keeper.update(
       async (present) => ({ ...present, root: { ...present.root, privateKey: await rootOf(present, file, passphrase) } }),
       signal,
     );
-    return stateOf(keys);
+    return rootStateOf(keys);
   },
 });
 
@@ -47,9 +113,3 @@ const rootOf = async (keys: FleetKeys, file: string, passphrase: string): Promis
     throw new NestError('FLEET_MISMATCH', 'This file holds the root of another fleet. Choose the file of this one.');
   return root.privateKey;
 };
-
-const stateOf = (keys: FleetKeys): RootState => ({
-  isHere: keys.root.privateKey !== null,
-  fingerprint: Buffer.from(rootSpkiHash(keys)).toString('hex'),
-  endsAt: new X509Certificate(keys.root.certificate).validToDate.getTime(),
-});

@@ -6,6 +6,7 @@ import { createGate, createLatest, ulidOf } from '../../lib/api.ts';
 import type { Clock, Latest, RandomBytes } from '../../lib/api.ts';
 import { createFleetKeys, operatorEndsAt, refreshFleetKeys } from '../authority/fleet-authority.ts';
 import type { FleetKeys } from '../authority/fleet-authority.ts';
+import { revocationSchema } from '../authority/revocation-list.ts';
 import type { CredentialVault, VaultHeader, VaultProbe } from '../vault/credential-vault.ts';
 import type { FleetSession } from './fleet-session.ts';
 
@@ -18,6 +19,8 @@ const keysSchema = z.strictObject({
   root: authority,
   operator: pemPair,
   authorities: z.optional(z.strictObject({ agents: authority, operators: authority })),
+  revocation: z.optional(revocationSchema),
+  devices: z.optional(z.array(z.strictObject({ name: z.string(), serial: z.string(), fingerprint: z.string(), endsAt: z.number() }))),
 });
 
 export interface FleetKeeperOptions {
@@ -26,7 +29,7 @@ export interface FleetKeeperOptions {
   readonly random: RandomBytes;
   readonly version: string;
   readonly hostCount: () => number;
-  readonly openSession: (keys: FleetKeys) => FleetSession;
+  readonly openSession: (keys: FleetKeys, refreshOwn: (signal: AbortSignal) => Promise<void>) => FleetSession;
 }
 
 export class FleetKeeper {
@@ -153,7 +156,9 @@ export class FleetKeeper {
   }
 
   #open(keys: FleetKeys): void {
-    this.#session = this.#options.openSession(keys);
+    const { clock, random } = this.#options;
+    const refresh = (present: FleetKeys): Promise<FleetKeys> => refreshFleetKeys(present, { now: clock.now(), random });
+    this.#session = this.#options.openSession(keys, async (signal) => void (await this.update(refresh, signal)));
     this.#touch();
   }
 

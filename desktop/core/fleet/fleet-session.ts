@@ -1,7 +1,10 @@
 /** The life between unlocking and locking: keys in memory, hosts connected, enrolments and rollouts at work. */
 import { createOperatorIdentity } from '../../grpc/api.ts';
-import type { OperatorIdentity } from '../../grpc/api.ts';
+import type { OperatorIdentity, OperatorMaterial } from '../../grpc/api.ts';
 import type { FleetKeys } from '../authority/fleet-authority.ts';
+import { contextLists } from '../authority/revocation-list.ts';
+import { createCertificateDesk } from '../certificate/certificate-desk.ts';
+import type { CertificateDesk } from '../certificate/certificate-desk.ts';
 import { createEnrollmentDesk } from '../hosts/enrollment-desk.ts';
 import type { EnrollmentDesk } from '../hosts/enrollment-desk.ts';
 import type { HostRoster } from '../hosts/host-roster.ts';
@@ -19,22 +22,21 @@ export interface FleetSession {
   readonly operator: OperatorIdentity;
   readonly desk: EnrollmentDesk;
   readonly rollouts: RolloutBook;
+  readonly certificates: CertificateDesk;
   close(): Promise<void>;
 }
 
 export interface FleetSessionOptions extends RolloutBookOptions {
   readonly roster: HostRoster;
+  /** Renews what this console holds, when due. */
+  readonly refreshOwn: (signal: AbortSignal) => Promise<void>;
 }
 
 /** Connects everything; the caller closes it. */
 export const openFleetSession = (first: FleetKeys, options: FleetSessionOptions): FleetSession => {
   let keys = first;
   const { roster, clock, random, report } = options;
-  const operator = createOperatorIdentity({
-    fleetRoot: keys.root.certificate,
-    certificate: keys.operator.certificate,
-    privateKey: keys.operator.privateKey,
-  });
+  const operator = createOperatorIdentity(materialOf(keys, clock.now()));
   const rollouts = new RolloutBook(options);
   roster.connect({ fleetId: keys.fleetId, operator });
   const desk = createEnrollmentDesk({
@@ -49,20 +51,31 @@ export const openFleetSession = (first: FleetKeys, options: FleetSessionOptions)
     },
     answersAs: (record, signal) => roster.answersAs(record, enrolledAnswerMs, signal),
   });
+  const certificates = createCertificateDesk({ roster, keys: () => keys, refreshOwn: options.refreshOwn, clock, random, report });
   return {
     get keys() {
       return keys;
     },
     setKeys: (next) => {
       keys = next;
+      operator.renew(materialOf(next, clock.now()));
     },
     operator,
     desk,
     rollouts,
+    certificates,
     close: async () => {
+      await certificates.close();
       await desk.close();
       await rollouts.close();
       await roster.disconnect();
     },
   };
 };
+
+const materialOf = (keys: FleetKeys, now: number): OperatorMaterial => ({
+  fleetRoot: keys.root.certificate,
+  certificate: keys.operator.certificate,
+  privateKey: keys.operator.privateKey,
+  revocationLists: contextLists(keys.revocation, now),
+});

@@ -286,6 +286,8 @@ const deliver = async (
     spkiSha256: proof.spkiSha256,
     certificateEndsAt: signed.endsAt,
     enrolledAt: clock.now(),
+    issuedBy: signed.chain.length > 1 ? 'agents' : 'root',
+    certificateSerial: signed.serial,
   };
   try {
     const agentId = await exchange.complete(
