@@ -64,6 +64,7 @@ describe('the console', () => {
       'Audit',
       'Settings',
     ]);
+    expect(pages.getAllByRole('link').map((link) => link.textContent)).toEqual(['Hosts24', 'Policy', 'Flows', 'Packet tracer', 'Certificates', 'Settings']);
     await user.click(screen.getByRole('button', { name: 'Lock the console' }));
     expect(await screen.findByRole('heading', { name: 'Unlock Amsterdam fleet' })).toBeDefined();
   });

@@ -19,6 +19,9 @@ const RolloutPage = lazy(async () => ({ default: (await import('../features/roll
 const FlowsPage = lazy(async () => ({ default: (await import('../features/flows/flows-page.tsx')).FlowsPage }));
 const TracePage = lazy(async () => ({ default: (await import('../features/trace/trace-page.tsx')).TracePage }));
 const AuditPage = lazy(async () => ({ default: (await import('../features/audit/audit-page.tsx')).AuditPage }));
+const CertificatesPage = lazy(async () => ({
+  default: (await import('../features/certificates/certificates-page.tsx')).CertificatesPage,
+}));
 const SettingsPage = lazy(async () => ({ default: (await import('../features/settings/settings-page.tsx')).SettingsPage }));
 const Palette = lazy(async () => ({ default: (await import('./palette.tsx')).Palette }));
 const ShortcutSheet = lazy(async () => ({ default: (await import('./shortcut-sheet.tsx')).ShortcutSheet }));
@@ -79,6 +82,7 @@ const Pages = ({ state }: { readonly state: ConsoleState }) => {
           <Route path="/flows" element={<FlowsPage />} />
           <Route path="/trace" element={<TracePage />} />
           <Route path="/audit" element={<AuditPage />} />
+          <Route path="/certificates" element={<CertificatesPage />} />
           <Route path="/settings" element={<SettingsPage state={state} />} />
           <Route path="*" element={<Navigate to="/hosts" replace />} />
         </Routes>

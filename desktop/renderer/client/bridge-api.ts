@@ -84,6 +84,7 @@ const followFleet = (input: InputOf<'hosts.watch'>, life: StreamLife): Promise<v
 };
 
 const tags = ['settings', 'draft', 'enrollments', 'host', 'revisions', 'rollout', 'deny-lists', 'audit'] as const;
+const tags = ['settings', 'draft', 'enrollments', 'host', 'revisions', 'rollout', 'deny-lists', 'certificates'] as const;
 type Tag = (typeof tags)[number];
 
 export const bridgeApi = createApi({
@@ -114,6 +115,9 @@ export const bridgeApi = createApi({
       createFleet: command('fleet.create'),
       unlockFleet: command('fleet.unlock'),
       lockFleet: command('fleet.lock'),
+      certificates: query('certificate.list', ['certificates']),
+      renewCertificate: command('certificate.renew', ['certificates']),
+      revokeCertificate: command('certificate.revoke', ['certificates']),
 
       /** Has no data of its own: frames go to FleetTelemetry. */
       watchFleet: build.query<null, InputOf<'hosts.watch'>>({
@@ -185,6 +189,9 @@ export const {
   useSetInterfaceEngineMutation,
   usePolicyQuery,
   useLazyPolicyQuery,
+  useCertificatesQuery,
+  useRenewCertificateMutation,
+  useRevokeCertificateMutation,
   useRevisionsQuery,
   useValidatePolicyMutation,
   useImportPolicyMutation,

@@ -4,6 +4,7 @@
  */
 import type { BridgeClient, CallName, InputOf, OutputOf, StreamName } from '../../bridge/contract.ts';
 import type { ConsoleState, Draft, Enrollment, FleetPlan, HostRow, PolicyRevision, Rollout, Settings } from '../../bridge/model.ts';
+import { testCertificates } from './test-certificates.ts';
 import {
   testCounters,
   testDetail,
@@ -37,6 +38,8 @@ export class TestBridge implements BridgeClient {
   hosts: readonly HostRow[];
   draft: Draft | null;
   settings: Settings;
+  /** Serial numbers. */
+  readonly revoked = new Set<string>();
   enrollment: Enrollment | null = null;
   rollout: Rollout | null = null;
   plan: FleetPlan | null = null;
@@ -209,6 +212,9 @@ export class TestBridge implements BridgeClient {
         (this.state = { ...this.state, phase: 'open', fleetName, operatorName, storage }),
       'fleet.unlock': () => (this.state = { ...this.state, phase: 'open' }),
       'fleet.lock': () => (this.state = { ...this.state, phase: 'locked' }),
+      'certificate.list': () => testCertificates(this.now(), this.revoked),
+      'certificate.renew': () => testCertificates(this.now(), this.revoked),
+      'certificate.revoke': ({ serial }) => testCertificates(this.now(), this.revoked.add(serial)),
       'hosts.list': () => this.hosts,
       'enrollment.list': () => (this.enrollment === null ? [] : [this.enrollment]),
       'enrollment.begin': ({ name, address, port = 50_051, labels = [] }) =>
