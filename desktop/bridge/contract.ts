@@ -16,6 +16,8 @@ const passphrase = z.string().check(z.minLength(1), z.maxLength(1024));
 const policyText = z.string().check(z.maxLength(3 << 20));
 const confirmWithin = z.int().check(z.minimum(5), z.maximum(3600));
 
+const deviceFile = z.string().check(z.maxLength(8 << 20));
+const fingerprint = z.string().check(z.regex(/^[0-9a-f]{64}$/));
 const rootFile = z.string().check(z.maxLength(64 << 10));
 
 const host = z.strictObject({ hostId });
@@ -107,6 +109,20 @@ export const contract = {
   /** Takes the key of the root from this console; the file must open, so that it is not lost. */
   'certificate.root.remove': command(z.strictObject({ file: rootFile, passphrase }), of<model.RootState>()),
   'certificate.root.restore': command(z.strictObject({ file: rootFile, passphrase }), of<model.RootState>()),
+
+  // ---- other operators and devices ----
+  /** Without a fleet: makes a key that waits under the passphrase. In an open fleet: asks for a new certificate for this device's key. */
+  'device.request': command(z.strictObject({ operatorName: name, passphrase: z.optional(passphrase) }), of<model.DeviceFile>()),
+  'device.inspect': query(z.strictObject({ file: deviceFile }), of<model.DeviceFileContent>()),
+  /** share: which authorities' keys the device gets, to admit hosts and renew their certificates, or operators too. */
+  'device.admit': command(
+    z.strictObject({ file: deviceFile, fingerprint, share: z.optional(z.enum(['none', 'agents', 'all'])) }),
+    of<model.DeviceFile>(),
+  ),
+  'device.join': command(
+    z.strictObject({ file: deviceFile, rootFingerprint: fingerprint, storage: z.enum(['keychain', 'passphrase']), passphrase }),
+    of<model.ConsoleState>(),
+  ),
 
   // ---- hosts ----
   'hosts.list': query(nothing, of<readonly model.HostRow[]>()),

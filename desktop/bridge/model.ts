@@ -4,6 +4,7 @@ import type { EngineName } from './traffic-model.ts';
 
 export type * from './audit-model.ts';
 export type * from './certificate-model.ts';
+export type * from './device-model.ts';
 export type * from './traffic-model.ts';
 
 /** Phantom that carries an output type through the contract. */

@@ -106,6 +106,15 @@ export const readPassphrase = (context: CommandContext, question: string): Promi
     question,
   });
 
+/** A passphrase that is being set: asked for twice unless it comes from a file. Raises PASSPHRASE_WEAK later, where it is used. */
+export const newPassphrase = async (context: CommandContext): Promise<string> => {
+  const isFromFile = (context.options.passphraseFile ?? context.environment['NEST_PASSPHRASE_FILE'] ?? '') !== '';
+  const passphrase = await readPassphrase(context, 'New passphrase (10 characters or more): ');
+  if (!isFromFile && (await readPassphrase(context, 'Once more: ')) !== passphrase)
+    throw new UsageError('The two passphrases differ. Nothing was created.');
+  return passphrase;
+};
+
 /** Rows once every host is settled, by default has answered or failed, or after a few seconds. */
 export const settledRows = async (
   { handlers, clock, signal }: CommandContext,

@@ -1,13 +1,13 @@
-/** nest fleet init | unlock-check | show | certificates ... | root ... */
+/** nest fleet init | unlock-check | show | certificates ... | request-access | admit | join | root ... */
 import type { Command } from 'commander';
 import { userInfo } from 'node:os';
 import type { ConsoleState } from '../bridge/model.ts';
 import { addCertificateCommands } from './certificate-commands.ts';
-import { readPassphrase, withCore, withFleet } from './command-context.ts';
-import type { CommandContext, GlobalOptions, Invocation } from './command-context.ts';
+import { newPassphrase, withCore, withFleet } from './command-context.ts';
+import type { GlobalOptions, Invocation } from './command-context.ts';
+import { addDeviceCommands } from './device-commands.ts';
 import { formatTime } from './output.ts';
 import { addRootCommands } from './root-commands.ts';
-import { UsageError } from './usage-error.ts';
 
 export const addFleetCommands = (program: Command, invocation: Invocation): void => {
   const fleet = program.command('fleet').description('the fleet and its keys');
@@ -46,15 +46,8 @@ export const addFleetCommands = (program: Command, invocation: Invocation): void
       }),
     );
   addCertificateCommands(fleet, invocation);
+  addDeviceCommands(fleet, invocation);
   addRootCommands(fleet, invocation);
-};
-
-const newPassphrase = async (context: CommandContext): Promise<string> => {
-  const isFromFile = (context.options.passphraseFile ?? context.environment['NEST_PASSPHRASE_FILE'] ?? '') !== '';
-  const passphrase = await readPassphrase(context, 'New passphrase (10 characters or more): ');
-  if (!isFromFile && (await readPassphrase(context, 'Once more: ')) !== passphrase)
-    throw new UsageError('The two passphrases differ. Nothing was created.');
-  return passphrase;
 };
 
 const showState = (state: ConsoleState): string =>

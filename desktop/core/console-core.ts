@@ -3,6 +3,7 @@ import type { BridgeHandlers } from '../bridge/contract.ts';
 import { createTaskGroup } from '../lib/api.ts';
 import { auditHandlers } from './audit/audit-handlers.ts';
 import { certificateHandlers } from './certificate/certificate-handlers.ts';
+import { deviceHandlers } from './device/device-handlers.ts';
 import { consoleHandlers } from './console-handlers.ts';
 import type { ConsolePorts, HandlerContext } from './handler-context.ts';
 import { FleetKeeper } from './fleet/fleet-keeper.ts';
@@ -46,7 +47,7 @@ export const createConsoleCore = (ports: ConsolePorts): ConsoleCore => {
   const context: HandlerContext = { ...ports, roster, keeper, planner };
   let closing: Promise<void> | undefined;
   return {
-    handlers: { ...auditHandlers(context), ...certificateHandlers(context), ...consoleHandlers(context), ...hostHandlers(context), ...policyHandlers(context) },
+    handlers: { ...auditHandlers(context), ...certificateHandlers(context), ...consoleHandlers(context), ...deviceHandlers(context), ...hostHandlers(context), ...policyHandlers(context) },
     close: () => {
       closing ??= (async () => {
         await tasks.close();

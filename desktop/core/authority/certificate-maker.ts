@@ -2,7 +2,7 @@
 // Decorator metadata is what the X.509 library describes its ASN.1 with; it must be loaded before it.
 import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';
-import { X509Certificate, createHash, webcrypto } from 'node:crypto';
+import { X509Certificate, createHash, createPublicKey, webcrypto } from 'node:crypto';
 import { NestError } from '../../../proto/model/error.ts';
 import type { RandomBytes } from '../../lib/api.ts';
 
@@ -95,6 +95,20 @@ export const requestedKey = async (signingRequest: Uint8Array): Promise<x509.Pub
   } catch (error) {
     throw error instanceof NestError ? error : refused(error);
   }
+};
+
+/** PKCS#10, DER, for a private key (PEM) on P-256. */
+export const signingRequestOf = async (privateKey: string): Promise<Uint8Array> => {
+  const spki = createPublicKey(privateKey).export({ type: 'spki', format: 'der' });
+  const request = await x509.Pkcs10CertificateRequestGenerator.create({
+    name: 'CN=nest-console',
+    keys: {
+      privateKey: await webcrypto.subtle.importKey('pkcs8', x509.PemConverter.decodeFirst(privateKey), algorithm, false, ['sign']),
+      publicKey: await webcrypto.subtle.importKey('spki', new Uint8Array(spki), algorithm, true, ['verify']),
+    },
+    signingAlgorithm: algorithm,
+  });
+  return new Uint8Array(request.rawData);
 };
 
 /** The key an authority signs with. Raises SCOPE_MISSING when it is not on this console. */

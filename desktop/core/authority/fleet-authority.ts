@@ -17,6 +17,7 @@ import {
   privatePem,
   requestedKey,
   sha256Hex,
+  signingRequestOf,
   subjectOf,
 } from './certificate-maker.ts';
 import type { Authority, AuthorityContext, KeyPair } from './certificate-maker.ts';
@@ -88,12 +89,26 @@ export const refreshFleetKeys = async (keys: FleetKeys, context: AuthorityContex
 /** A fresh key and certificate for the operator, 30 days. Raises SCOPE_MISSING when no key that may sign it is here. */
 export const issueOperator = async (fleet: Omit<FleetKeys, 'operator'>, context: AuthorityContext): Promise<KeyPair> => {
   const keys = await generateKeys();
-  const certificate = await certifyOperator(fleet, { name: fleet.operatorName, publicKey: keys.publicKey }, context);
+  const certificate = await certifyKey(fleet, { name: fleet.operatorName, publicKey: keys.publicKey }, context);
   return { certificate, privateKey: await privatePem(keys.privateKey) };
 };
 
-/** The certificate for one device of an operator: leaf, then its issuer, PEM. */
+/** The certificate for a device that asks: leaf, then its issuer, PEM. Raises PROOF_INVALID, SCOPE_MISSING. */
 export const certifyOperator = async (
+  fleet: Omit<FleetKeys, 'operator'>,
+  device: { readonly name: string; readonly signingRequest: Uint8Array },
+  context: AuthorityContext,
+): Promise<string> => certifyKey(fleet, { name: device.name, publicKey: await requestedKey(device.signingRequest) }, context);
+
+/** A signing request (PKCS#10, DER) for the key (PEM), or for a fresh one when there is none. */
+export const deviceRequestOf = async (
+  privateKey: string | null,
+): Promise<{ readonly signingRequest: Uint8Array; readonly privateKey: string }> => {
+  const pem = privateKey ?? (await privatePem((await generateKeys()).privateKey));
+  return { signingRequest: await signingRequestOf(pem), privateKey: pem };
+};
+
+const certifyKey = async (
   fleet: Omit<FleetKeys, 'operator'>,
   device: { readonly name: string; readonly publicKey: x509.PublicKeyType },
   context: AuthorityContext,

@@ -23,6 +23,12 @@ const keysSchema = z.strictObject({
   devices: z.optional(z.array(z.strictObject({ name: z.string(), serial: z.string(), fingerprint: z.string(), endsAt: z.number() }))),
 });
 
+/** How the keys are to be kept. */
+export interface VaultChoice {
+  readonly storage: 'keychain' | 'passphrase';
+  readonly passphrase: string | undefined;
+}
+
 export interface FleetKeeperOptions {
   readonly vaults: readonly CredentialVault[];
   readonly clock: Clock;
@@ -83,19 +89,29 @@ export class FleetKeeper {
     },
     signal: AbortSignal,
   ): Promise<ConsoleState> {
+    const { clock, random } = this.#options;
+    const make = (): Promise<FleetKeys> => {
+      const fleetId = ulidOf(clock.now(), random).toLowerCase();
+      const names = { fleetId, fleetName: request.fleetName, operatorName: request.operatorName };
+      return createFleetKeys(names, { now: clock.now(), random });
+    };
+    return this.#establish(make, request, signal);
+  }
+
+  /** Takes the keys of a fleet that admitted this device. Raises FLEET_EXISTS, PASSPHRASE_WEAK, VAULT_UNAVAILABLE. */
+  adopt(keys: FleetKeys, request: VaultChoice, signal: AbortSignal): Promise<ConsoleState> {
+    return this.#establish(() => Promise.resolve(keys), request, signal);
+  }
+
+  #establish(make: () => Promise<FleetKeys>, request: VaultChoice, signal: AbortSignal): Promise<ConsoleState> {
     return this.#oneByOne.run(async () => {
-      const { clock, random, vaults } = this.#options;
       if ((await this.#stored()) !== null)
         throw new NestError('FLEET_EXISTS', 'This data folder holds a fleet already. Unlock it, or choose another folder.');
-      const vault = vaults.find(({ storage }) => storage === request.storage);
+      const vault = this.#options.vaults.find(({ storage }) => storage === request.storage);
       const probe = await vault?.probe(signal);
       if (vault === undefined || probe?.available !== true)
         throw new NestError('VAULT_UNAVAILABLE', probe?.reason ?? 'Keys cannot be kept that way here. Choose the other way.');
-      const fleetId = ulidOf(clock.now(), random).toLowerCase();
-      const keys = await createFleetKeys(
-        { fleetId, fleetName: request.fleetName, operatorName: request.operatorName },
-        { now: clock.now(), random },
-      );
+      const keys = await make();
       await vault.create({ header: headerOf(keys), secret: encodeKeys(keys), passphrase: request.passphrase });
       this.#open(keys);
       return this.state();

@@ -4,7 +4,7 @@
  */
 import type { BridgeClient, CallName, InputOf, OutputOf, StreamName } from '../../bridge/contract.ts';
 import type { ConsoleState, Draft, Enrollment, FleetPlan, HostRow, PolicyRevision, Rollout, Settings } from '../../bridge/model.ts';
-import { testCertificates } from './test-certificates.ts';
+import { certificateAnswers } from './test-certificates.ts';
 import {
   testCounters,
   testDetail,
@@ -212,9 +212,7 @@ export class TestBridge implements BridgeClient {
         (this.state = { ...this.state, phase: 'open', fleetName, operatorName, storage }),
       'fleet.unlock': () => (this.state = { ...this.state, phase: 'open' }),
       'fleet.lock': () => (this.state = { ...this.state, phase: 'locked' }),
-      'certificate.list': () => testCertificates(this.now(), this.revoked),
-      'certificate.renew': () => testCertificates(this.now(), this.revoked),
-      'certificate.revoke': ({ serial }) => testCertificates(this.now(), this.revoked.add(serial)),
+      ...certificateAnswers(this),
       'hosts.list': () => this.hosts,
       'enrollment.list': () => (this.enrollment === null ? [] : [this.enrollment]),
       'enrollment.begin': ({ name, address, port = 50_051, labels = [] }) =>
