@@ -169,6 +169,17 @@ const createTrafficOf = (config: AgentConfig, { clock, raise, exporter, logOf }:
     exporter,
   });
 
+/** Takes a host whose agent is not running out of its fleet. Throws NOT_ENROLLED, STATE_*. */
+export const leaveFleet = async (config: AgentConfig): Promise<{ readonly fleetId: string }> => {
+  await makePrivateDirectory(config.stateDir);
+  const identity = await createIdentityControl({ stateDir: config.stateDir, clock: systemClock, random: systemRandom });
+  try {
+    const fleetId = identity.identity()?.fleetId ?? '';
+    await identity.leave();
+    return { fleetId };
+  } finally {
+    identity.close();
+  }
 /** Names and engines of the interfaces that the configuration lists. */
 const interfacesOf = ({ traffic: { interfaces } }: AgentConfig): Pick<TrafficOptions, 'interfaces' | 'engines'> => {
   if (interfaces === 'auto') return { interfaces, engines: new Map() };

@@ -135,6 +135,10 @@ export const contract = {
       address,
       port: z.optional(z.int().check(z.minimum(1), z.maximum(65535))),
       labels: z.optional(z.array(name).check(z.maxLength(16))),
+      /** The token is good for a host that calls itself so, and for no other. */
+      hostName: z.optional(z.string().check(z.minLength(1), z.maxLength(253))),
+      /** Where the host belongs from the beginning. */
+      cluster: z.optional(name),
     }),
     of<model.Enrollment>(),
   ),

@@ -72,6 +72,9 @@ export interface Enrollment {
   readonly address: string;
   readonly port: number;
   readonly labels: readonly string[];
+  /** What the token is bound to beyond address and labels; absent: to nothing more. */
+  readonly hostName?: string | undefined;
+  readonly cluster?: string | undefined;
   readonly state: 'waiting' | 'fingerprint' | 'signing' | 'enrolled' | 'failed' | 'cancelled' | 'expired';
   /** Shown once; null after the token was used or has expired. */
   readonly token: string | null;

@@ -14,6 +14,7 @@ import { createFakeDomains } from '../../agent/server/fake-domains.ts';
 import { createConsoleCore, createMemorySettings, createMemoryVault } from '../../desktop/core/api.ts';
 import type { ConsoleCore, CredentialVault } from '../../desktop/core/api.ts';
 import { openFleetCache } from '../../desktop/core/cache/sqlite-fleet-cache.ts';
+import { createVerdictProgram } from '../../desktop/core/trace/verdict-program.ts';
 import { systemClock, systemRandom } from '../../desktop/lib/api.ts';
 
 const never = new AbortController().signal;
@@ -92,6 +93,7 @@ export const openTestFleet = async (folder: string): Promise<TestFleet> => {
       vaults: [vault],
       settings: createMemorySettings(),
       version: '0.0.0',
+      verdictProgram: createVerdictProgram(),
       report: () => undefined,
     });
     consoles.push({ core, vault });

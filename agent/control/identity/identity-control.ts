@@ -356,5 +356,5 @@ const barred = (): NestError =>
 const alreadyEnrolled = (fleetId: string): NestError =>
   new NestError(
     'ALREADY_ENROLLED',
-    `This host belongs to the fleet ${fleetId}. To move it, stop the agent, remove the identity directory of its state directory, and join again.`,
+    `This host belongs to the fleet ${fleetId}. To move it, run "nest-agent leave --yes" on it, then join again.`,
   );

@@ -10,6 +10,8 @@ export interface HostRecord {
   readonly spkiSha256: string;
   readonly certificateEndsAt: number;
   readonly enrolledAt: number;
+  /** The cluster its token was bound to. */
+  readonly cluster?: string | undefined;
   /** Who issued its certificate; missing in records from before there were authorities: the root. */
   readonly issuedBy?: 'root' | 'agents' | undefined;
   /** Lower-case hex; missing until this console issued a certificate itself. */

@@ -48,6 +48,7 @@ const hostSchema = z.strictObject({
   spkiSha256: z.string().regex(/^[0-9a-f]{64}$/),
   certificateEndsAt: z.number(),
   enrolledAt: z.number(),
+  cluster: z.optional(z.string()),
   issuedBy: z.optional(z.enum(['root', 'agents'])),
   certificateSerial: z.optional(z.string()),
 });

@@ -191,6 +191,10 @@ export class TestBridge implements BridgeClient {
 
   /** What the core would do, as far as a view can see it. */
   #usual(): Answers {
+    return { ...this.#ofHosts(), ...certificateAnswers(this) };
+  }
+
+  #ofHosts(): Answers {
     const enroll = (part: Partial<Enrollment>): Enrollment =>
       (this.enrollment = { ...(this.enrollment ?? blankEnrollment(this.now())), ...part });
     const roll = (state: Rollout['state'], host: Rollout['hosts'][number]['state']): Rollout => {
@@ -212,7 +216,6 @@ export class TestBridge implements BridgeClient {
         (this.state = { ...this.state, phase: 'open', fleetName, operatorName, storage }),
       'fleet.unlock': () => (this.state = { ...this.state, phase: 'open' }),
       'fleet.lock': () => (this.state = { ...this.state, phase: 'locked' }),
-      ...certificateAnswers(this),
       'hosts.list': () => this.hosts,
       'enrollment.list': () => (this.enrollment === null ? [] : [this.enrollment]),
       'enrollment.begin': ({ name, address, port = 50_051, labels = [] }) =>
