@@ -4,6 +4,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openFleetCache } from '../../desktop/core/cache/sqlite-fleet-cache.ts';
+import type { HostRecord } from '../../desktop/core/cache/fleet-cache.ts';
 import { openTestFleet } from '../support/identity-fleet.ts';
 import type { TestFleet } from '../support/identity-fleet.ts';
 
@@ -37,21 +39,48 @@ describe('certificates of a fleet', () => {
     expect((await fleet.core.handlers['host.get']({ hostId }, never)).certificate?.fingerprint).toBe(third?.fingerprint);
   });
 
-  it('cut off a revoked device within a second, and refuse it from then on', async () => {
+  it('cut off what was revoked within a second; a device that revokes itself, as after a restored backup, goes on with a fresh key', async () => {
     const { agent, hostId } = await fleet.enroll('edge-1');
     await expect.poll(() => agent.identity.revocation().isChecked, { timeout: 15_000 }).toBe(true);
-    const { rows } = await fleet.core.handlers['certificate.list']({}, never);
-    const own = rows.find(({ kind }) => kind === 'operator');
-    const reason = async () => (await fleet.core.handlers['hosts.list']({}, never)).find((row) => row.hostId === hostId)?.stateReason ?? '';
-    await fleet.core.handlers['certificate.revoke']({ serial: own?.serial ?? '' }, never);
-    expect(
-      agent.identity.isCertificateRevoked({
-        issuer: `CN=operators\nOU=issuing\nO=${agent.identity.identity()?.fleetId ?? ''}`,
-        serial: own?.serial ?? '',
-      }),
-    ).toBe(true);
-    await expect.poll(reason, { timeout: 12_000 }).toContain('revoked');
+    const own = async () => {
+      const { rows } = await fleet.core.handlers['certificate.list']({}, never);
+      return rows.find(({ kind, name }) => kind === 'operator' && name.includes('this device'));
+    };
+    const lost = await own();
+    const cuts: number[] = [];
+    const watching = followCuts(fleet, hostId, cuts);
+    await fleet.core.handlers['certificate.revoke']({ serial: lost?.serial ?? '' }, never);
+    const issuer = `CN=operators\nOU=issuing\nO=${agent.identity.identity()?.fleetId ?? ''}`;
+    expect(agent.identity.isCertificateRevoked({ issuer, serial: lost?.serial ?? '' })).toBe(true);
+    await watching;
+    expect(cuts).toHaveLength(1);
+    const fresh = await own();
+    expect([fresh?.fingerprint === lost?.fingerprint, fresh?.isRevoked]).toEqual([false, false]);
   });
+
+  it('of agents are renewed by themselves when a third is used, and when the root had signed them', async () => {
+    const { agent, hostId } = await fleet.enroll('edge-1');
+    const cache = openFleetCache(join(folder, 'first.sqlite'), Date.now()).cache;
+    const change = (part: (record: HostRecord) => HostRecord): void => {
+      const record = cache.hosts().find((known) => known.hostId === hostId);
+      if (record !== undefined) cache.putHost(part(record));
+    };
+    const serial = () => new X509Certificate(agent.identity.identity()?.certificate ?? '').serialNumber;
+    const first = serial();
+    change((record) => ({ ...record, certificateEndsAt: Date.now() + 200 * 86_400_000 }));
+    await expect.poll(serial, { timeout: 15_000 }).not.toBe(first);
+    const second = serial();
+    // As the inventory of a console from before there were authorities has it.
+    await expect.poll(() => cache.hosts()[0]?.certificateSerial, { timeout: 5_000 }).toBe(second.toLowerCase());
+    change(({ issuedBy: _issuer, ...record }) => record);
+    await expect.poll(serial, { timeout: 15_000 }).not.toBe(second);
+    // As a console that died in the middle of a change of keys has it.
+    await expect.poll(() => cache.hosts()[0]?.issuedBy, { timeout: 5_000 }).toBe('agents');
+    change((record) => ({ ...record, nextSpkiSha256: record.spkiSha256, spkiSha256: 'ab'.repeat(32) }));
+    await expect.poll(() => cache.hosts()[0]?.nextSpkiSha256 ?? null, { timeout: 15_000 }).toBeNull();
+    expect(cache.hosts()[0]?.spkiSha256).toBe(agent.identity.fingerprint());
+    cache.close();
+  }, 60_000);
 
   it('list all that ends, what ends first comes first, and revoke only what has a serial number', async () => {
     await fleet.enroll('edge-1');
@@ -77,3 +106,13 @@ describe('certificates of a fleet', () => {
     });
   });
 });
+
+/** Resolves when the host was gone and is there again. */
+const followCuts = async (fleet: TestFleet, hostId: string, cuts: number[]): Promise<void> => {
+  for await (const { hosts } of fleet.core.handlers['hosts.watch']({}, AbortSignal.timeout(15_000))) {
+    const state = hosts.find((row) => row.hostId === hostId)?.state;
+    if (cuts.length === 0 && state !== 'healthy') cuts.push(1);
+    if (cuts.length > 0 && state === 'healthy') return;
+  }
+  throw new Error('the host did not come back');
+};

@@ -68,7 +68,7 @@ export const createFleetKeys = async (
 
 /**
  * What an unlock does to keys: gives an old fleet its issuing authorities, renews them and the operator's certificate when due, and
- * moves the operator under its authority. Returns the same object when nothing was due.
+ * moves the operator under its authority; a revoked one gets a fresh key. Returns the same object when nothing was due.
  */
 export const refreshFleetKeys = async (keys: FleetKeys, context: AuthorityContext): Promise<FleetKeys> => {
   let next = keys;
@@ -80,7 +80,7 @@ export const refreshFleetKeys = async (keys: FleetKeys, context: AuthorityContex
       next = { ...next, authorities };
   }
   const canSign = issuerFor(next, 'operators').privateKey !== null;
-  if (canSign && (isOperatorRenewalDue(next, context.now) || !isUnderAuthority(next)))
+  if (canSign && (isOperatorRenewalDue(next, context.now) || !isUnderAuthority(next) || isRevoked(next)))
     next = { ...next, operator: await issueOperator(next, context) };
   const revocation = await refreshRevocation(next, next.revocation ?? emptyRevocation, context);
   return revocation === (next.revocation ?? emptyRevocation) ? next : { ...next, revocation };
@@ -203,6 +203,12 @@ export const operatorSlug = (name: string): string =>
 /** The root signs itself only in fleets that have no authorities yet. */
 const issuerFor = (fleet: Pick<FleetKeys, 'root' | 'authorities'>, role: AuthorityRole): Authority =>
   fleet.authorities?.[role] ?? fleet.root;
+
+/** A device whose data were restored after it was lost goes on with a fresh key; the copy that was lost does not. */
+const isRevoked = ({ operator, revocation }: FleetKeys): boolean => {
+  const serial = new X509Certificate(operator.certificate).serialNumber.toLowerCase();
+  return revocation?.revoked.some((entry) => entry.serial === serial) ?? false;
+};
 
 const isUnderAuthority = (fleet: FleetKeys): boolean =>
   fleet.authorities === undefined || new X509Certificate(fleet.operator.certificate).issuer === authorityName(fleet.fleetId, 'operators');

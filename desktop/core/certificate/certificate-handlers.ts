@@ -2,7 +2,7 @@
 import { NestError } from '../../../proto/model/error.ts';
 import type { BridgeHandlers } from '../../bridge/contract.ts';
 import type { CertificateList } from '../../bridge/model.ts';
-import { rootSpkiHash } from '../authority/fleet-authority.ts';
+import { refreshFleetKeys, rootSpkiHash } from '../authority/fleet-authority.ts';
 import type { FleetKeys } from '../authority/fleet-authority.ts';
 import { emptyRevocation, refreshRevocation, revokedMax } from '../authority/revocation-list.ts';
 import type { Revoked } from '../authority/revocation-list.ts';
@@ -75,7 +75,7 @@ const revoke = async (keys: FleetKeys, entry: Revoked, context: { readonly now: 
     { ...record, revoked: [...living, entry] },
     { ...context, isChanged: (issuer) => issuer === entry.issuer },
   );
-  return { ...keys, revocation };
+  return refreshFleetKeys({ ...keys, revocation }, context);
 };
 
 const rootHandlers = ({ keeper, random }: HandlerContext): Pick<BridgeHandlers, RootMethod> => ({
