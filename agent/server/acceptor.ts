@@ -30,6 +30,8 @@ const handshakeMs = 10_000;
 /** Connections are renewed daily, so that revoked material cannot linger. */
 const connectionAgeMs = 24 * 3_600_000;
 const connectionAgeGraceMs = 60_000;
+/** Who brings a revocation may be cut by it: the answer leaves first. Calls of who is revoked are refused meanwhile. */
+const cutAfterMs = 200;
 const keepaliveMs = 30_000;
 const keepaliveTimeoutMs = 10_000;
 
@@ -119,8 +121,14 @@ export const createAcceptor = (options: AcceptorOptions): Acceptor => {
     },
     renew: (material) => {
       if (JSON.stringify(material) !== JSON.stringify(inForce)) tls.setSecureContext(contextOf(material));
+      const hasRevoked = material.revokedAuthorities !== inForce.revokedAuthorities;
       inForce = material;
-      connections.destroyOf((connection) => isOver(connection, options));
+      // A connection does not tell which authority stands behind it; its next handshake does.
+      const living = hasRevoked ? connections.all() : [];
+      options.clock.after(cutAfterMs, () => {
+        for (const { socket } of living) socket.destroy();
+        connections.destroyOf((connection) => isOver(connection, options));
+      });
     },
     close: async (graceMs) => {
       stopWidening();

@@ -29,6 +29,7 @@ export interface Connections {
   /** Connections of one subject. */
   countOf(subject: string): number;
   find(endpoints: Endpoints): Connection | undefined;
+  all(): readonly Connection[];
   /** Cuts those that `isOver` says are. */
   destroyOf(isOver: (connection: Connection) => boolean): void;
   destroyAll(): void;
@@ -52,6 +53,7 @@ export const createConnections = (): Connections => {
     },
     countOf: (subject) => [...connections.values()].filter(({ caller }) => caller?.subject === subject).length,
     find: (endpoints) => connections.get(nameOf(endpoints)),
+    all: () => [...connections.values()],
     destroyOf: (isOver) => {
       for (const connection of connections.values()) if (isOver(connection)) connection.socket.destroy();
     },

@@ -35,6 +35,10 @@ export const checkPeer = (socket: TLSSocket, check: PeerCheck): Connection => {
   // First who it claims to be: "another fleet" and "expired" help more than "not trusted".
   const caller = check.identity.callerOf(peer.raw);
   if (!socket.authorized) refuseUnlessListsAreMissing(socket, peer, check);
+  // Also where OpenSSL has no complete lists to judge by.
+  const authority = peer.issuerCertificate;
+  if (authority !== undefined && check.identity.isCertificateRevoked({ issuer: authority.issuer, serial: authority.serialNumber }))
+    throw revoked();
   refuseRevoked({ ...connection, caller }, check);
   return { ...connection, caller };
 };

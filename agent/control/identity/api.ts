@@ -29,6 +29,8 @@ export interface TlsMaterial {
   readonly authorities: string | null;
   /** PEM; null when handshakes are not judged by lists of revoked certificates. */
   readonly revocationLists: readonly string[] | null;
+  /** Names the authorities that a root has revoked: when it changes, every peer has to show its chain again. */
+  readonly revokedAuthorities: string;
 }
 
 /** What the agent knows about revoked certificates. */

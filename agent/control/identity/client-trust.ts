@@ -16,6 +16,7 @@ const dayMs = 86_400_000;
 /** Whom the agent believes, beyond the signatures that OpenSSL checks. */
 export interface ClientTrust {
   contextLists(): readonly string[] | null;
+  revokedAuthorities(): string;
   isRevoked(certificate: { readonly issuer: string; readonly serial: string }): boolean;
   /** Throws CERTIFICATE_INVALID, FLEET_MISMATCH. */
   judgeClient(certificateChain: readonly Uint8Array[]): void;
@@ -54,6 +55,7 @@ export const createClientTrust = ({ store, clock, onChanged }: ClientTrustOption
   timer = clock.after(lookMs, look);
   return {
     contextLists,
+    revokedAuthorities: () => revocation()?.revokedAuthorities() ?? '',
     isRevoked: (certificate) => revocation()?.isRevoked(certificate) ?? false,
     judgeClient: (certificateChain) => judge(store.identity, certificateChain, clock.nowMs()),
     report: () => revocation()?.report(clock.nowMs()) ?? { isChecked: false, isKnown: false, missing: [], endsAtMs: null, lists: [] },

@@ -160,10 +160,17 @@ class Identity implements IdentityControl {
         privateKey: key.privateKeyPem,
         authorities: identity.root,
         revocationLists: this.#trust.contextLists(),
+        revokedAuthorities: this.#trust.revokedAuthorities(),
       };
     const { clock, random } = this.#options;
     this.#bootstrapCertificate ??= createBootstrapCertificate(key, { nowMs: clock.nowMs(), serial: random.bytes(serialBytes) });
-    return { certificate: await this.#bootstrapCertificate, privateKey: key.privateKeyPem, authorities: null, revocationLists: null };
+    return {
+      certificate: await this.#bootstrapCertificate,
+      privateKey: key.privateKeyPem,
+      authorities: null,
+      revocationLists: null,
+      revokedAuthorities: '',
+    };
   }
 
   callerOf(certificate: Uint8Array): ReturnType<IdentityControl['callerOf']> {

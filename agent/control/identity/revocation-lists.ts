@@ -31,6 +31,8 @@ export interface Revocation {
   contextLists(nowMs: number): readonly string[] | null;
   /** Also by lists that are over: what they revoked stays revoked. */
   isRevoked(certificate: { readonly issuer: string; readonly serial: string }): boolean;
+  /** Serial numbers on the lists of the roots, in order, as one text. */
+  revokedAuthorities(): string;
   report(nowMs: number): RevocationReport;
 }
 
@@ -39,6 +41,7 @@ export const createRevocation = (identity: Pick<StoredIdentity, 'root' | 'author
   const known = issuersOf(identity);
   const lists = identity.revocationLists.map((der) => parseList(der, known));
   const names = [...new Set(known.map(({ subject }) => subject))];
+  const roots = new Set(known.filter(({ subject, issuer }) => subject === issuer).map(({ subject }) => subject));
   const current = (nowMs: number): readonly RevocationList[] => lists.filter((list) => isCurrent(list, nowMs));
   return {
     contextLists: (nowMs) => {
@@ -46,6 +49,12 @@ export const createRevocation = (identity: Pick<StoredIdentity, 'root' | 'author
       return lists.length > 0 && missing(names, usable).length === 0 ? usable.map(({ der }) => pemOf(der)) : null;
     },
     isRevoked: ({ issuer, serial }) => lists.some((list) => list.issuer === issuer && list.serials.has(plainSerial(serial))),
+    revokedAuthorities: () =>
+      lists
+        .filter(({ issuer }) => roots.has(issuer))
+        .flatMap(({ serials }) => [...serials])
+        .toSorted()
+        .join(' '),
     report: (nowMs) => ({
       isChecked: lists.length > 0 && missing(names, current(nowMs)).length === 0,
       isKnown: lists.length > 0,

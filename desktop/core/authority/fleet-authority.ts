@@ -21,7 +21,7 @@ import {
   subjectOf,
 } from './certificate-maker.ts';
 import type { Authority, AuthorityContext, KeyPair } from './certificate-maker.ts';
-import { createAuthorities, createFleetRoot, renewAuthorities } from './issuing-authority.ts';
+import { createAuthorities, createAuthority, createFleetRoot, renewAuthorities } from './issuing-authority.ts';
 import type { Authorities } from './issuing-authority.ts';
 import { emptyRevocation, refreshRevocation } from './revocation-list.ts';
 import type { RevocationRecord } from './revocation-list.ts';
@@ -68,21 +68,35 @@ export const createFleetKeys = async (
 
 /**
  * What an unlock does to keys: gives an old fleet its issuing authorities, renews them and the operator's certificate when due, and
- * moves the operator under its authority; a revoked one gets a fresh key. Returns the same object when nothing was due.
+ * moves the operator under its authority; a revoked one gets a fresh key, and so
+ * does a revoked authority for operators. Returns the same object when nothing was due.
  */
 export const refreshFleetKeys = async (keys: FleetKeys, context: AuthorityContext): Promise<FleetKeys> => {
   let next = keys;
   if (next.authorities === undefined && next.root.privateKey !== null)
     next = { ...next, authorities: await createAuthorities(keys.fleetId, keys.root, context) };
+  const stolen = next.authorities?.operators;
+  let isReplaced = false;
+  if (next.authorities !== undefined && stolen !== undefined && next.root.privateKey !== null && isRevoked(next, stolen.certificate)) {
+    const operators = await createAuthority({ fleetId: keys.fleetId, role: 'operators', root: keys.root }, context);
+    next = { ...next, authorities: { ...next.authorities, operators } };
+    isReplaced = true;
+  }
   if (next.authorities !== undefined) {
     const authorities = await renewAuthorities({ ...next, authorities: next.authorities }, context);
     if (authorities.agents !== next.authorities.agents || authorities.operators !== next.authorities.operators)
       next = { ...next, authorities };
   }
   const canSign = issuerFor(next, 'operators').privateKey !== null;
-  if (canSign && (isOperatorRenewalDue(next, context.now) || !isUnderAuthority(next) || isRevoked(next)))
+  if (
+    canSign &&
+    (isOperatorRenewalDue(next, context.now) || !isUnderAuthority(next) || isReplaced || isRevoked(next, next.operator.certificate))
+  )
     next = { ...next, operator: await issueOperator(next, context) };
-  const revocation = await refreshRevocation(next, next.revocation ?? emptyRevocation, context);
+  const revocation = await refreshRevocation(next, next.revocation ?? emptyRevocation, {
+    ...context,
+    isChanged: (issuer) => isReplaced && issuer === 'operators',
+  });
   return revocation === (next.revocation ?? emptyRevocation) ? next : { ...next, revocation };
 };
 
@@ -205,8 +219,8 @@ const issuerFor = (fleet: Pick<FleetKeys, 'root' | 'authorities'>, role: Authori
   fleet.authorities?.[role] ?? fleet.root;
 
 /** A device whose data were restored after it was lost goes on with a fresh key; the copy that was lost does not. */
-const isRevoked = ({ operator, revocation }: FleetKeys): boolean => {
-  const serial = new X509Certificate(operator.certificate).serialNumber.toLowerCase();
+const isRevoked = ({ revocation }: FleetKeys, certificate: string): boolean => {
+  const serial = new X509Certificate(certificate).serialNumber.toLowerCase();
   return revocation?.revoked.some((entry) => entry.serial === serial) ?? false;
 };
 

@@ -41,7 +41,8 @@ interface AuthorityPlan {
   readonly root: Authority;
 }
 
-const createAuthority = async (plan: AuthorityPlan, context: AuthorityContext): Promise<Authority> => {
+/** One authority with a fresh key. Raises SCOPE_MISSING without the root's key. */
+export const createAuthority = async (plan: AuthorityPlan, context: AuthorityContext): Promise<Authority> => {
   const keys = await generateKeys();
   return { certificate: await certify(plan, keys.publicKey, context), privateKey: await privatePem(keys.privateKey) };
 };

@@ -29,6 +29,11 @@ const listHandlers = (context: HandlerContext): Pick<BridgeHandlers, Exclude<Han
     'certificate.revoke': async ({ serial }, signal) => {
       const row = (await listOf(context)).rows.find((known) => known.serial === serial);
       if (row === undefined) throw new NestError('NOT_FOUND', 'No certificate of this fleet has that serial number. Look at the list.');
+      if (row.kind === 'authority' && row.name === 'agents')
+        throw new NestError(
+          'INPUT_INVALID',
+          'Revoking the authority for agents would cut this console off from every host. Its hosts are pinned by their keys: remove the host that is not yours instead.',
+        );
       const issuer = issuerOf(row.kind, (await keeper.session()).keys);
       const entry: Revoked = { issuer, serial, name: row.name, at: clock.now(), endsAt: row.endsAt };
       await keeper.update((keys) => revoke(keys, entry, { now: clock.now(), random }), signal);
