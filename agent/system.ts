@@ -169,17 +169,21 @@ const createTrafficOf = (config: AgentConfig, { clock, raise, exporter, logOf }:
     exporter,
   });
 
-/** Takes a host whose agent is not running out of its fleet. Throws NOT_ENROLLED, STATE_*. */
+/** Takes a host whose agent is not running out of its fleet. Throws NOT_ENROLLED, STATE_*, AUDIT_FAILED. */
 export const leaveFleet = async (config: AgentConfig): Promise<{ readonly fleetId: string }> => {
   await makePrivateDirectory(config.stateDir);
   const identity = await createIdentityControl({ stateDir: config.stateDir, clock: systemClock, random: systemRandom });
+  const audit = await openAudit({ stateDir: config.stateDir, clock: systemClock, log: silentLogger, raise: () => undefined }, identity);
   try {
     const fleetId = identity.identity()?.fleetId ?? '';
-    await identity.leave();
+    await auditLocal(audit, 'enrollment.leave', () => identity.leave());
     return { fleetId };
   } finally {
+    await audit.close();
     identity.close();
   }
+};
+
 /** Names and engines of the interfaces that the configuration lists. */
 const interfacesOf = ({ traffic: { interfaces } }: AgentConfig): Pick<TrafficOptions, 'interfaces' | 'engines'> => {
   if (interfaces === 'auto') return { interfaces, engines: new Map() };

@@ -13,11 +13,16 @@ const answerMs = 10_000;
  */
 export const runLeave = async (config: AgentConfig, isSure: boolean, { stdout }: Terminal): Promise<void> => {
   if (!isSure)
-    throw new NestError('INPUT_INVALID', 'No console can reach this host after it has left its fleet; its policy stays in force. Say --yes to leave.');
+    throw new NestError(
+      'INPUT_INVALID',
+      'No console can reach this host after it has left its fleet; its policy stays in force. Say --yes to leave.',
+    );
   const running = await askAgent(
     { path: socketPath(config.stateDir), request: { command: 'leave' }, answer: leaveAnswer },
     AbortSignal.timeout(answerMs),
   );
   const { fleetId } = running ?? (await leaveFleet(config));
-  stdout.write(`This host has left the fleet ${fleetId}. Its policy stays in force. To join again: make a token in the console, then nest-agent join <token>.\n`);
+  stdout.write(
+    `This host has left the fleet ${fleetId}. Its policy stays in force. To join again: make a token in the console, then nest-agent join <token>.\n`,
+  );
 };

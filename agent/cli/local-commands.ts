@@ -10,14 +10,13 @@ export const handleLocal = async (
   config: AgentConfig,
 ): Promise<JoinAnswer | LeaveAnswer | StatusAnswer> => {
   if (request.command === 'status') return statusOf(system, config);
-  const opened = await system.auditLocal('enrollment.join', () => system.identity.openEnrollment(request.token));
   if (request.command === 'leave') {
     const fleetId = system.identity.identity()?.fleetId ?? '';
-    await system.identity.leave();
+    await system.auditLocal('enrollment.leave', () => system.identity.leave());
     await system.server.settled();
     return { fleetId };
   }
-  const opened = await system.identity.openEnrollment(request.token);
+  const opened = await system.auditLocal('enrollment.join', () => system.identity.openEnrollment(request.token));
   // The console dials as soon as the operator sees the answer: the port must be open by then.
   await system.server.settled();
   return { ...opened, address: config.listen.address, port: system.server.grpcPort };

@@ -134,22 +134,25 @@ export const createAcceptor = (options: AcceptorOptions): Acceptor => {
       stopWidening();
       refusal.close();
       injector.drain(graceMs);
-      const done = new Promise<void>((resolve) => {
-        const timer = options.clock.after(graceMs, resolve);
-        const check = (): void => {
-          if (pending.size > 0) return;
-          timer.cancel();
-          resolve();
-        };
-        for (const socket of pending) socket.once('close', check);
-        check();
-      });
-      await done;
+      await closed(pending, graceMs, options.clock);
       for (const socket of pending) socket.destroy();
       grpc.forceShutdown();
     },
   };
 };
+
+/** Resolves when every socket has closed (and left the set), or the grace time is over. */
+const closed = (pending: ReadonlySet<Socket>, graceMs: number, clock: Clock): Promise<void> =>
+  new Promise((resolve) => {
+    const timer = clock.after(graceMs, resolve);
+    const check = (): void => {
+      if (pending.size > 0) return;
+      timer.cancel();
+      resolve();
+    };
+    for (const socket of pending) socket.once('close', check);
+    check();
+  });
 
 const contextOf = (material: TlsMaterial): SecureContextOptions => ({
   cert: material.certificate,
@@ -203,7 +206,6 @@ const createGrpcServer = (options: AcceptorOptions, connections: Connections): S
     connections,
     contexts: options.contexts,
     audit: options.audit,
-    recheck: (connection) => recheckPeer(connection, { isRevoked: options.isRevoked, nowMs: options.clock.nowMs() }),
     recheck: (connection) =>
       recheckPeer(connection, { isRevoked: options.isRevoked, identity: options.identity, nowMs: options.clock.nowMs() }),
     monotonicMs: () => options.clock.monotonicMs(),

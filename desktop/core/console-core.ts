@@ -47,7 +47,14 @@ export const createConsoleCore = (ports: ConsolePorts): ConsoleCore => {
   const context: HandlerContext = { ...ports, roster, keeper, planner };
   let closing: Promise<void> | undefined;
   return {
-    handlers: { ...auditHandlers(context), ...certificateHandlers(context), ...consoleHandlers(context), ...deviceHandlers(context), ...hostHandlers(context), ...policyHandlers(context) },
+    handlers: {
+      ...auditHandlers(context),
+      ...certificateHandlers(context),
+      ...consoleHandlers(context),
+      ...deviceHandlers(context),
+      ...hostHandlers(context),
+      ...policyHandlers(context),
+    },
     close: () => {
       closing ??= (async () => {
         await tasks.close();

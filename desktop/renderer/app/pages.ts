@@ -1,6 +1,5 @@
 /** Every page that exists, once: for the sidebar, the palette and the shortcuts. */
-import { Crosshair, ListChecks, ScrollText, Server, Settings2, Waves } from 'lucide-react';
-import { BadgeCheck, Crosshair, ListChecks, Server, Settings2, Waves } from 'lucide-react';
+import { BadgeCheck, Crosshair, ListChecks, ScrollText, Server, Settings2, Waves } from 'lucide-react';
 import type { LucideIcon } from 'lucide-react';
 
 export interface ConsolePage {

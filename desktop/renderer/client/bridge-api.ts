@@ -83,8 +83,7 @@ const followFleet = (input: InputOf<'hosts.watch'>, life: StreamLife): Promise<v
   );
 };
 
-const tags = ['settings', 'draft', 'enrollments', 'host', 'revisions', 'rollout', 'deny-lists', 'audit'] as const;
-const tags = ['settings', 'draft', 'enrollments', 'host', 'revisions', 'rollout', 'deny-lists', 'certificates'] as const;
+const tags = ['settings', 'draft', 'enrollments', 'host', 'revisions', 'rollout', 'deny-lists', 'audit', 'certificates'] as const;
 type Tag = (typeof tags)[number];
 
 export const bridgeApi = createApi({

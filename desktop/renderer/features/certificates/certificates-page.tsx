@@ -49,7 +49,9 @@ export const CertificatesPage = () => {
 const Sum = ({ list }: { readonly list: CertificateList }) => {
   const near = list.rows.filter(({ alert }) => alert !== 'none').length;
   const root = list.root.isHere ? 'The key of the root is on this console.' : 'The key of the root is not on this console.';
-  return <span className={near === 0 ? 'dim' : 'warn'}>{`${near === 0 ? 'Nothing ends soon' : `${countOf(near, 'alert')}`}. ${root}`}</span>;
+  return (
+    <span className={near === 0 ? 'dim' : 'warn'}>{`${near === 0 ? 'Nothing ends soon' : `${countOf(near, 'alert')}`}. ${root}`}</span>
+  );
 };
 
 interface TableProps {
@@ -154,7 +156,9 @@ const RevokeDialog = ({ row, onClose }: { readonly row: CertificateRow; readonly
         </>
       }
     >
-      <p>Its connections to hosts that are connected now are cut at once; other hosts hear of it when they connect. This cannot be undone.</p>
+      <p>
+        Its connections to hosts that are connected now are cut at once; other hosts hear of it when they connect. This cannot be undone.
+      </p>
       <p className="mono dim">serial {row.serial}</p>
       {failure === null ? null : <FailureView failure={failure} />}
     </ConsoleDialog>
