@@ -50,7 +50,7 @@ const Sum = ({ list }: { readonly list: CertificateList }) => {
   const near = list.rows.filter(({ alert }) => alert !== 'none').length;
   const root = list.root.isHere ? 'The key of the root is on this console.' : 'The key of the root is not on this console.';
   return (
-    <span className={near === 0 ? 'dim' : 'warn'}>{`${near === 0 ? 'Nothing ends soon' : `${countOf(near, 'alert')}`}. ${root}`}</span>
+    <span className={near === 0 ? 'dim' : 'warn'}>{`${near === 0 ? 'Nothing ends soon' : countOf(near, 'alert')}. ${root}`}</span>
   );
 };
 
