@@ -49,9 +49,7 @@ export const CertificatesPage = () => {
 const Sum = ({ list }: { readonly list: CertificateList }) => {
   const near = list.rows.filter(({ alert }) => alert !== 'none').length;
   const root = list.root.isHere ? 'The key of the root is on this console.' : 'The key of the root is not on this console.';
-  return (
-    <span className={near === 0 ? 'dim' : 'warn'}>{`${near === 0 ? 'Nothing ends soon' : countOf(near, 'alert')}. ${root}`}</span>
-  );
+  return <span className={near === 0 ? 'dim' : 'warn'}>{`${near === 0 ? 'Nothing ends soon' : countOf(near, 'alert')}. ${root}`}</span>;
 };
 
 interface TableProps {
