@@ -89,6 +89,7 @@ export const startSystem = async ({ config, logger, clock = systemClock }: Syste
   const onFailed = (error: unknown): void => logger.error('revisions cannot be audited', { error });
   opened.use(noteLocalEffects({ audit, identity, revisions, agentVersion, startedAtMs, onFailed }));
   checkAudit(audit, logger);
+  opened.defer(followCertificates(identity, host));
   host.start(signal);
   opened.use(followHealth(host, exporter, logger));
   const listen = config.listen.enabled ? config.listen : null;
@@ -172,6 +173,21 @@ const createTrafficOf = (config: AgentConfig, { clock, raise, exporter, logOf }:
     exporter,
   });
 
+/** Takes a host whose agent is not running out of its fleet. Throws NOT_ENROLLED, STATE_*, AUDIT_FAILED. */
+export const leaveFleet = async (config: AgentConfig): Promise<{ readonly fleetId: string }> => {
+  await makePrivateDirectory(config.stateDir);
+  const identity = await createIdentityControl({ stateDir: config.stateDir, clock: systemClock, random: systemRandom });
+  const audit = await openAudit({ stateDir: config.stateDir, clock: systemClock, log: silentLogger, raise: () => undefined }, identity);
+  try {
+    const fleetId = identity.identity()?.fleetId ?? '';
+    await auditLocal(audit, 'enrollment.leave', () => identity.leave());
+    return { fleetId };
+  } finally {
+    await audit.close();
+    identity.close();
+  }
+};
+
 /** Names and engines of the interfaces that the configuration lists. */
 const interfacesOf = ({ traffic: { interfaces } }: AgentConfig): Pick<TrafficOptions, 'interfaces' | 'engines'> => {
   if (interfaces === 'auto') return { interfaces, engines: new Map() };
@@ -227,6 +243,13 @@ const followEnrollment = (identity: IdentityControl, exporter: Exporter): (() =>
       code: 'OK',
     });
   };
+  tell();
+  return identity.onChanged(tell);
+};
+
+/** What will keep consoles out soon becomes a warning of the host; returns the way to stop. */
+const followCertificates = (identity: IdentityControl, host: Host): (() => void) => {
+  const tell = (): void => host.raise('REVOCATION_LISTS_ENDING', identity.problem());
   tell();
   return identity.onChanged(tell);
 };

@@ -154,6 +154,31 @@ describe('command line', () => {
     });
   });
 
+  it('leaves its fleet, with the agent running or not, and joins again with another key', async () => {
+    const fleet = await createTestFleet(fleetId);
+    expect(await run('leave', '--yes', '-c', config)).toMatchObject({ code: 4, error: expect.stringContaining('NOT_ENROLLED') as string });
+    const agent = await start();
+    const fingerprints: string[] = [];
+    const join = async (): Promise<void> => {
+      const token = fleet.token();
+      expect((await run('join', token.text, '-c', config)).code).toBe(0);
+      const { grpc, fingerprint } = await status();
+      fingerprints.push(fingerprint);
+      await enroll({ port: grpc.port ?? -1, fleet, token, operator: await fleet.operator('ada') });
+    };
+    await join();
+    expect(await run('leave', '-c', config)).toMatchObject({ code: 2 });
+    expect(await run('leave', '--yes', '-c', config)).toMatchObject({ code: 0, out: expect.stringContaining(fleetId) as string });
+    expect(await status()).toMatchObject({ agentId: null, grpc: { mode: 'closed' } });
+    await join();
+    await agent.stop();
+    expect((await run('leave', '--yes', '-c', config)).code).toBe(0);
+    await start();
+    expect(await status()).toMatchObject({ agentId: null });
+    await join();
+    expect(new Set(fingerprints).size).toBe(3);
+  });
+
   it('refuses a second agent on the same state, and the first goes on', async () => {
     await start();
     const port = await freePort();

@@ -8,6 +8,7 @@ import { runHealthcheck } from './healthcheck.ts';
 import { runInit } from './init.ts';
 import { runJoin } from './join.ts';
 import { runAgent } from './run.ts';
+import { runLeave } from './leave.ts';
 import { runStatus } from './status.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -67,6 +68,12 @@ const createProgram = (terminal: Terminal, exit: (code: number) => void): Comman
   command('join', 'open the enrolment of this host with a token from the console')
     .argument('<token>', 'the token, as the console shows it')
     .action(async (token: string, _own: unknown, self: Command) => runJoin(configOf(flagsOf(self)), token, terminal));
+  command('leave', 'take this host out of its fleet; its policy stays in force')
+    .option('--yes', 'leave, without a question')
+    .action(async (_own: unknown, self: Command) => {
+      const flags = flagsOf(self);
+      await runLeave(configOf(flags), 'yes' in flags && flags.yes === true, terminal);
+    });
   command('run', 'run the agent').action(async (_own: unknown, self: Command) => runAgent(configOf(flagsOf(self)), terminal));
   command('status', 'show the state of the running agent')
     .option('--json', 'one line of JSON')

@@ -21,6 +21,7 @@ const refusals: ReadonlySet<NestErrorCode> = new Set<NestErrorCode>([
   'TOKEN_USED',
   'ENROLLMENT_CLOSED',
   'ALREADY_ENROLLED',
+  'NOT_ENROLLED',
 ]);
 
 /** The exit code of an expected failure. */

@@ -1,11 +1,21 @@
 import type { AgentConfig } from '../config/schema.ts';
 import { agentVersion } from '../config/version.ts';
 import type { System } from '../system.ts';
-import type { JoinAnswer, LocalRequest, StatusAnswer } from './local-protocol.ts';
+import type { JoinAnswer, LeaveAnswer, LocalRequest, StatusAnswer } from './local-protocol.ts';
 
 /** What the running agent does for commands of its own host. */
-export const handleLocal = async (request: LocalRequest, system: System, config: AgentConfig): Promise<JoinAnswer | StatusAnswer> => {
+export const handleLocal = async (
+  request: LocalRequest,
+  system: System,
+  config: AgentConfig,
+): Promise<JoinAnswer | LeaveAnswer | StatusAnswer> => {
   if (request.command === 'status') return statusOf(system, config);
+  if (request.command === 'leave') {
+    const fleetId = system.identity.identity()?.fleetId ?? '';
+    await system.auditLocal('enrollment.leave', () => system.identity.leave());
+    await system.server.settled();
+    return { fleetId };
+  }
   const opened = await system.auditLocal('enrollment.join', () => system.identity.openEnrollment(request.token));
   // The console dials as soon as the operator sees the answer: the port must be open by then.
   await system.server.settled();

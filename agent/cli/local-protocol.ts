@@ -9,6 +9,7 @@ export const lineBytesMax = 64 << 10;
 export const localRequest = z.discriminatedUnion('command', [
   z.strictObject({ command: z.literal('join'), token: z.string().max(512) }),
   z.strictObject({ command: z.literal('status') }),
+  z.strictObject({ command: z.literal('leave') }),
 ]);
 export type LocalRequest = z.output<typeof localRequest>;
 
@@ -19,6 +20,9 @@ export const joinAnswer = z.strictObject({
   port: z.number().nullable(),
 });
 export type JoinAnswer = z.output<typeof joinAnswer>;
+
+export const leaveAnswer = z.strictObject({ fleetId: z.string() });
+export type LeaveAnswer = z.output<typeof leaveAnswer>;
 
 export const statusAnswer = z.strictObject({
   name: z.string(),

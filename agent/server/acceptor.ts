@@ -2,7 +2,7 @@ import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 import type { Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
-import type { TLSSocket } from 'node:tls';
+import type { SecureContextOptions, TLSSocket } from 'node:tls';
 import { errorCodeOf, NestError } from '../../proto/model/error.ts';
 import { messageBytesMax } from '../../proto/model/limits.ts';
 import type { AccessControl } from '../control/access/api.ts';
@@ -33,6 +33,8 @@ const handshakeMs = 10_000;
 /** Connections are renewed daily, so that revoked material cannot linger. */
 const connectionAgeMs = 24 * 3_600_000;
 const connectionAgeGraceMs = 60_000;
+/** Who brings a revocation may be cut by it: the answer leaves first. Calls of who is revoked are refused meanwhile. */
+const cutAfterMs = 200;
 const keepaliveMs = 30_000;
 const keepaliveTimeoutMs = 10_000;
 
@@ -57,6 +59,8 @@ export interface AcceptorOptions extends PeerCheck {
 export interface Acceptor {
   /** Takes ownership of a raw connection. */
   accept(socket: Socket): void;
+  /** New connections see this from now on. Those that live go on, but for callers who are not admitted any more; safe to repeat. */
+  renew(material: TlsMaterial): void;
   /** Lets running calls finish for the grace time (milliseconds), then cuts what is left. */
   close(graceMs: number): Promise<void>;
 }
@@ -84,17 +88,12 @@ export const createAcceptor = (options: AcceptorOptions): Acceptor => {
   const injector = grpc.createConnectionInjector(new TerminatedTls());
   const stopWidening = widenWindows(grpc);
   const pending = new Set<Socket>();
+  let inForce = options.material;
   const tls = createTlsServer({
-    cert: options.material.certificate,
-    key: options.material.privateKey,
-    ...(options.material.authorities === null ? {} : { ca: options.material.authorities }),
+    ...contextOf(options.material),
     requestCert: true,
     // Judged in checkPeer, which can say why; nothing reaches gRPC before it.
     rejectUnauthorized: false,
-    minVersion: 'TLSv1.2',
-    ciphers:
-      'TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256',
-    honorCipherOrder: true,
     ALPNProtocols: ['h2'],
     handshakeTimeout: handshakeMs,
   });
@@ -125,26 +124,61 @@ export const createAcceptor = (options: AcceptorOptions): Acceptor => {
       socket.on('error', () => socket.destroy());
       tls.emit('connection', socket);
     },
+    renew: (material) => {
+      if (JSON.stringify(material) !== JSON.stringify(inForce)) tls.setSecureContext(contextOf(material));
+      const hasRevoked = material.revokedAuthorities !== inForce.revokedAuthorities;
+      inForce = material;
+      // A connection does not tell which authority stands behind it; its next handshake does.
+      const living = hasRevoked ? connections.filter(() => true) : [];
+      options.clock.after(cutAfterMs, () => {
+        for (const { socket } of living) socket.destroy();
+        connections.destroyOf((connection) => isOver(connection, options));
+      });
+    },
     close: async (graceMs) => {
       stopWidening();
       refusal.close();
       injector.drain(graceMs);
-      const done = new Promise<void>((resolve) => {
-        const timer = options.clock.after(graceMs, resolve);
-        const check = (): void => {
-          if (pending.size > 0) return;
-          timer.cancel();
-          resolve();
-        };
-        for (const socket of pending) socket.once('close', check);
-        check();
-      });
-      await done;
+      await closed(pending, graceMs, options.clock);
       for (const socket of pending) socket.destroy();
       grpc.forceShutdown();
       authorization.close();
     },
   };
+};
+
+/** Resolves when every socket has closed (and left the set), or the grace time is over. */
+const closed = (pending: ReadonlySet<Socket>, graceMs: number, clock: Clock): Promise<void> =>
+  new Promise((resolve) => {
+    const timer = clock.after(graceMs, resolve);
+    const check = (): void => {
+      if (pending.size > 0) return;
+      timer.cancel();
+      resolve();
+    };
+    for (const socket of pending) socket.once('close', check);
+    check();
+  });
+
+const contextOf = (material: TlsMaterial): SecureContextOptions => ({
+  cert: material.certificate,
+  key: material.privateKey,
+  ...(material.authorities === null ? {} : { ca: material.authorities }),
+  ...(material.revocationLists === null ? {} : { crl: [...material.revocationLists] }),
+  minVersion: 'TLSv1.2',
+  ciphers:
+    'TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256',
+  honorCipherOrder: true,
+});
+
+const isOver = (connection: Connection, options: AcceptorOptions): boolean => {
+  try {
+    recheckPeer(connection, { ...options, nowMs: options.clock.nowMs() });
+    return false;
+  } catch (error) {
+    options.logger.warn('connection cut', { subject: connection.caller?.subject ?? '', code: errorCodeOf(error) });
+    return true;
+  }
 };
 
 const tellConnection = (
@@ -183,7 +217,8 @@ const createGrpcServer = (options: AcceptorOptions, connections: Connections, au
     authorization,
     contexts: options.contexts,
     audit: options.audit,
-    recheck: (connection) => recheckPeer(connection, { isRevoked: options.isRevoked, nowMs: options.clock.nowMs() }),
+    recheck: (connection) =>
+      recheckPeer(connection, { isRevoked: options.isRevoked, identity: options.identity, nowMs: options.clock.nowMs() }),
     monotonicMs: () => options.clock.monotonicMs(),
     logger: options.logger,
     onFinished: options.onFinished,

@@ -24,6 +24,7 @@ import { createHttpFront } from './http-front.ts';
 import { createMetrics } from './metrics.ts';
 import { createAuditService } from './services/audit-service.ts';
 import { createAccessService } from './services/access-service.ts';
+import { createCertificateService } from './services/certificate-service.ts';
 import { createConfigService } from './services/config-service.ts';
 import { createEnrollmentService } from './services/enrollment-service.ts';
 import { createFlowService } from './services/flow-service.ts';
@@ -86,7 +87,7 @@ export const createServer = async (options: ServerOptions): Promise<AgentServer>
   const contexts = createCallContexts();
   const adapter = createCallAdapter({ contexts, clock: options.clock, logger: options.logger, stopping: stopping.signal });
   const enrollment = createEnrollmentService({ ...options, adapter, facts, settled: async () => front?.settled() });
-  const services = createServices({ ...options, adapter, facts, feed, enrollment });
+  const services = createServices({ ...options, adapter, facts, feed, enrollment, settled: async () => front?.settled() });
   const http = await createHttpFront({
     ...options.metrics,
     metrics,
@@ -132,7 +133,11 @@ export const createServer = async (options: ServerOptions): Promise<AgentServer>
   };
 };
 
-type Parts = ServerOptions & Pick<Parameters<typeof createHostService>[0], 'adapter' | 'facts' | 'feed'> & { readonly enrollment: Service };
+type Parts = ServerOptions &
+  Pick<Parameters<typeof createHostService>[0], 'adapter' | 'facts' | 'feed'> & {
+    readonly enrollment: Service;
+    readonly settled: () => Promise<void>;
+  };
 
 const createServices = (parts: Parts): readonly Service[] => {
   const nowMs = (): number => parts.clock.nowMs();
@@ -140,6 +145,7 @@ const createServices = (parts: Parts): readonly Service[] => {
     parts.enrollment,
     createSessionService({ ...parts, nowMs }),
     createHostService(parts),
+    createCertificateService(parts),
     createConfigService(parts),
     createFlowService(parts),
     createTrafficService({ ...parts, nowMs }),

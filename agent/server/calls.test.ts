@@ -128,8 +128,16 @@ describe('calls to an enrolled agent', () => {
     ['of an agent', { uris: [`spiffe://${fleetId}/agent/01JZ0000000000000000000001`] }],
     ['for a server only', { usages: ['1.3.6.1.5.5.7.3.1'] }],
     ['on another curve', { curve: 'P-384' as const }],
+    ['from the authority for agents', { under: 'agents' as const }],
   ])('refuses a certificate %s', async (_what, options) => {
     expect(await trace(await fleet.operator('ada', options))).toMatchObject({ status: 'UNAUTHENTICATED', reason: 'CERTIFICATE_INVALID' });
+  });
+
+  it('serves an operator under the authority for operators, also one whose clock runs ten minutes ahead', async () => {
+    const certificate = await fleet.operator('ada', { under: 'operators', notBefore: Date.now() + 10 * 60_000 - 3_600_000 });
+    const client = dial(HostServiceClient, { port, certificate });
+    await expect(ask(client.getHost.bind(client), {})).resolves.toBeDefined();
+    client.close();
   });
 
   it('refuses a caller on a live connection from the moment it is locked out', async () => {

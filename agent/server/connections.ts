@@ -6,6 +6,9 @@ export interface Connection {
   readonly socket: TLSSocket;
   /** End of the peer's certificate, milliseconds since the Unix epoch: the connection may outlive it. */
   readonly endsAtMs: number;
+  /** Names the peer's certificate: issuer (distinguished name) and serial number (hex). */
+  readonly issuer: string;
+  readonly serial: string;
   /** SHA-256 of the peer's public key (SPKI). */
   readonly spkiHash: Buffer;
   /** Null while the agent has no fleet and cannot know callers. */
@@ -28,6 +31,8 @@ export interface Connections {
   find(endpoints: Endpoints): Connection | undefined;
   /** Those for which it says yes. */
   filter(isWanted: (connection: Connection) => boolean): readonly Connection[];
+  /** Cuts those that `isOver` says are. */
+  destroyOf(isOver: (connection: Connection) => boolean): void;
   destroyAll(): void;
 }
 
@@ -50,6 +55,9 @@ export const createConnections = (): Connections => {
     countOf: (subject) => [...connections.values()].filter(({ caller }) => caller?.subject === subject).length,
     find: (endpoints) => connections.get(nameOf(endpoints)),
     filter: (isWanted) => [...connections.values()].filter(isWanted),
+    destroyOf: (isOver) => {
+      for (const connection of connections.values()) if (isOver(connection)) connection.socket.destroy();
+    },
     destroyAll: () => {
       for (const { socket } of connections.values()) socket.destroy();
     },

@@ -42,7 +42,6 @@ export interface GrpcFront {
  */
 export const createGrpcFront = async (options: GrpcFrontOptions): Promise<GrpcFront> => {
   let mode: FrontMode = 'closed';
-  let certificate = '';
   let listener: Listener | null = null;
   let acceptor: Acceptor | null = null;
   const closing = new Set<Promise<void>>();
@@ -65,7 +64,8 @@ export const createGrpcFront = async (options: GrpcFrontOptions): Promise<GrpcFr
     const wanted: FrontMode = stopped ? 'closed' : wantedMode(options.identity);
     if (wanted === 'closed') return shut();
     const material = await options.identity.tls();
-    if (wanted === mode && material.certificate === certificate) return;
+    // The same mode: connections go on, new ones see new certificates.
+    if (wanted === mode && acceptor !== null) return acceptor.renew(material);
     const next = createAcceptor({
       ...options,
       material,
@@ -76,7 +76,6 @@ export const createGrpcFront = async (options: GrpcFrontOptions): Promise<GrpcFr
     if (listener === null) listener = await listen(options, next);
     else listener.direct(next);
     acceptor = next;
-    certificate = material.certificate;
     mode = wanted;
     retire(old);
     options.logger.info('grpc is listening', { mode, address: options.address, port: listener.port });

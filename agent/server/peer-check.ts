@@ -1,18 +1,19 @@
 import { createHash } from 'node:crypto';
+import type { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import { NestError } from '../../proto/model/error.ts';
 import type { Caller, IdentityControl } from '../control/identity/api.ts';
 import type { Connection } from './connections.ts';
 
 export interface PeerCheck {
-  readonly identity: Pick<IdentityControl, 'callerOf'>;
+  readonly identity: Pick<IdentityControl, 'callerOf' | 'isCertificateRevoked' | 'judgeClient'>;
   /** True: the peer must be of our fleet. False: any key will do, the enrolment proves the rest. */
   readonly enrolled: boolean;
   /** Lets a caller be locked out before its certificate ends. */
   readonly isRevoked: (caller: Caller) => boolean;
 }
 
-/** What the finished TLS handshake says about the peer. Throws CERTIFICATE_MISSING, CERTIFICATE_INVALID, FLEET_MISMATCH. */
+/** What the finished TLS handshake says about the peer. Throws CERTIFICATE_MISSING, CERTIFICATE_INVALID, FLEET_MISMATCH, REVOKED. */
 export const checkPeer = (socket: TLSSocket, check: PeerCheck): Connection => {
   const peer = socket.getPeerX509Certificate();
   if (peer === undefined) {
@@ -24,7 +25,8 @@ export const checkPeer = (socket: TLSSocket, check: PeerCheck): Connection => {
   const spkiHash = createHash('sha256')
     .update(peer.publicKey.export({ type: 'spki', format: 'der' }))
     .digest();
-  const connection = { socket, endsAtMs: peer.validToDate.getTime(), spkiHash };
+  const { issuer, serialNumber: serial } = peer;
+  const connection = { socket, endsAtMs: peer.validToDate.getTime(), spkiHash, issuer, serial };
   if (!check.enrolled) {
     if (peer.publicKey.asymmetricKeyDetails?.namedCurve !== 'prime256v1')
       throw new NestError('CERTIFICATE_INVALID', 'The client certificate is not for a P-256 key. Update the console.');
@@ -32,26 +34,56 @@ export const checkPeer = (socket: TLSSocket, check: PeerCheck): Connection => {
   }
   // First who it claims to be: "another fleet" and "expired" help more than "not trusted".
   const caller = check.identity.callerOf(peer.raw);
-  if (!socket.authorized) {
-    throw new NestError(
-      'CERTIFICATE_INVALID',
-      'Your certificate is not signed by the root of this fleet. Connect with the console that enrolled this host.',
-      { cause: socket.authorizationError },
-    );
-  }
-  refuseRevoked(caller, check);
+  if (!socket.authorized) refuseUnlessListsAreMissing(socket, peer, check);
+  // Also where OpenSSL has no complete lists to judge by.
+  const authority = peer.issuerCertificate;
+  if (authority !== undefined && check.identity.isCertificateRevoked({ issuer: authority.issuer, serial: authority.serialNumber }))
+    throw revoked();
+  refuseRevoked({ ...connection, caller }, check);
   return { ...connection, caller };
 };
 
-/** What may change while a connection lives; cheap, for every call. Throws CERTIFICATE_INVALID. */
-export const recheckPeer = ({ caller, endsAtMs }: Connection, check: Pick<PeerCheck, 'isRevoked'> & { readonly nowMs: number }): void => {
+/**
+ * A list of revoked certificates that this agent does not have, for instance of a new authority, must not lock everybody out: then the
+ * whole chain is judged here, and the lists that are there still count. Throws CERTIFICATE_INVALID, FLEET_MISMATCH, REVOKED.
+ */
+const refuseUnlessListsAreMissing = (socket: TLSSocket, peer: X509Certificate, { identity }: PeerCheck): void => {
+  const cause = String(socket.authorizationError);
+  if (cause === 'CERT_REVOKED') throw revoked();
+  if (!listCodes.has(cause)) {
+    throw new NestError(
+      'CERTIFICATE_INVALID',
+      'Your certificate is not signed by the root of this fleet. Connect with the console that enrolled this host.',
+      { cause },
+    );
+  }
+  const { issuerCertificate } = peer;
+  const isAuthority = issuerCertificate !== undefined && issuerCertificate.subject !== issuerCertificate.issuer;
+  identity.judgeClient([peer.raw, ...(isAuthority ? [issuerCertificate.raw] : [])]);
+};
+
+/** OpenSSL's codes for lists, not for certificates. */
+const listCodes: ReadonlySet<string> = new Set(['UNABLE_TO_GET_CRL', 'CRL_HAS_EXPIRED', 'CRL_NOT_YET_VALID', 'UNABLE_TO_GET_CRL_ISSUER']);
+
+/** What may change while a connection lives; cheap, for every call. Throws CERTIFICATE_INVALID, REVOKED. */
+export const recheckPeer = (
+  connection: Connection,
+  check: Pick<PeerCheck, 'isRevoked' | 'identity'> & { readonly nowMs: number },
+): void => {
+  const { caller, endsAtMs } = connection;
   if (caller === null) return;
   if (check.nowMs >= endsAtMs)
     throw new NestError('CERTIFICATE_INVALID', 'Your certificate has expired. Renew it in the console, then connect again.');
-  refuseRevoked(caller, check);
+  refuseRevoked({ ...connection, caller }, check);
 };
 
-/** Throws CERTIFICATE_INVALID when the caller is locked out. */
-const refuseRevoked = (caller: Caller, check: Pick<PeerCheck, 'isRevoked'>): void => {
+/** Throws CERTIFICATE_INVALID when the caller is locked out, REVOKED when its certificate is on a list. */
+const refuseRevoked = (
+  { caller, issuer, serial }: Connection & { readonly caller: Caller },
+  check: Pick<PeerCheck, 'isRevoked' | 'identity'>,
+): void => {
+  if (check.identity.isCertificateRevoked({ issuer, serial })) throw revoked();
   if (check.isRevoked(caller)) throw new NestError('CERTIFICATE_INVALID', 'Your certificate is revoked. Ask an owner of the fleet.');
 };
+
+const revoked = (): NestError => new NestError('REVOKED', 'Your certificate is revoked. Ask an owner of the fleet for a new one.');

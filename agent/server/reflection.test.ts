@@ -46,6 +46,7 @@ const served = [
   'grpc.reflection.v1.ServerReflection',
   'nest.v1.AccessService',
   'nest.v1.AuditService',
+  'nest.v1.CertService',
   'nest.v1.ConfigService',
   'nest.v1.EnrollmentService',
   'nest.v1.FlowService',

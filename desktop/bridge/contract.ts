@@ -17,6 +17,10 @@ const passphrase = z.string().check(z.minLength(1), z.maxLength(1024));
 const policyText = z.string().check(z.maxLength(3 << 20));
 const confirmWithin = z.int().check(z.minimum(5), z.maximum(3600));
 
+const deviceFile = z.string().check(z.maxLength(8 << 20));
+const fingerprint = z.string().check(z.regex(/^[0-9a-f]{64}$/));
+const rootFile = z.string().check(z.maxLength(64 << 10));
+
 const host = z.strictObject({ hostId });
 const flowFilter = {
   hostId,
@@ -95,6 +99,32 @@ export const contract = {
   'fleet.unlock': command(z.strictObject({ passphrase: z.optional(passphrase) }), of<model.ConsoleState>()),
   'fleet.lock': command(nothing, of<model.ConsoleState>()),
 
+  // ---- certificates ----
+  'certificate.list': query(nothing, of<model.CertificateList>()),
+  /** A new certificate for a connected host now; with `freshKey` for a new key that the present one signs for. */
+  'certificate.renew': command(z.strictObject({ hostId, freshKey: z.optional(z.boolean()) }), of<model.CertificateList>()),
+  /** Puts it on the list of its issuer and takes the list to every connected host. */
+  'certificate.revoke': command(z.strictObject({ serial: z.string().check(z.regex(/^[0-9a-f]{1,40}$/)) }), of<model.CertificateList>()),
+  /** The fleet root as a file under a passphrase of its own, to be kept elsewhere. */
+  'certificate.root.export': command(z.strictObject({ passphrase }), of<model.RootFile>()),
+  /** Takes the key of the root from this console; the file must open, so that it is not lost. */
+  'certificate.root.remove': command(z.strictObject({ file: rootFile, passphrase }), of<model.RootState>()),
+  'certificate.root.restore': command(z.strictObject({ file: rootFile, passphrase }), of<model.RootState>()),
+
+  // ---- other operators and devices ----
+  /** Without a fleet: makes a key that waits under the passphrase. In an open fleet: asks for a new certificate for this device's key. */
+  'device.request': command(z.strictObject({ operatorName: name, passphrase: z.optional(passphrase) }), of<model.DeviceFile>()),
+  'device.inspect': query(z.strictObject({ file: deviceFile }), of<model.DeviceFileContent>()),
+  /** share: which authorities' keys the device gets, to admit hosts and renew their certificates, or operators too. */
+  'device.admit': command(
+    z.strictObject({ file: deviceFile, fingerprint, share: z.optional(z.enum(['none', 'agents', 'all'])) }),
+    of<model.DeviceFile>(),
+  ),
+  'device.join': command(
+    z.strictObject({ file: deviceFile, rootFingerprint: fingerprint, storage: z.enum(['keychain', 'passphrase']), passphrase }),
+    of<model.ConsoleState>(),
+  ),
+
   // ---- hosts ----
   'hosts.list': query(nothing, of<readonly model.HostRow[]>()),
   /** One frame a second with all hosts; the first at once, from the cache when nothing is connected. */
@@ -106,6 +136,10 @@ export const contract = {
       address,
       port: z.optional(z.int().check(z.minimum(1), z.maximum(65535))),
       labels: z.optional(z.array(name).check(z.maxLength(16))),
+      /** The token is good for a host that calls itself so, and for no other. */
+      hostName: z.optional(z.string().check(z.minLength(1), z.maxLength(253))),
+      /** Where the host belongs from the beginning. */
+      cluster: z.optional(name),
     }),
     of<model.Enrollment>(),
   ),

@@ -4,6 +4,8 @@ import type { EngineName } from './traffic-model.ts';
 
 export type * from './audit-model.ts';
 export type * from './access-model.ts';
+export type * from './certificate-model.ts';
+export type * from './device-model.ts';
 export type * from './traffic-model.ts';
 
 /** Phantom that carries an output type through the contract. */
@@ -71,6 +73,9 @@ export interface Enrollment {
   readonly address: string;
   readonly port: number;
   readonly labels: readonly string[];
+  /** What the token is bound to beyond address and labels; absent: to nothing more. */
+  readonly hostName?: string | undefined;
+  readonly cluster?: string | undefined;
   readonly state: 'waiting' | 'fingerprint' | 'signing' | 'enrolled' | 'failed' | 'cancelled' | 'expired';
   /** Shown once; null after the token was used or has expired. */
   readonly token: string | null;

@@ -8,6 +8,7 @@ import type { ConsolePorts } from '../core/api.ts';
 import { systemClock } from '../lib/api.ts';
 import type { Clock } from '../lib/api.ts';
 import { clean } from './output.ts';
+import { readSecret } from './secret.ts';
 import type { Terminal } from './terminal.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -98,20 +99,20 @@ export const unlock = async (context: CommandContext): Promise<void> => {
 };
 
 /** From --passphrase-file, NEST_PASSPHRASE_FILE or the terminal; never from an argument, which everybody on the machine can read. */
-export const readPassphrase = async ({ terminal, options, environment, signal }: CommandContext, question: string): Promise<string> => {
-  const path = options.passphraseFile ?? environment['NEST_PASSPHRASE_FILE'];
-  if (path !== undefined && path !== '') {
-    try {
-      return (await readFile(path, 'utf8')).replace(/\r?\n$/, '');
-    } catch (error) {
-      throw new NestError('CONFIG_INVALID', `The passphrase file ${path} cannot be read. Check the path and its rights.`, { cause: error });
-    }
-  }
-  if (!terminal.isInteractive)
-    throw new UsageError(
-      'The fleet is protected by a passphrase: give --passphrase-file or NEST_PASSPHRASE_FILE, or run this in a terminal.',
-    );
-  return terminal.askSecret(question, signal);
+export const readPassphrase = (context: CommandContext, question: string): Promise<string> =>
+  readSecret(context, {
+    path: context.options.passphraseFile ?? context.environment['NEST_PASSPHRASE_FILE'],
+    missing: 'The fleet is protected by a passphrase: give --passphrase-file or NEST_PASSPHRASE_FILE, or run this in a terminal.',
+    question,
+  });
+
+/** A passphrase that is being set: asked for twice unless it comes from a file. Raises PASSPHRASE_WEAK later, where it is used. */
+export const newPassphrase = async (context: CommandContext): Promise<string> => {
+  const isFromFile = (context.options.passphraseFile ?? context.environment['NEST_PASSPHRASE_FILE'] ?? '') !== '';
+  const passphrase = await readPassphrase(context, 'New passphrase (10 characters or more): ');
+  if (!isFromFile && (await readPassphrase(context, 'Once more: ')) !== passphrase)
+    throw new UsageError('The two passphrases differ. Nothing was created.');
+  return passphrase;
 };
 
 /** Rows once every host is settled, by default has answered or failed, or after a few seconds. */

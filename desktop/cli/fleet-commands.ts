@@ -1,11 +1,13 @@
-/** nest fleet init | unlock-check | show */
+/** nest fleet init | unlock-check | show | certificates ... | request-access | admit | join | root ... */
 import type { Command } from 'commander';
 import { userInfo } from 'node:os';
 import type { ConsoleState } from '../bridge/model.ts';
-import { readPassphrase, withCore, withFleet } from './command-context.ts';
-import type { CommandContext, GlobalOptions, Invocation } from './command-context.ts';
+import { addCertificateCommands } from './certificate-commands.ts';
+import { newPassphrase, withCore, withFleet } from './command-context.ts';
+import type { GlobalOptions, Invocation } from './command-context.ts';
+import { addDeviceCommands } from './device-commands.ts';
 import { formatTime } from './output.ts';
-import { UsageError } from './usage-error.ts';
+import { addRootCommands } from './root-commands.ts';
 
 export const addFleetCommands = (program: Command, invocation: Invocation): void => {
   const fleet = program.command('fleet').description('the fleet and its keys');
@@ -43,14 +45,9 @@ export const addFleetCommands = (program: Command, invocation: Invocation): void
         context.print(await context.handlers['console.state']({}, context.signal), showState);
       }),
     );
-};
-
-const newPassphrase = async (context: CommandContext): Promise<string> => {
-  const isFromFile = (context.options.passphraseFile ?? context.environment['NEST_PASSPHRASE_FILE'] ?? '') !== '';
-  const passphrase = await readPassphrase(context, 'New passphrase (10 characters or more): ');
-  if (!isFromFile && (await readPassphrase(context, 'Once more: ')) !== passphrase)
-    throw new UsageError('The two passphrases differ. Nothing was created.');
-  return passphrase;
+  addCertificateCommands(fleet, invocation);
+  addDeviceCommands(fleet, invocation);
+  addRootCommands(fleet, invocation);
 };
 
 const showState = (state: ConsoleState): string =>

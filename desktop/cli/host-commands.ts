@@ -1,4 +1,4 @@
-/** nest hosts ls | add | show | rm */
+/** nest hosts ls | add | enroll | show | rm */
 import type { Command } from 'commander';
 import { NestError } from '../../proto/model/error.ts';
 import { agentPortDefault } from '../../proto/model/limits.ts';
@@ -6,12 +6,15 @@ import type { Enrollment, HostDetail, HostRow } from '../bridge/model.ts';
 import { spkiFingerprint } from '../core/api.ts';
 import { askYes, findHost, settledRows, withFleet } from './command-context.ts';
 import type { CommandContext, GlobalOptions, Invocation } from './command-context.ts';
+import { addEnrollCommand } from './enroll-command.ts';
 import { clean, formatAge, formatTable, formatTime, roundRate, shortHash } from './output.ts';
 import { UsageError } from './usage-error.ts';
 
 interface AddOptions extends GlobalOptions {
   readonly port: string;
   readonly label?: readonly string[];
+  readonly hostName?: string;
+  readonly cluster?: string;
   readonly yes?: true;
   readonly fingerprint?: string;
 }
@@ -31,12 +34,15 @@ export const addHostCommands = (program: Command, invocation: Invocation): void 
     .description('make a join token, wait for the agent, compare fingerprints, sign its certificate')
     .option('--port <number>', 'port of the agent', String(agentPortDefault))
     .option('--label <label...>', 'labels of the host')
+    .option('--host-name <name>', 'the token is good for a host that calls itself so, and for no other')
+    .option('--cluster <name>', 'the cluster the host belongs to')
     .option('--yes', 'approve whatever fingerprint the agent shows (the token proves the host all the same)')
     .option('--fingerprint <hex>', 'approve only this fingerprint, as the agent prints it')
     .action((...[name, address, , command]: [string, string, unknown, Command]) => {
       const options = command.optsWithGlobals<AddOptions>();
       return withFleet(invocation, options, (context) => addHost(context, { name, address, options }));
     });
+  addEnrollCommand(hosts, invocation);
   hosts
     .command('show <host>')
     .description('everything about one host')
@@ -77,7 +83,17 @@ const addHost = async (
     throw new UsageError('--fingerprint is 64 hex digits, as the agent prints them.');
   if (wanted === undefined && options.yes !== true && !terminal.isInteractive)
     throw new UsageError('Nobody can compare fingerprints here: give --fingerprint <hex>, or --yes.');
-  const begun = await handlers['enrollment.begin']({ name, address, port, labels: [...(options.label ?? [])] }, signal);
+  const begun = await handlers['enrollment.begin'](
+    {
+      name,
+      address,
+      port,
+      labels: [...(options.label ?? [])],
+      ...(options.hostName === undefined ? {} : { hostName: options.hostName }),
+      ...(options.cluster === undefined ? {} : { cluster: options.cluster }),
+    },
+    signal,
+  );
   const { enrollmentId } = begun;
   if (isJson) terminal.out(JSON.stringify(begun));
   else

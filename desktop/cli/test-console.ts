@@ -19,8 +19,8 @@ export interface Answer {
 export interface TestConsole {
   readonly folder: string;
   readonly agent: FakeAgent;
-  /** Runs `nest` with these arguments; `watch` sees each line as it is printed. */
-  nest(args: readonly string[], watch?: (line: string) => void): Promise<Answer>;
+  /** Runs `nest` with these arguments; `watch` sees each line as it is printed, `watchNotes` each note. */
+  nest(args: readonly string[], watch?: (line: string) => void, watchNotes?: (note: string) => void): Promise<Answer>;
   addHost(extra: readonly string[]): Promise<Answer>;
   close(): Promise<void>;
 }
@@ -31,7 +31,7 @@ export const openTestConsole = async (input: string): Promise<TestConsole> => {
   await writeFile(join(folder, 'passphrase'), 'correct horse battery\n');
   const vault = createMemoryVault();
   const agent = await createFakeAgent();
-  const nest: TestConsole['nest'] = async (args, watch = () => undefined) => {
+  const nest: TestConsole['nest'] = async (args, watch = () => undefined, watchNotes = () => undefined) => {
     const out: string[] = [];
     const notes: string[] = [];
     const code = await runCommandLine({
@@ -45,7 +45,10 @@ export const openTestConsole = async (input: string): Promise<TestConsole> => {
           out.push(text);
           watch(text);
         },
-        note: (text) => void notes.push(text),
+        note: (text) => {
+          notes.push(text);
+          watchNotes(text);
+        },
         isInteractive: false,
         ask: () => Promise.reject(new Error('nobody is there')),
         askSecret: () => Promise.reject(new Error('nobody is there')),

@@ -3,6 +3,8 @@ import type { BridgeHandlers } from '../bridge/contract.ts';
 import { createTaskGroup } from '../lib/api.ts';
 import { auditHandlers } from './audit/audit-handlers.ts';
 import { accessHandlers } from './access/access-handlers.ts';
+import { certificateHandlers } from './certificate/certificate-handlers.ts';
+import { deviceHandlers } from './device/device-handlers.ts';
 import { consoleHandlers } from './console-handlers.ts';
 import type { ConsolePorts, HandlerContext } from './handler-context.ts';
 import { FleetKeeper } from './fleet/fleet-keeper.ts';
@@ -31,7 +33,7 @@ export const createConsoleCore = (ports: ConsolePorts): ConsoleCore => {
     random,
     version: ports.version,
     hostCount: () => roster.size.value,
-    openSession: (keys) => openFleetSession(keys, { roster, cache, clock, random, report }),
+    openSession: (keys, refreshOwn) => openFleetSession(keys, { roster, cache, clock, random, report, refreshOwn }),
   });
   const planner = createPlanner({ roster, clock, random });
   const tasks = createTaskGroup((task, error) => {
@@ -47,11 +49,13 @@ export const createConsoleCore = (ports: ConsolePorts): ConsoleCore => {
   let closing: Promise<void> | undefined;
   return {
     handlers: {
+      ...accessHandlers(context),
+      ...auditHandlers(context),
+      ...certificateHandlers(context),
       ...consoleHandlers(context),
+      ...deviceHandlers(context),
       ...hostHandlers(context),
       ...policyHandlers(context),
-      ...auditHandlers(context),
-      ...accessHandlers(context),
     },
     close: () => {
       closing ??= (async () => {

@@ -4,6 +4,12 @@ import type { GetHeadResponse } from '../../proto/gen/nest/v1/audit.ts';
 import { AccessServiceService } from '../../proto/gen/nest/v1/access.ts';
 import type { AccessHead, GetAccessUpdatesResponse } from '../../proto/gen/nest/v1/access.ts';
 import type { SignedEnvelope } from '../../proto/gen/nest/v1/envelope.ts';
+import { CertServiceService } from '../../proto/gen/nest/v1/certificate.ts';
+import type {
+  GetSigningRequestResponse,
+  InstallCertificateResponse,
+  ListCertificatesResponse,
+} from '../../proto/gen/nest/v1/certificate.ts';
 import { ConfigServiceService } from '../../proto/gen/nest/v1/config.ts';
 import type {
   ApplyConfigRequest,
@@ -67,6 +73,16 @@ export interface AgentClient {
   accessUpdates(after: { readonly epoch: number; readonly afterRevision: number }, options: CallOptions): Promise<GetAccessUpdatesResponse>;
   /** At most 64. The head afterwards. */
   pushAccessUpdates(updates: readonly SignedEnvelope[], options: CallOptions): Promise<AccessHead>;
+  listCertificates(options: CallOptions): Promise<ListCertificatesResponse>;
+  /** For the present key, or for a fresh one. */
+  getSigningRequest(hasFreshKey: boolean, options: CallOptions): Promise<GetSigningRequestResponse>;
+  /** Leaf first, DER. */
+  installCertificate(certificateChain: readonly Uint8Array[], options: CallOptions): Promise<InstallCertificateResponse>;
+  /** How many lists were newer than the agent's. */
+  installRevocationLists(
+    offer: { readonly lists: readonly Uint8Array[]; readonly authorities: readonly Uint8Array[] },
+    options: CallOptions,
+  ): Promise<number>;
 }
 
 /** Typed calls over one wire. */
@@ -109,7 +125,17 @@ export const createAgentClient = (wire: Wire): AgentClient => ({
     }),
   pushAccessUpdates: async (updates, options) =>
     required((await callUnary(wire, AccessServiceService.pushAccessUpdates, { request: { updates: [...updates] }, ...options })).head),
+  listCertificates: (options) => callUnary(wire, CertServiceService.listCertificates, { request: {}, ...options }),
+  getSigningRequest: (freshKey, options) => callUnary(wire, CertServiceService.getSigningRequest, { request: { freshKey }, ...options }),
+  installCertificate: (chain, options) =>
+    callUnary(wire, CertServiceService.installCertificate, { request: { certificateChain: buffersOf(chain) }, ...options }),
+  installRevocationLists: async ({ lists, authorities }, options) => {
+    const request = { revocationLists: buffersOf(lists), authorities: buffersOf(authorities) };
+    return (await callUnary(wire, CertServiceService.installRevocationLists, { request, ...options })).taken;
+  },
 });
+
+const buffersOf = (parts: readonly Uint8Array[]): Buffer[] => parts.map((part) => Buffer.from(part));
 
 const required = <Part>(part: Part | undefined): Part => {
   if (part !== undefined) return part;

@@ -145,7 +145,7 @@ const tlsFailure = (error: NodeJS.ErrnoException): NestError | undefined => {
       { details: { alert: code }, cause: error },
     );
   }
-  const isChainCode = code in chainProblems || /^(SELF_SIGNED|DEPTH_ZERO|UNABLE_TO_(GET|VERIFY)|CERT_)/.test(code);
+  const isChainCode = code in chainProblems || /^(SELF_SIGNED|DEPTH_ZERO|UNABLE_TO_(GET|VERIFY)|CERT_|INVALID_(PURPOSE|CA))/.test(code);
   if (!isChainCode) return undefined;
   const message =
     chainProblems[code] ??

@@ -21,6 +21,8 @@ export type LinkState =
       /** Console clock. */
       readonly since: number;
       readonly agentVersion: string;
+      /** What the agent understands beyond the first version. */
+      readonly features: readonly string[];
       /** Host clock minus console clock, half the round trip taken off. */
       readonly clockSkewMs: number;
       readonly roundTripMs: number;
@@ -111,7 +113,7 @@ const openAgentChannel = ({ endpoint, identity, operator }: AgentLinkOptions): C
     serverName: agentServerName(identity.agentId),
     sessionKey: `${identity.agentId} ${identity.spkiSha256}`,
     isChainVerified: true,
-    judge: (certificate) => agentIdentityProblem(certificate, identity),
+    judge: (certificate) => agentIdentityProblem(certificate, identity, operator.rootNames),
   });
 
 /** First call on every connection: both ends learn who the other is, and how far the clocks are apart. */
@@ -142,6 +144,7 @@ const greet = async (channel: Channel, options: AgentLinkOptions, signal: AbortS
     client,
     since: clock.now(),
     agentVersion: answer.agentVersion,
+    features: answer.features,
     clockSkewMs: clockSkewMs({ hostTimeMs: Number(answer.timeMs), askedAt, roundTripMs }),
     roundTripMs,
     isResumed: channel.isResumed(),

@@ -11,5 +11,5 @@ export type { EnrollmentExchange, EnrollmentProof, JoinToken } from './enrollmen
 export { spkiFingerprint } from './peer-identity.ts';
 export type { AgentIdentity } from './peer-identity.ts';
 export { createOperatorIdentity } from './operator-identity.ts';
-export type { OperatorIdentity } from './operator-identity.ts';
+export type { OperatorIdentity, OperatorMaterial } from './operator-identity.ts';
 export { connectsInFlightMax, connectsWaitingMax } from './wire-limits.ts';

@@ -248,7 +248,12 @@ const createEnrollment = ({
       if (leaf === undefined) throw new NestError('CERTIFICATE_INVALID', 'No leaf.');
       const certificate = new X509Certificate(leaf);
       const agentId = /URI:spiffe:\/\/[^/]+\/agent\/(\w+)/.exec(certificate.subjectAltName ?? '')?.[1] ?? '';
-      onEnrolled({ certificate: certificate.toString(), root: new X509Certificate(fleetRoot).toString(), agentId, fleetId });
+      onEnrolled({
+        certificate: certificateChain.map((der) => new X509Certificate(der).toString()).join(''),
+        root: new X509Certificate(fleetRoot).toString(),
+        agentId,
+        fleetId,
+      });
       return { agentId };
     }),
   };

@@ -10,6 +10,10 @@ export interface OperatorIdentity {
   /** SHA-256 of the SPKI of the operator's certificate. */
   readonly spkiSha256: Uint8Array;
   readonly sessions: TlsSessions;
+  /** Distinguished names of the trusted roots. */
+  readonly rootNames: readonly string[];
+  /** New connections are made with this from now on; those that live go on. */
+  renew(material: OperatorMaterial): void;
 }
 
 /** A ticket carries the identity it was made with: the cache lives and dies with the operator's certificate. */
@@ -17,6 +21,7 @@ export interface TlsSessions {
   get(key: string): Buffer | undefined;
   put(key: string, session: Buffer): void;
   drop(key: string): void;
+  clear(): void;
 }
 
 const createTlsSessions = (): TlsSessions => {
@@ -34,16 +39,56 @@ const createTlsSessions = (): TlsSessions => {
     drop: (key) => {
       sessions.delete(key);
     },
+    clear: () => {
+      sessions.clear();
+    },
   };
 };
 
-/** Makes the identity from PEM: the fleet's root, the operator's certificate and its private key. A fresh context costs 3 ms of CPU: make one, share it. */
-export const createOperatorIdentity = (pem: {
+/** PEM: the fleet's roots, the operator's certificate with its issuer's, its private key, and lists of revoked agents. */
+export interface OperatorMaterial {
   readonly fleetRoot: string;
   readonly certificate: string;
   readonly privateKey: string;
-}): OperatorIdentity => ({
-  context: createSecureContext({ ca: pem.fleetRoot, cert: pem.certificate, key: pem.privateKey, minVersion: 'TLSv1.2' }),
-  spkiSha256: new Uint8Array(spkiSha256Of(new X509Certificate(pem.certificate))),
-  sessions: createTlsSessions(),
-});
+  /** Must be complete or absent: OpenSSL refuses everybody whose issuer has none. */
+  readonly revocationLists?: readonly string[];
+}
+
+/** Makes the identity. A fresh context costs 3 ms of CPU: make one, share it. */
+export const createOperatorIdentity = (material: OperatorMaterial): OperatorIdentity => {
+  let present = partsOf(material);
+  const sessions = createTlsSessions();
+  return {
+    get context() {
+      return present.context;
+    },
+    get spkiSha256() {
+      return present.spkiSha256;
+    },
+    get rootNames() {
+      return present.rootNames;
+    },
+    sessions,
+    renew: (next) => {
+      if (JSON.stringify(next) === JSON.stringify(present.material)) return;
+      present = partsOf(next);
+      sessions.clear();
+    },
+  };
+};
+
+const partsOf = (
+  material: OperatorMaterial,
+): Pick<OperatorIdentity, 'context' | 'spkiSha256' | 'rootNames'> & { readonly material: OperatorMaterial } => {
+  const { fleetRoot, certificate, privateKey, revocationLists = [] } = material;
+  const lists = revocationLists.length === 0 ? {} : { crl: [...revocationLists] };
+  return {
+    material,
+    context: createSecureContext({ ca: fleetRoot, cert: certificate, key: privateKey, minVersion: 'TLSv1.2', ...lists }),
+    spkiSha256: new Uint8Array(spkiSha256Of(new X509Certificate(certificate))),
+    rootNames: pemCertificates(fleetRoot).map((root) => new X509Certificate(root).subject),
+  };
+};
+
+const pemCertificates = (text: string): readonly string[] =>
+  text.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];

@@ -1,6 +1,7 @@
 /** Who an agent is: exactly one SPIFFE URI in its certificate, and the public key the operator approved. */
 import { createHash } from 'node:crypto';
 import type { X509Certificate } from 'node:crypto';
+import { isIssuerFitting } from '../../proto/model/certificate-path.ts';
 import { NestError } from '../../proto/model/error.ts';
 
 export interface AgentIdentity {
@@ -9,6 +10,8 @@ export interface AgentIdentity {
   readonly agentId: string;
   /** SHA-256 of the public key (SPKI, DER), lower-case hex; approved at enrolment. */
   readonly spkiSha256: string;
+  /** The key that follows, while a change of keys is under way. */
+  readonly nextSpkiSha256?: string | undefined;
 }
 
 /** TLS server name of an agent: never an address. */
@@ -25,9 +28,13 @@ export const spkiFingerprint = (spkiSha256: string): string => spkiSha256.match(
 
 /**
  * Checks a certificate whose chain TLS has verified already. Returns the refusal, or undefined when it is the expected agent.
- * IDENTITY_MISMATCH: another agent, another key, or not exactly one URI.
+ * IDENTITY_MISMATCH: another agent, another key, or not exactly one URI. CERTIFICATE_INVALID: issued by who may not name agents.
  */
-export const agentIdentityProblem = (certificate: X509Certificate, expected: AgentIdentity): NestError | undefined => {
+export const agentIdentityProblem = (
+  certificate: X509Certificate,
+  expected: AgentIdentity,
+  rootNames: readonly string[],
+): NestError | undefined => {
   const uris = (certificate.subjectAltName ?? '')
     .split(', ')
     .filter((entry) => entry.startsWith('URI:'))
@@ -41,7 +48,14 @@ export const agentIdentityProblem = (certificate: X509Certificate, expected: Age
       { details: { expected: uri, presented: uris.slice(0, 4) } },
     );
   }
-  if (fingerprint === expected.spkiSha256) return undefined;
+  if (!isIssuerFitting(certificate, { fleetId: expected.fleetId, kind: 'agent' }, rootNames)) {
+    return new NestError(
+      'CERTIFICATE_INVALID',
+      'The certificate at this address was issued by an authority that may not name agents. Look for who holds its key; nothing was sent to it.',
+      { details: { issuer: certificate.issuer } },
+    );
+  }
+  if (fingerprint === expected.spkiSha256 || fingerprint === expected.nextSpkiSha256) return undefined;
   return new NestError(
     'IDENTITY_MISMATCH',
     'The agent shows another key than the one that was approved. If it was installed anew, remove the host and add it again.',

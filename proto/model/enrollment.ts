@@ -41,20 +41,21 @@ const lengthPrefixed = (bytes: Uint8Array): Uint8Array => {
   return prefixed;
 };
 
+/** Every field with its length in four bytes before it. */
+export const joinFields = (fields: readonly Uint8Array[]): Uint8Array => concatenate(fields.map(lengthPrefixed));
+
 /** Input of a proof's HMAC: label, then every field with its length, so that no two transcripts share bytes. */
 export const proofInput = (label: ProofLabel, transcript: Transcript, extra: readonly Uint8Array[] = []): Uint8Array =>
-  concatenate(
-    [
-      new TextEncoder().encode(label),
-      transcript.tokenId,
-      transcript.consoleNonce,
-      transcript.agentNonce,
-      transcript.consoleSpkiHash,
-      transcript.agentSpkiHash,
-      transcript.rootSpkiHash,
-      ...extra,
-    ].map(lengthPrefixed),
-  );
+  joinFields([
+    new TextEncoder().encode(label),
+    transcript.tokenId,
+    transcript.consoleNonce,
+    transcript.agentNonce,
+    transcript.consoleSpkiHash,
+    transcript.agentSpkiHash,
+    transcript.rootSpkiHash,
+    ...extra,
+  ]);
 
 /** Extra fields of the "nest complete" MAC, in order. */
 export const completeFields = (fleetId: string, fleetRoot: Uint8Array, certificateChain: readonly Uint8Array[]): readonly Uint8Array[] => [
@@ -62,3 +63,7 @@ export const completeFields = (fleetId: string, fleetRoot: Uint8Array, certifica
   fleetRoot,
   ...certificateChain,
 ];
+
+/** What the present key of an agent signs to name the key that follows it; `nextSpki` is DER. */
+export const keyChangeInput = (agentId: string, nextSpki: Uint8Array): Uint8Array =>
+  joinFields([new TextEncoder().encode('nest key change 1'), new TextEncoder().encode(agentId), nextSpki]);

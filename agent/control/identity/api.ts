@@ -23,7 +23,40 @@ export interface Caller {
   readonly name: string;
 }
 
-export type TlsMaterial = { readonly certificate: string; readonly privateKey: string; readonly authorities: string | null };
+export interface TlsMaterial {
+  readonly certificate: string;
+  readonly privateKey: string;
+  readonly authorities: string | null;
+  /** PEM; null when handshakes are not judged by lists of revoked certificates. */
+  readonly revocationLists: readonly string[] | null;
+  /** Names the authorities that a root has revoked: when it changes, every peer has to show its chain again. */
+  readonly revokedAuthorities: string;
+}
+
+/** What the agent knows about revoked certificates. */
+export interface RevocationReport {
+  /** Whether handshakes are judged by the lists. */
+  readonly isChecked: boolean;
+  readonly isKnown: boolean;
+  /** Issuers whose list is missing or over, while others are there. */
+  readonly missing: readonly string[];
+  /** When the first list ends; null without any. */
+  readonly endsAtMs: number | null;
+  readonly lists: readonly {
+    readonly issuer: string;
+    readonly sha256: Buffer;
+    readonly thisUpdateMs: number;
+    readonly nextUpdateMs: number;
+    readonly revoked: number;
+  }[];
+}
+
+/** A lasting condition of certificates, for the health of the host. */
+export interface IdentityProblem {
+  readonly title: string;
+  readonly message: string;
+  readonly severity: 'warning' | 'critical';
+}
 
 /** Codes raised: TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_USED, PROOF_INVALID, ENROLLMENT_CLOSED, ALREADY_ENROLLED, NOT_ENROLLED, CERTIFICATE_INVALID, FLEET_MISMATCH. */
 export interface IdentityControl {
@@ -52,6 +85,27 @@ export interface IdentityControl {
     readonly mac: Uint8Array;
     readonly consoleSpkiHash: Uint8Array;
   }): Promise<AgentIdentity>;
+  /**
+   * A request (PKCS#10, DER) for the present key, or for a fresh one that the present key has signed for; the signature is empty for
+   * the present key. Throws NOT_ENROLLED.
+   */
+  renewalRequest(hasFreshKey: boolean): Promise<{ readonly signingRequest: Uint8Array; readonly presentKeySignature: Uint8Array }>;
+  /** Takes the certificate that follows the present one; both keys of a change are good for it. Throws CERTIFICATE_INVALID, IDENTITY_MISMATCH, NOT_ENROLLED. */
+  installCertificate(certificateChain: readonly Uint8Array[]): Promise<AgentIdentity>;
+  /** Takes newer lists of revoked certificates; returns how many. Throws CERTIFICATE_INVALID, LIMIT_REACHED, NOT_ENROLLED. */
+  installRevocationLists(offer: { readonly lists: readonly Uint8Array[]; readonly authorities: readonly Uint8Array[] }): Promise<number>;
+  revocation(): RevocationReport;
+  /** By issuer (distinguished name) and serial number (hex) of a certificate. */
+  isCertificateRevoked(certificate: { readonly issuer: string; readonly serial: string }): boolean;
+  /**
+   * The whole judgement over a client's chain (leaf first, DER) without OpenSSL, for when its lists are not complete. Authorities that
+   * the agent knows need not be in it. Throws CERTIFICATE_INVALID, FLEET_MISMATCH.
+   */
+  judgeClient(certificateChain: readonly Uint8Array[]): void;
+  /** What will keep somebody out soon, or does not protect; null when all is well. */
+  problem(): IdentityProblem | null;
+  /** Leaves the fleet: forgets certificate, roots and key. Throws NOT_ENROLLED. */
+  leave(): Promise<void>;
   /** Self-signed while not enrolled. */
   tls(): Promise<TlsMaterial>;
   /** Turns the verified peer certificate (DER) into a caller. Throws CERTIFICATE_INVALID, FLEET_MISMATCH. */

@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto';
+import { isIssuerFitting } from '../../../proto/model/certificate-path.ts';
 import { NestError } from '../../../proto/model/error.ts';
 import type { Caller } from './api.ts';
 import { isP256 } from './agent-key.ts';
@@ -6,9 +7,12 @@ import { readCertificateNames, readSpiffeId } from './certificate-names.ts';
 
 /**
  * Who a verified client certificate (DER) speaks for. Throws CERTIFICATE_INVALID when it is not in date, not P-256 or
- * not an operator's or client's, FLEET_MISMATCH when it is of another fleet.
+ * not an operator's or client's by the authority for them, FLEET_MISMATCH when it is of another fleet.
  */
-export const readCaller = (certificate: Uint8Array, expected: { readonly fleetId: string; readonly nowMs: number }): Caller => {
+export const readCaller = (
+  certificate: Uint8Array,
+  expected: { readonly fleetId: string; readonly nowMs: number; readonly rootNames: readonly string[] },
+): Caller => {
   const parsed = parse(certificate);
   if (expected.nowMs >= parsed.validToDate.getTime()) {
     throw new NestError('CERTIFICATE_INVALID', 'Your certificate has expired. Renew it in the console, then connect again.');
@@ -26,6 +30,11 @@ export const readCaller = (certificate: Uint8Array, expected: { readonly fleetId
     );
   if (id.kind === 'agent')
     throw new NestError('CERTIFICATE_INVALID', "An agent's certificate may not manage hosts. Connect with an operator's.");
+  if (!isIssuerFitting(parsed, id, expected.rootNames))
+    throw new NestError(
+      'CERTIFICATE_INVALID',
+      'Your certificate was issued by an authority that may not name operators. Issue a new one in the console of an owner.',
+    );
   return { subject: id.subject, kind: id.kind, name: id.name };
 };
 

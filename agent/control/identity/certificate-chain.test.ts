@@ -64,6 +64,15 @@ describe('certificate chain of an agent', () => {
     expect(await refusal(options)).toBe(code);
   });
 
+  it('is taken from the authority for agents, and from no other', async () => {
+    expect(check({ certificateChain: await fleet.signAgent(request, { under: 'agents' }) })).toMatchObject({ agentId: testAgentId });
+    expect(await refusal({ under: 'operators' })).toBe('CERTIFICATE_INVALID');
+    const [leaf = Buffer.alloc(0)] = await fleet.signAgent(request, { under: 'agents' });
+    const wrong = Buffer.from(fleet.authorities.operators.certificate.rawData);
+    for (const certificateChain of [[leaf], [leaf, wrong], [leaf, leaf]])
+      expect(() => check({ certificateChain })).toThrow(expect.objectContaining({ code: 'CERTIFICATE_INVALID' }) as Error);
+  });
+
   it('is refused when another root signed it', async () => {
     expect(await refusal({ issuer: other })).toBe('CERTIFICATE_INVALID');
   });

@@ -1,11 +1,12 @@
 import { X509Certificate, timingSafeEqual } from 'node:crypto';
+import { authorityName, authorityUri, isIssuerFitting, uriNames } from '../../../proto/model/certificate-path.ts';
 import { NestError } from '../../../proto/model/error.ts';
 import { isP256, spkiHashOf } from './agent-key.ts';
 import { fleetIdPattern, readCertificateNames, readSpiffeId } from './certificate-names.ts';
 import { BasicConstraintsExtension, X509Certificate as ParsedCertificate } from './x509.ts';
 
-/** Leaf and at most this many issuing authorities below the root. */
-const chainMax = 4;
+/** The leaf and the authority for agents. */
+const chainMax = 2;
 const serverAuthentication = '1.3.6.1.5.5.7.3.1';
 const agentIdPattern = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/i;
 
@@ -51,8 +52,10 @@ export const checkChain = (offer: ChainOffer, expected: ChainExpectation): Check
   const certificates = offer.certificateChain.map(readCertificate);
   checkSignatures([...certificates, root]);
   for (const certificate of [...certificates, root]) checkDatesAndKey(certificate, expected.nowMs);
-  const [leaf] = certificates;
+  const [leaf, issuer] = certificates;
   if (leaf === undefined) throw refuse('the chain is empty');
+  if (!isIssuerFitting(leaf, { fleetId: offer.fleetId, kind: 'agent' }, [root.subject])) throw refuse('its issuer may not name agents');
+  if (issuer !== undefined) checkAuthority(issuer, offer.fleetId);
   return {
     ...checkLeaf(leaf, offer.fleetId, expected.agentSpkiHash),
     leaf: leaf.toString(),
@@ -72,6 +75,13 @@ const checkSignatures = (path: readonly X509Certificate[]): void => {
     const pathLength = new ParsedCertificate(new Uint8Array(issuer.raw)).getExtension(BasicConstraintsExtension)?.pathLength;
     if (pathLength !== undefined && issuer !== certificate && index > pathLength) throw refuse('the chain is longer than an issuer allows');
   }
+};
+
+/** What stands between leaf and root is the authority for agents and says so itself. */
+const checkAuthority = (issuer: X509Certificate, fleetId: string): void => {
+  const uris = uriNames(issuer);
+  if (issuer.subject !== authorityName(fleetId, 'agents') || uris.length !== 1 || uris[0] !== authorityUri(fleetId, 'agents'))
+    throw refuse('its issuer is not the authority for agents');
 };
 
 const checkDatesAndKey = (certificate: X509Certificate, nowMs: number): void => {

@@ -3,14 +3,21 @@ import { NestError } from '../../../proto/model/error.ts';
 import { tokenLifeMs } from '../../../proto/model/limits.ts';
 import type { Clock, Timer } from '../../lib/clock.ts';
 import type { RandomSource } from '../../lib/random.ts';
-import type { AgentIdentity, IdentityControl } from './api.ts';
+import { generateAgentKey } from './agent-key.ts';
+import type { AgentKey } from './agent-key.ts';
+import type { AgentIdentity, IdentityControl, IdentityProblem } from './api.ts';
 import { createBootstrapCertificate, createSigningRequest } from './bootstrap-certificate.ts';
 import { readCaller } from './caller.ts';
 import { checkChain } from './certificate-chain.ts';
+import { createClientTrust } from './client-trust.ts';
+import type { ClientTrust } from './client-trust.ts';
 import { createHandshake } from './handshake.ts';
 import type { Handshake } from './handshake.ts';
 import { openIdentityStore } from './identity-store.ts';
+import type { StoredIdentity } from './identity-record.ts';
 import type { IdentityStore, PendingToken, TokenEnd } from './identity-store.ts';
+import { checkRenewal, signKeyChange } from './renewal.ts';
+import { takeRevocationLists } from './revocation-lists.ts';
 import { parseToken } from './token.ts';
 
 export interface IdentityOptions {
@@ -45,10 +52,15 @@ class Identity implements IdentityControl {
   #barred = false;
   #completing = false;
   #bootstrapCertificate: Promise<string> | null = null;
+  /** Made for a change of keys that has not been finished. */
+  #freshKey: AgentKey | null = null;
+  #lastChange: Promise<unknown> = Promise.resolve();
+  readonly #trust: ClientTrust;
 
   constructor(options: IdentityOptions, store: IdentityStore) {
     this.#options = options;
     this.#store = store;
+    this.#trust = createClientTrust({ store, clock: options.clock, onChanged: () => this.#changed() });
   }
 
   async resume(): Promise<void> {
@@ -137,23 +149,90 @@ class Identity implements IdentityControl {
       this.#completing = false;
       this.#shut(open);
     }
-    const identity = this.identity();
-    if (identity === null) throw new NestError('INTERNAL', 'The identity was stored but cannot be read. Restart the agent.');
-    return identity;
+    return this.#identityNow();
   }
 
   async tls(): ReturnType<IdentityControl['tls']> {
     const { key, identity } = this.#store;
-    if (identity !== null) return { certificate: identity.chain, privateKey: key.privateKeyPem, authorities: identity.root };
+    if (identity !== null)
+      return {
+        certificate: identity.chain,
+        privateKey: key.privateKeyPem,
+        authorities: identity.root,
+        revocationLists: this.#trust.contextLists(),
+        revokedAuthorities: this.#trust.revokedAuthorities(),
+      };
     const { clock, random } = this.#options;
     this.#bootstrapCertificate ??= createBootstrapCertificate(key, { nowMs: clock.nowMs(), serial: random.bytes(serialBytes) });
-    return { certificate: await this.#bootstrapCertificate, privateKey: key.privateKeyPem, authorities: null };
+    return {
+      certificate: await this.#bootstrapCertificate,
+      privateKey: key.privateKeyPem,
+      authorities: null,
+      revocationLists: null,
+      revokedAuthorities: '',
+    };
   }
 
   callerOf(certificate: Uint8Array): ReturnType<IdentityControl['callerOf']> {
-    const { identity } = this.#store;
-    if (identity === null) throw new NestError('NOT_ENROLLED', 'This host belongs to no fleet yet. Run "nest-agent join <token>" on it.');
-    return readCaller(certificate, { fleetId: identity.fleetId, nowMs: this.#options.clock.nowMs() });
+    const { fleetId, rootNames } = this.#enrolled();
+    return readCaller(certificate, { fleetId, rootNames, nowMs: this.#options.clock.nowMs() });
+  }
+
+  async renewalRequest(hasFreshKey: boolean): ReturnType<IdentityControl['renewalRequest']> {
+    const { agentId } = this.#enrolled();
+    const { key } = this.#store;
+    if (!hasFreshKey) return { signingRequest: await createSigningRequest(key), presentKeySignature: new Uint8Array() };
+    this.#freshKey = generateAgentKey();
+    return { signingRequest: await createSigningRequest(this.#freshKey), presentKeySignature: signKeyChange(agentId, key, this.#freshKey) };
+  }
+
+  installCertificate(certificateChain: readonly Uint8Array[]): Promise<AgentIdentity> {
+    return this.#oneByOne(async () => {
+      const present = this.#enrolled();
+      const keys = [this.#store.key, ...(this.#freshKey === null ? [] : [this.#freshKey])];
+      const { chain, key } = checkRenewal(present, certificateChain, { keys, nowMs: this.#options.clock.nowMs() });
+      const { leaf, endsAtMs } = chain;
+      await this.#store.replaceIdentity({ ...present, leaf, endsAtMs, chain: chain.chain }, key);
+      if (key === this.#freshKey) this.#freshKey = null;
+      this.#changed();
+      return this.#identityNow();
+    });
+  }
+
+  installRevocationLists(offer: Parameters<IdentityControl['installRevocationLists']>[0]): Promise<number> {
+    return this.#oneByOne(async () => {
+      const present = this.#enrolled();
+      const { taken, ...kept } = await takeRevocationLists(present, offer, this.#options.clock.nowMs());
+      if (taken === 0 && kept.authorities.length === present.authorities.length) return 0;
+      await this.#store.replaceIdentity({ ...present, ...kept });
+      this.#changed();
+      return taken;
+    });
+  }
+
+  revocation(): ReturnType<IdentityControl['revocation']> {
+    return this.#trust.report();
+  }
+
+  isCertificateRevoked(certificate: { readonly issuer: string; readonly serial: string }): boolean {
+    return this.#trust.isRevoked(certificate);
+  }
+
+  judgeClient(certificateChain: readonly Uint8Array[]): void {
+    this.#trust.judgeClient(certificateChain);
+  }
+
+  problem(): IdentityProblem | null {
+    return this.#trust.problem();
+  }
+
+  leave(): Promise<void> {
+    return this.#oneByOne(async () => {
+      this.#enrolled();
+      await this.#store.forgetIdentity();
+      [this.#freshKey, this.#bootstrapCertificate] = [null, null];
+      this.#changed();
+    });
   }
 
   onChanged(listener: () => void): () => void {
@@ -163,6 +242,7 @@ class Identity implements IdentityControl {
 
   close(): void {
     this.#open?.timer.cancel();
+    this.#trust.close();
     this.#listeners.clear();
   }
 
@@ -246,6 +326,26 @@ class Identity implements IdentityControl {
     }
   }
 
+  /** Throws NOT_ENROLLED. */
+  #enrolled(): StoredIdentity {
+    const { identity } = this.#store;
+    if (identity === null) throw new NestError('NOT_ENROLLED', 'This host belongs to no fleet yet. Run "nest-agent join <token>" on it.');
+    return identity;
+  }
+
+  #identityNow(): AgentIdentity {
+    const identity = this.identity();
+    if (identity === null) throw new NestError('INTERNAL', 'The identity was stored but cannot be read. Restart the agent.');
+    return identity;
+  }
+
+  /** Changes of the stored identity follow each other. */
+  #oneByOne<Result>(work: () => Promise<Result>): Promise<Result> {
+    const result = this.#lastChange.then(work);
+    this.#lastChange = result.catch(() => undefined);
+    return result;
+  }
+
   #changed(): void {
     for (const listener of this.#listeners) listener();
   }
@@ -263,5 +363,5 @@ const barred = (): NestError =>
 const alreadyEnrolled = (fleetId: string): NestError =>
   new NestError(
     'ALREADY_ENROLLED',
-    `This host belongs to the fleet ${fleetId}. To move it, stop the agent, remove the identity directory of its state directory, and join again.`,
+    `This host belongs to the fleet ${fleetId}. To move it, run "nest-agent leave --yes" on it, then join again.`,
   );

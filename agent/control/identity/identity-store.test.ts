@@ -1,7 +1,9 @@
+import { createHash } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { generateAgentKey } from './agent-key.ts';
 import { createSigningRequest } from './bootstrap-certificate.ts';
 import { checkChain } from './certificate-chain.ts';
 import { openIdentityStore } from './identity-store.ts';
@@ -44,16 +46,48 @@ describe('identity directory', () => {
     expect((await openIdentityStore(stateDir)).identity).toBeNull();
   });
 
-  it.each(['chain.pem', 'root.pem', 'identity.json', 'key.pem', 'tokens.json'])(
-    'refuses a damaged %s instead of guessing',
-    async (name) => {
-      const store = await enrolled();
-      await store.spendToken(Buffer.alloc(16, 1), 'used');
-      const content = await readFile(path(name));
-      await writeFile(path(name), content.subarray(0, content.length / 2));
-      await expect(openIdentityStore(stateDir)).rejects.toMatchObject({ code: 'STATE_CORRUPT' });
-    },
-  );
+  it.each(['identity.json', 'key.pem', 'tokens.json'])('refuses a damaged %s instead of guessing', async (name) => {
+    const store = await enrolled();
+    await store.spendToken(Buffer.alloc(16, 1), 'used');
+    const content = await readFile(path(name));
+    await writeFile(path(name), content.subarray(0, content.length / 2));
+    await expect(openIdentityStore(stateDir)).rejects.toMatchObject({ code: 'STATE_CORRUPT' });
+  });
+
+  it('reads what the first version wrote, checks it, and keeps it in one file from the next change on', async () => {
+    const { identity } = await enrolled();
+    if (identity === null) throw new Error('not enrolled');
+    const { chain, root, rootNames: _names, authorities: _known, revocationLists: _lists, keyFile: _file, ...rest } = identity;
+    const hash = (text: string): string => createHash('sha256').update(text).digest('hex');
+    const first = JSON.stringify({ version: 1, ...rest, chainSha256: hash(chain), rootSha256: hash(root) });
+    await writeFile(path('identity.json'), first);
+    await writeFile(path('chain.pem'), chain);
+    await writeFile(path('root.pem'), root);
+    const store = await openIdentityStore(stateDir);
+    expect(store.identity).toEqual(identity);
+    await store.replaceIdentity({ ...identity, endsAtMs: 7 });
+    expect((await openIdentityStore(stateDir)).identity).toEqual({ ...identity, endsAtMs: 7 });
+    expect((await readdir(join(stateDir, 'identity'))).sort()).toEqual(['identity.json', 'key.pem']);
+    await writeFile(path('identity.json'), first);
+    await writeFile(path('chain.pem'), chain.slice(1));
+    await writeFile(path('root.pem'), root);
+    await expect(openIdentityStore(stateDir)).rejects.toMatchObject({ code: 'STATE_CORRUPT' });
+  });
+
+  it('changes key and certificate as one, and forgets both', async () => {
+    const store = await enrolled();
+    const { identity } = store;
+    if (identity === null) throw new Error('not enrolled');
+    const [old, fresh] = [store.key.fingerprint, generateAgentKey()];
+    await store.replaceIdentity(identity, fresh);
+    const after = await openIdentityStore(stateDir);
+    expect([after.key.fingerprint, after.identity?.fingerprint]).toEqual([fresh.fingerprint, fresh.fingerprint]);
+    await after.forgetIdentity();
+    const empty = await openIdentityStore(stateDir);
+    expect(empty.identity).toBeNull();
+    expect([old, fresh.fingerprint]).not.toContain(empty.key.fingerprint);
+    expect(await readdir(join(stateDir, 'identity'))).toEqual(['key.pem']);
+  });
 
   it('never writes the secret of a token, and remembers how tokens ended', async () => {
     const store = await openIdentityStore(stateDir);

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { NestError } from '../../../proto/model/error.ts';
@@ -6,6 +6,8 @@ import { makePrivateDirectory, readTextIfPresent, writeFileAtomic } from '../../
 import { generateAgentKey, parseAgentKey } from './agent-key.ts';
 import type { AgentKey } from './agent-key.ts';
 import type { CheckedChain } from './certificate-chain.ts';
+import { corruptIdentity as corrupt, decodeIdentity, encodeIdentity, firstKeyFile, namesOf } from './identity-record.ts';
+import type { StoredIdentity } from './identity-record.ts';
 import type { TokenKey } from './token.ts';
 
 /** Why a token may not be used again. */
@@ -13,30 +15,9 @@ export type TokenEnd = 'used' | 'expired' | 'closed';
 export interface PendingToken extends TokenKey {
   readonly expiresAtMs: number;
 }
-interface StoredIdentity {
-  readonly agentId: string;
-  readonly fleetId: string;
-  readonly enrolledAtMs: number;
-  readonly endsAtMs: number;
-  readonly leaf: string;
-  readonly chain: string;
-  readonly root: string;
-}
-
 /** Spent tokens that are remembered; tokens live ten minutes, so older ones are of no use to anybody. */
 const spentTokensMax = 256;
 const hex = z.string().regex(/^([0-9a-f]{2})+$/);
-const identitySchema = z.strictObject({
-  version: z.literal(1),
-  agentId: z.string(),
-  fleetId: z.string(),
-  enrolledAtMs: z.number(),
-  endsAtMs: z.number(),
-  leaf: z.string(),
-  fingerprint: hex,
-  chainSha256: hex,
-  rootSha256: hex,
-});
 const tokensSchema = z.strictObject({
   version: z.literal(1),
   pending: z.strictObject({ id: hex, key: hex, rootSpkiHash: hex, expiresAtMs: z.number() }).nullable(),
@@ -44,8 +25,8 @@ const tokensSchema = z.strictObject({
 });
 
 /**
- * The identity directory: key.pem, chain.pem, root.pem, identity.json, tokens.json, mode 0600. identity.json names the
- * other files by hash and is written last, so a crash leaves either no identity or a whole one.
+ * The identity directory: the private key, identity.json, tokens.json, mode 0600. identity.json names its key's file and is
+ * replaced as a whole, so a crash leaves either the old identity or the new one.
  */
 export interface IdentityStore {
   readonly key: AgentKey;
@@ -57,6 +38,10 @@ export interface IdentityStore {
   /** Remembers that the token is spent and forgets it as pending. */
   spendToken(id: Uint8Array, end: TokenEnd): Promise<void>;
   saveIdentity(chain: CheckedChain, enrolledAtMs: number): Promise<StoredIdentity>;
+  /** Replaces the identity, and the key with it when another is given. */
+  replaceIdentity(next: Omit<StoredIdentity, 'keyFile' | 'fingerprint' | 'rootNames'>, key?: AgentKey): Promise<StoredIdentity>;
+  /** Forgets the identity and its key, and makes a new key. */
+  forgetIdentity(): Promise<void>;
 }
 
 /** Opens the directory, making it and the key when they are missing. Throws STATE_CORRUPT, STATE_FAILED. */
@@ -64,15 +49,33 @@ export const openIdentityStore = async (stateDir: string): Promise<IdentityStore
   const directory = join(stateDir, 'identity');
   const path = (name: string): string => join(directory, name);
   await guarded(() => makePrivateDirectory(directory));
-  const key = await loadKey(path('key.pem'));
-  let identity = await loadIdentity(path, key);
+  let identity = await loadIdentity(path);
+  let keyFile = identity?.keyFile ?? firstKeyFile;
+  let key = await loadKey(path(keyFile), identity === null);
+  if (identity !== null && identity.fingerprint !== key.fingerprint) throw corrupt(`${keyFile} does not fit identity.json`);
   let tokens = await loadTokens(path('tokens.json'));
   const saveTokens = async (next: Tokens): Promise<void> => {
     await guarded(() => writeFileAtomic(path('tokens.json'), `${JSON.stringify(next, null, 2)}\n`));
     tokens = next;
   };
+  const replaceIdentity: IdentityStore['replaceIdentity'] = async (next, freshKey = key) => {
+    const nextKeyFile = freshKey === key ? keyFile : `key-${freshKey.fingerprint.slice(0, 16)}.pem`;
+    const record = { ...next, fingerprint: freshKey.fingerprint, keyFile: nextKeyFile, rootNames: namesOf(next.root) };
+    await guarded(async () => {
+      if (freshKey !== key) await writeFileAtomic(path(nextKeyFile), freshKey.privateKeyPem);
+      await writeFileAtomic(path('identity.json'), encodeIdentity(record));
+    });
+    const oldKeyFile = keyFile;
+    [identity, key, keyFile] = [record, freshKey, nextKeyFile];
+    // From here on nothing names the old files.
+    const stale = ['chain.pem', 'root.pem', ...(oldKeyFile === nextKeyFile ? [] : [oldKeyFile])];
+    await guarded(() => Promise.all(stale.map((name) => rm(path(name), { force: true }))));
+    return record;
+  };
   return {
-    key,
+    get key() {
+      return key;
+    },
     get identity() {
       return identity;
     },
@@ -90,52 +93,36 @@ export const openIdentityStore = async (stateDir: string): Promise<IdentityStore
         spent: [...others, { id: toHex(id), end }].slice(-spentTokensMax),
       });
     },
-    saveIdentity: async (chain, enrolledAtMs) => {
-      const { agentId, fleetId, endsAtMs, leaf } = chain;
-      const record = {
-        version: 1,
-        agentId,
-        fleetId,
-        enrolledAtMs,
-        endsAtMs,
-        leaf,
-        fingerprint: key.fingerprint,
-        chainSha256: sha256(chain.chain),
-        rootSha256: sha256(chain.root),
-      };
+    saveIdentity: ({ agentId, fleetId, endsAtMs, leaf, chain, root }, enrolledAtMs) =>
+      replaceIdentity({ agentId, fleetId, enrolledAtMs, endsAtMs, leaf, chain, root, authorities: [], revocationLists: [] }),
+    replaceIdentity,
+    forgetIdentity: async () => {
+      const fresh = generateAgentKey();
       await guarded(async () => {
-        await writeFileAtomic(path('chain.pem'), chain.chain);
-        await writeFileAtomic(path('root.pem'), chain.root);
-        await writeFileAtomic(path('identity.json'), `${JSON.stringify(record, null, 2)}\n`);
+        await rm(path('identity.json'), { force: true });
+        await writeFileAtomic(path(firstKeyFile), fresh.privateKeyPem);
+        if (keyFile !== firstKeyFile) await rm(path(keyFile), { force: true });
       });
-      identity = { agentId, fleetId, enrolledAtMs, endsAtMs, leaf, chain: chain.chain, root: chain.root };
-      return identity;
+      [identity, key, keyFile] = [null, fresh, firstKeyFile];
     },
   };
 };
 
 type Tokens = z.output<typeof tokensSchema>;
 
-const loadKey = async (path: string): Promise<AgentKey> => {
+/** Makes a key only where no identity needs the one that is missing. */
+const loadKey = async (path: string, mayMake: boolean): Promise<AgentKey> => {
   const pem = await guarded(() => readTextIfPresent(path));
   if (pem !== null) return parseAgentKey(pem);
+  if (!mayMake) throw corrupt('the private key is missing');
   const key = generateAgentKey();
   await guarded(() => writeFileAtomic(path, key.privateKeyPem));
   return key;
 };
 
-const loadIdentity = async (path: (name: string) => string, key: AgentKey): Promise<StoredIdentity | null> => {
+const loadIdentity = async (path: (name: string) => string): Promise<StoredIdentity | null> => {
   const text = await guarded(() => readTextIfPresent(path('identity.json')));
-  if (text === null) return null;
-  const record = identitySchema.safeParse(parseJson(text));
-  if (!record.success) throw corrupt('identity.json cannot be read', record.error);
-  const chain = await guarded(() => readTextIfPresent(path('chain.pem')));
-  const root = await guarded(() => readTextIfPresent(path('root.pem')));
-  const { agentId, fleetId, enrolledAtMs, endsAtMs, leaf, fingerprint, chainSha256, rootSha256 } = record.data;
-  if (chain === null || root === null || sha256(chain) !== chainSha256 || sha256(root) !== rootSha256)
-    throw corrupt('chain.pem or root.pem does not fit identity.json');
-  if (fingerprint !== key.fingerprint) throw corrupt('key.pem does not fit identity.json');
-  return { agentId, fleetId, enrolledAtMs, endsAtMs, leaf, chain, root };
+  return text === null ? null : decodeIdentity(text, (name) => guarded(() => readTextIfPresent(path(name))));
 };
 
 const loadTokens = async (path: string): Promise<Tokens> => {
@@ -167,14 +154,6 @@ const guarded = async <T>(work: () => Promise<T>): Promise<T> => {
   }
 };
 
-const corrupt = (what: string, cause?: unknown): NestError =>
-  new NestError(
-    'STATE_CORRUPT',
-    `The identity of this agent is damaged: ${what}. Restore the identity directory from a backup, or remove it and join again.`,
-    { cause },
-  );
-
-const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 const toHex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 const fromHex = (pending: NonNullable<Tokens['pending']>): PendingToken => ({
   id: Buffer.from(pending.id, 'hex'),

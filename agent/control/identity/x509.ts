@@ -6,6 +6,7 @@ import {
   SubjectAlternativeNameExtension,
   X509Certificate,
   X509CertificateGenerator,
+  X509Crl,
 } from '@peculiar/x509';
 
 export {
@@ -14,4 +15,5 @@ export {
   SubjectAlternativeNameExtension,
   X509Certificate,
   X509CertificateGenerator,
+  X509Crl,
 };

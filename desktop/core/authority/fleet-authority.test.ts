@@ -7,13 +7,16 @@ import { join } from 'node:path';
 import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { checkCertificatePath } from '../../../proto/model/certificate-path.ts';
 import { systemRandom } from '../../lib/api.ts';
 import {
   createFleetKeys,
   isOperatorRenewalDue,
   issueOperator,
+  operatorChain,
   operatorEndsAt,
   operatorSlug,
+  refreshFleetKeys,
   rootSpkiHash,
   signAgent,
 } from './fleet-authority.ts';
@@ -48,6 +51,24 @@ beforeAll(async () => {
   fleet = await createFleetKeys({ fleetId: '01jz0000000000000000000001', fleetName: 'Test', operatorName: 'Åsa Öberg (night)' }, context);
 });
 
+/** What OpenSSL says about a leaf under the fleet's root. */
+const verify = async ({ chain, purpose }: { readonly chain: readonly Uint8Array[]; readonly purpose: string }): Promise<string> => {
+  const folder = await mkdtemp(join(tmpdir(), 'nest-authority-'));
+  try {
+    const pem = chain.map((der) => new X509Certificate(Buffer.from(der)).toString());
+    const path = (name: string): string => join(folder, name);
+    await writeFile(path('root.pem'), fleet.root.certificate);
+    await writeFile(path('leaf.pem'), pem[0] ?? '');
+    await writeFile(path('authorities.pem'), pem.slice(1).join(''));
+    const untrusted = pem.length > 1 ? ['-untrusted', path('authorities.pem')] : [];
+    const options = ['-x509_strict', '-attime', String(now / 1000), '-purpose', purpose, '-CAfile', path('root.pem'), ...untrusted];
+    const referee = spawnSync('openssl', ['verify', ...options, path('leaf.pem')], { encoding: 'utf8' });
+    return `${referee.stdout}${referee.stderr}`;
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+};
+
 describe('the fleet authority', () => {
   it('makes a root for ten years and an operator for thirty days, each with the one name it should have', () => {
     const root = new X509Certificate(fleet.root.certificate);
@@ -68,7 +89,6 @@ describe('the fleet authority', () => {
       names: 'URI:spiffe://01jz0000000000000000000001/operator/a-sa-o-berg-night',
       usage: ['1.3.6.1.5.5.7.3.2'],
     });
-    expect(operator.verify(root.publicKey)).toBe(true);
     expect(Buffer.from(rootSpkiHash(fleet)).toString('hex')).toBe(
       createHash('sha256')
         .update(root.publicKey.export({ type: 'spki', format: 'der' }))
@@ -85,29 +105,64 @@ describe('the fleet authority', () => {
       usage: ['1.3.6.1.5.5.7.3.1'],
       days: 365,
     });
-    const folder = await mkdtemp(join(tmpdir(), 'nest-authority-'));
-    try {
-      await writeFile(join(folder, 'root.pem'), fleet.root.certificate);
-      await writeFile(join(folder, 'leaf.pem'), leaf.toString());
-      const referee = spawnSync(
-        'openssl',
-        [
-          'verify',
-          '-x509_strict',
-          '-attime',
-          String(now / 1000),
-          '-purpose',
-          'sslserver',
-          '-CAfile',
-          join(folder, 'root.pem'),
-          join(folder, 'leaf.pem'),
-        ],
-        { encoding: 'utf8' },
-      );
-      expect(`${referee.stdout}${referee.stderr}`).toContain('leaf.pem: OK');
-    } finally {
-      await rm(folder, { recursive: true });
-    }
+    expect(await verify({ chain: signed.chain, purpose: 'sslserver' })).toContain('leaf.pem: OK');
+    expect(await verify({ chain: operatorChain(fleet), purpose: 'sslclient' })).toContain('leaf.pem: OK');
+  });
+
+  it('issues nothing from the wrong authority that OpenSSL or our own judgement would take', async () => {
+    const { authorities } = fleet;
+    if (authorities === undefined) throw new Error('the fleet has no authorities');
+    const swapped = { ...fleet, authorities: { agents: authorities.operators, operators: authorities.agents } };
+    const request = { agentId, hostName: 'edge-1', ...(await requestOf(p256)) };
+    const { chain } = await signAgent(swapped, request, context);
+    expect(await verify({ chain, purpose: 'sslserver' })).toMatch(/uns(upported|uitable) certificate purpose/);
+    const operator = await issueOperator(swapped, context);
+    const judge = (path: readonly Uint8Array[], roots = [new X509Certificate(fleet.root.certificate)]) =>
+      checkCertificatePath(path, { roots, fleetId: fleet.fleetId, nowMs: now });
+    for (const path of [chain, operatorChain({ operator })])
+      expect(() => judge(path)).toThrow(expect.objectContaining({ code: 'CERTIFICATE_INVALID' }) as Error);
+    expect(judge(operatorChain(fleet)).identity).toMatchObject({ kind: 'operator', name: 'a-sa-o-berg-night' });
+    const other = await createFleetKeys({ fleetId: '01jz0000000000000000000002', fleetName: 'Other', operatorName: 'ada' }, context);
+    const foreign = new X509Certificate(other.root.certificate);
+    expect(() => judge(operatorChain(fleet), [foreign])).toThrow(expect.objectContaining({ code: 'CERTIFICATE_INVALID' }) as Error);
+    expect(() => judge(operatorChain(other), [foreign])).toThrow(expect.objectContaining({ code: 'FLEET_MISMATCH' }) as Error);
+  });
+
+  it('judges dates by the clock it is given: ten minutes of skew are taken, more than an hour is not', () => {
+    const judge = (nowMs: number) =>
+      checkCertificatePath(operatorChain(fleet), { roots: [new X509Certificate(fleet.root.certificate)], fleetId: fleet.fleetId, nowMs });
+    expect([judge(now - 10 * 60_000).identity.kind, judge(now + 10 * 60_000).identity.kind]).toEqual(['operator', 'operator']);
+    for (const wrong of [now - 61 * 60_000, now + 31 * dayMs])
+      expect(() => judge(wrong)).toThrow(expect.objectContaining({ code: 'CERTIFICATE_INVALID' }) as Error);
+  });
+
+  it('gives an old fleet its authorities and moves the operator under them; leaves of the root stay good', async () => {
+    const { authorities: _none, ...bare } = fleet;
+    const old = { ...bare, operator: await issueOperator(bare, context) };
+    const agent = await signAgent(old, { agentId, hostName: 'edge-1', ...(await requestOf(p256)) }, context);
+    expect([agent.chain.length, operatorChain(old).length]).toEqual([1, 1]);
+    const next = await refreshFleetKeys(old, context);
+    expect(operatorChain(next).length).toBe(2);
+    expect(await refreshFleetKeys(next, context)).toBe(next);
+    expect(await verify({ chain: agent.chain, purpose: 'sslserver' })).toContain('leaf.pem: OK');
+    expect(await verify({ chain: operatorChain(next), purpose: 'sslclient' })).toContain('leaf.pem: OK');
+  });
+
+  it('signs without the root, renews authorities for their own keys, and cuts no leaf short', async () => {
+    const offline = { ...fleet, root: { ...fleet.root, privateKey: null } };
+    const request = { agentId, hostName: 'edge-1', ...(await requestOf(p256)) };
+    await expect(signAgent(offline, request, context)).resolves.toMatchObject({ endsAt: now + 365 * dayMs });
+    const late = { ...context, now: now + 300 * dayMs };
+    const stuck = await refreshFleetKeys(offline, late);
+    expect(stuck.authorities?.operators).toEqual(fleet.authorities?.operators);
+    const renewed = await refreshFleetKeys({ ...stuck, root: fleet.root }, late);
+    expect(
+      new X509Certificate(renewed.authorities?.operators.certificate ?? '').checkIssued(new X509Certificate(fleet.root.certificate)),
+    ).toBe(true);
+    expect(new X509Certificate(renewed.authorities?.operators.certificate ?? '').validToDate.getTime()).toBe(late.now + 365 * dayMs);
+    expect(renewed.authorities?.operators.privateKey).toBe(fleet.authorities?.operators.privateKey);
+    const nobody = { ...offline, authorities: undefined };
+    await expect(signAgent(nobody, request, context)).rejects.toMatchObject({ code: 'SCOPE_MISSING' });
   });
 
   it('refuses a request for another key than the approved one, one that is damaged, and one off the curve', async () => {

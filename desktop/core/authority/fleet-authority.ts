@@ -1,109 +1,186 @@
 /**
- * The fleet's certificate authority: makes the root, the operator's certificate and the agents' certificates.
+ * The fleet's certificate authority: makes the root, the two issuing authorities, the operator's certificate and the agents'.
  * ECDSA P-256 only (what every TLS library the console may run on can do), random serials, one SPIFFE URI a leaf.
  */
 // Decorator metadata is what the X.509 library describes its ASN.1 with; it must be loaded before it.
 import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';
-import { createHash, webcrypto } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
+import { authorityName } from '../../../proto/model/certificate-path.ts';
+import type { AuthorityRole } from '../../../proto/model/certificate-path.ts';
 import { NestError } from '../../../proto/model/error.ts';
-import type { RandomBytes } from '../../lib/api.ts';
+import {
+  derOf,
+  generateKeys,
+  issueCertificate,
+  pemCertificates,
+  privatePem,
+  requestedKey,
+  sha256Hex,
+  signingRequestOf,
+  subjectOf,
+} from './certificate-maker.ts';
+import type { Authority, AuthorityContext, KeyPair } from './certificate-maker.ts';
+import { createAuthorities, createAuthority, createFleetRoot, renewAuthorities } from './issuing-authority.ts';
+import type { Authorities } from './issuing-authority.ts';
+import { emptyRevocation, refreshRevocation } from './revocation-list.ts';
+import type { RevocationRecord } from './revocation-list.ts';
 
-const dayMs = 86_400_000;
-const rootDays = 3_650;
+export type { AuthorityContext } from './certificate-maker.ts';
+
 const agentDays = 365;
 const operatorDays = 30;
 const clientDays = 90;
-/** Hosts whose clocks are a little behind must accept a new certificate. */
-const backdateMs = 60 * 60_000;
-const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 
 /** Everything secret of a fleet, PEM. Lives in the vault. */
 export interface FleetKeys {
   readonly fleetId: string;
   readonly fleetName: string;
   readonly operatorName: string;
-  readonly root: { readonly certificate: string; readonly privateKey: string };
-  readonly operator: { readonly certificate: string; readonly privateKey: string };
+  /** Its key may be taken offline. */
+  readonly root: Authority;
+  /** Certificate of this device, followed by its issuer's. */
+  readonly operator: KeyPair;
+  /** Missing in fleets from before there were any, until the next unlock with the root's key. */
+  readonly authorities?: Authorities | undefined;
+  /** What is revoked, and the lists that say so. */
+  readonly revocation?: RevocationRecord | undefined;
+  /** Devices admitted here beside this one. */
+  readonly devices?: readonly Device[] | undefined;
   /** Ed25519, signs access updates; only on consoles of owners. */
   readonly owner?: string | undefined;
 }
 
-export interface AuthorityContext {
-  /** Milliseconds since the Unix epoch. */
-  readonly now: number;
-  readonly random: RandomBytes;
+/** What is remembered of an operator's device. */
+export interface Device {
+  readonly name: string;
+  readonly serial: string;
+  readonly fingerprint: string;
+  readonly endsAt: number;
 }
 
-/** A new fleet: root and first operator. `fleetId` is a lower-case ULID. */
+/** A new fleet: root, issuing authorities and first operator. `fleetId` is a lower-case ULID. */
 export const createFleetKeys = async (
   names: { readonly fleetId: string; readonly fleetName: string; readonly operatorName: string },
   context: AuthorityContext,
 ): Promise<FleetKeys> => {
-  const keys = await generateKeys();
-  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
-    serialNumber: serialOf(context.random),
-    name: subjectOf(`${names.fleetName} fleet root`, names.fleetId),
-    ...validity(context.now, rootDays),
-    signingAlgorithm: algorithm,
-    keys,
-    extensions: [
-      new x509.BasicConstraintsExtension(true, 1, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
-      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
-    ],
-  });
-  const root = { certificate: certificate.toString('pem'), privateKey: await privatePem(keys.privateKey) };
-  return { ...names, root, operator: await issueOperator({ ...names, root }, context) };
+  const root = await createFleetRoot(names, context);
+  const authorities = await createAuthorities(names.fleetId, root, context);
+  return { ...names, root, authorities, operator: await issueOperator({ ...names, root, authorities }, context) };
 };
 
-/** A fresh key and certificate for the operator, 30 days. */
-export const issueOperator = async (fleet: Omit<FleetKeys, 'operator'>, context: AuthorityContext): Promise<FleetKeys['operator']> => {
+/**
+ * What an unlock does to keys: gives an old fleet its issuing authorities, renews them and the operator's certificate when due, and
+ * moves the operator under its authority; a revoked one gets a fresh key, and so
+ * does a revoked authority for operators. Returns the same object when nothing was due.
+ */
+export const refreshFleetKeys = async (keys: FleetKeys, context: AuthorityContext): Promise<FleetKeys> => {
+  let next = keys;
+  if (next.authorities === undefined && next.root.privateKey !== null)
+    next = { ...next, authorities: await createAuthorities(keys.fleetId, keys.root, context) };
+  const stolen = next.authorities?.operators;
+  let isReplaced = false;
+  if (next.authorities !== undefined && stolen !== undefined && next.root.privateKey !== null && isRevoked(next, stolen.certificate)) {
+    const operators = await createAuthority({ fleetId: keys.fleetId, role: 'operators', root: keys.root }, context);
+    next = { ...next, authorities: { ...next.authorities, operators } };
+    isReplaced = true;
+  }
+  if (next.authorities !== undefined) {
+    const authorities = await renewAuthorities({ ...next, authorities: next.authorities }, context);
+    if (authorities.agents !== next.authorities.agents || authorities.operators !== next.authorities.operators)
+      next = { ...next, authorities };
+  }
+  const canSign = issuerFor(next, 'operators').privateKey !== null;
+  if (
+    canSign &&
+    (isOperatorRenewalDue(next, context.now) || !isUnderAuthority(next) || isReplaced || isRevoked(next, next.operator.certificate))
+  )
+    next = { ...next, operator: await issueOperator(next, context) };
+  const revocation = await refreshRevocation(next, next.revocation ?? emptyRevocation, {
+    ...context,
+    isChanged: (issuer) => isReplaced && issuer === 'operators',
+  });
+  return revocation === (next.revocation ?? emptyRevocation) ? next : { ...next, revocation };
+};
+
+/** A fresh key and certificate for the operator, 30 days. Raises SCOPE_MISSING when no key that may sign it is here. */
+export const issueOperator = async (fleet: Omit<FleetKeys, 'operator'>, context: AuthorityContext): Promise<KeyPair> => {
   const keys = await generateKeys();
-  const uri = `spiffe://${fleet.fleetId}/operator/${operatorSlug(fleet.operatorName)}`;
-  const certificate = await issue(fleet, context, {
-    subject: subjectOf(fleet.operatorName, fleet.fleetId),
-    publicKey: keys.publicKey,
+  const certificate = await certifyKey(fleet, { name: fleet.operatorName, publicKey: keys.publicKey }, context);
+  return { certificate, privateKey: await privatePem(keys.privateKey) };
+};
+
+/** The certificate for a device that asks: leaf, then its issuer, PEM. Raises PROOF_INVALID, SCOPE_MISSING. */
+export const certifyOperator = async (
+  fleet: Omit<FleetKeys, 'operator'>,
+  device: { readonly name: string; readonly signingRequest: Uint8Array },
+  context: AuthorityContext,
+): Promise<string> => certifyKey(fleet, { name: device.name, publicKey: await requestedKey(device.signingRequest) }, context);
+
+/** A signing request (PKCS#10, DER) for the key (PEM), or for a fresh one when there is none. */
+export const deviceRequestOf = async (
+  privateKey: string | null,
+): Promise<{ readonly signingRequest: Uint8Array; readonly privateKey: string }> => {
+  const pem = privateKey ?? (await privatePem((await generateKeys()).privateKey));
+  return { signingRequest: await signingRequestOf(pem), privateKey: pem };
+};
+
+const certifyKey = async (
+  fleet: Omit<FleetKeys, 'operator'>,
+  device: { readonly name: string; readonly publicKey: x509.PublicKeyType },
+  context: AuthorityContext,
+): Promise<string> => {
+  const issuer = issuerFor(fleet, 'operators');
+  const certificate = await issueCertificate(issuer, context, {
+    subject: subjectOf(device.name, fleet.fleetId),
+    publicKey: device.publicKey,
     days: operatorDays,
     usage: x509.ExtendedKeyUsage.clientAuth,
-    names: [{ type: 'url', value: uri }],
+    names: [{ type: 'url', value: `spiffe://${fleet.fleetId}/operator/${operatorSlug(device.name)}` }],
   });
-  return { certificate: certificate.toString('pem'), privateKey: await privatePem(keys.privateKey) };
+  return [certificate.toString('pem'), ...(issuer === fleet.root ? [] : [issuer.certificate])].join('\n');
 };
 
-/** A fresh key and certificate for a program ("client/backup"), 90 days, PEM. */
-export const issueClient = async (fleet: FleetKeys, subject: string, context: AuthorityContext): Promise<FleetKeys['operator']> => {
+/** A fresh key and certificate (leaf, then its issuer, PEM) for a program ("client/backup"), 90 days. Raises SCOPE_MISSING when no key that may sign it is here. */
+export const issueClient = async (fleet: FleetKeys, subject: string, context: AuthorityContext): Promise<KeyPair> => {
   const keys = await generateKeys();
-  const certificate = await issue(fleet, context, {
+  const issuer = issuerFor(fleet, 'operators');
+  const certificate = await issueCertificate(issuer, context, {
     subject: subjectOf(subject, fleet.fleetId),
     publicKey: keys.publicKey,
     days: clientDays,
     usage: x509.ExtendedKeyUsage.clientAuth,
     names: [{ type: 'url', value: `spiffe://${fleet.fleetId}/${subject}` }],
   });
-  return { certificate: certificate.toString('pem'), privateKey: await privatePem(keys.privateKey) };
+  return {
+    certificate: [certificate.toString('pem'), ...(issuer === fleet.root ? [] : [issuer.certificate])].join('\n'),
+    privateKey: await privatePem(keys.privateKey),
+  };
 };
 
 /** True when a third of the operator certificate's life is used. */
-export const isOperatorRenewalDue = (fleet: FleetKeys, now: number): boolean => {
-  const { notBefore, notAfter } = new x509.X509Certificate(fleet.operator.certificate);
-  return now - notBefore.getTime() > (notAfter.getTime() - notBefore.getTime()) / 3;
+export const isOperatorRenewalDue = (fleet: Pick<FleetKeys, 'operator'>, now: number): boolean => {
+  const { validFromDate, validToDate } = new X509Certificate(fleet.operator.certificate);
+  return now - validFromDate.getTime() > (validToDate.getTime() - validFromDate.getTime()) / 3;
 };
 
 export interface SignedAgent {
-  /** Leaf first, DER. */
+  /** Leaf first, DER, without the root. */
   readonly chain: readonly Uint8Array[];
   readonly fleetRoot: Uint8Array;
   /** Milliseconds since the Unix epoch. */
   readonly endsAt: number;
+  /** Lower-case hex. */
+  readonly serial: string;
 }
 
 /**
  * Signs an agent's request: only its public key is taken from it, every name is ours. Raises PROOF_INVALID when the request is
- * not signed by its own key, is not P-256, or its key is not the one the operator approved (`spkiSha256`, hex).
+ * not signed by its own key, is not P-256, or its key is not the one the operator approved (`spkiSha256`, hex), and SCOPE_MISSING
+ * when this console does not hold a key that may sign.
  */
 export const signAgent = async (
-  fleet: FleetKeys,
+  fleet: Pick<FleetKeys, 'fleetId' | 'root' | 'authorities'>,
   request: { readonly agentId: string; readonly hostName: string; readonly signingRequest: Uint8Array; readonly spkiSha256: string },
   context: AuthorityContext,
 ): Promise<SignedAgent> => {
@@ -114,7 +191,8 @@ export const signAgent = async (
       'The agent asks for a certificate for another key than the one it shows. Make a new token and check the host.',
     );
   }
-  const certificate = await issue(fleet, context, {
+  const issuer = issuerFor(fleet, 'agents');
+  const certificate = await issueCertificate(issuer, context, {
     subject: subjectOf(request.hostName, fleet.fleetId),
     publicKey,
     days: agentDays,
@@ -124,16 +202,29 @@ export const signAgent = async (
       { type: 'dns', value: `${request.agentId.toLowerCase()}.agent.nest.internal` },
     ],
   });
-  const root = new x509.X509Certificate(fleet.root.certificate);
-  return { chain: [new Uint8Array(certificate.rawData)], fleetRoot: new Uint8Array(root.rawData), endsAt: certificate.notAfter.getTime() };
+  return {
+    chain: [new Uint8Array(certificate.rawData), ...(issuer === fleet.root ? [] : [derOf(issuer.certificate)])],
+    fleetRoot: derOf(fleet.root.certificate),
+    endsAt: certificate.notAfter.getTime(),
+    serial: certificate.serialNumber,
+  };
 };
 
+/** SPKI (DER) of a signing request. Raises PROOF_INVALID unless it is P-256 and signed by its own key. */
+export const publicKeyOf = async (signingRequest: Uint8Array): Promise<Uint8Array> =>
+  new Uint8Array((await requestedKey(signingRequest)).rawData);
+
+/** Leaf first, DER, without the root: how the operator's device signs envelopes. */
+export const operatorChain = ({ operator }: Pick<FleetKeys, 'operator'>): readonly Uint8Array[] =>
+  pemCertificates(operator.certificate).map(derOf);
+
 /** SHA-256 of the root's public key: what a token pins. */
-export const rootSpkiHash = (fleet: FleetKeys): Uint8Array =>
+export const rootSpkiHash = (fleet: Pick<FleetKeys, 'root'>): Uint8Array =>
   new Uint8Array(Buffer.from(sha256Hex(new x509.X509Certificate(fleet.root.certificate).publicKey.rawData), 'hex'));
 
 /** When the operator's certificate ends, milliseconds since the Unix epoch. */
-export const operatorEndsAt = (fleet: FleetKeys): number => new x509.X509Certificate(fleet.operator.certificate).notAfter.getTime();
+export const operatorEndsAt = (fleet: Pick<FleetKeys, 'operator'>): number =>
+  new X509Certificate(fleet.operator.certificate).validToDate.getTime();
 
 /** The part of a SPIFFE path a person's name becomes: letters, digits, dots, dashes, underscores. */
 export const operatorSlug = (name: string): string =>
@@ -143,68 +234,15 @@ export const operatorSlug = (name: string): string =>
     .replaceAll(/^[-.]+|[-.]+$/g, '')
     .toLowerCase() || 'operator';
 
-interface Leaf {
-  readonly subject: x509.JsonName;
-  readonly publicKey: x509.PublicKeyType;
-  readonly days: number;
-  readonly usage: string;
-  readonly names: x509.JsonGeneralNames;
-}
+/** The root signs itself only in fleets that have no authorities yet. */
+const issuerFor = (fleet: Pick<FleetKeys, 'root' | 'authorities'>, role: AuthorityRole): Authority =>
+  fleet.authorities?.[role] ?? fleet.root;
 
-const issue = async (fleet: Omit<FleetKeys, 'operator'>, context: AuthorityContext, leaf: Leaf): Promise<x509.X509Certificate> => {
-  const root = new x509.X509Certificate(fleet.root.certificate);
-  const signingKey = await webcrypto.subtle.importKey('pkcs8', x509.PemConverter.decodeFirst(fleet.root.privateKey), algorithm, false, [
-    'sign',
-  ]);
-  return x509.X509CertificateGenerator.create({
-    serialNumber: serialOf(context.random),
-    subject: leaf.subject,
-    issuer: root.subjectName.toJSON(),
-    ...validity(context.now, leaf.days),
-    signingAlgorithm: algorithm,
-    publicKey: leaf.publicKey,
-    signingKey,
-    extensions: [
-      new x509.BasicConstraintsExtension(false, undefined, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-      new x509.ExtendedKeyUsageExtension([leaf.usage], false),
-      new x509.SubjectAlternativeNameExtension(leaf.names, false),
-      await x509.SubjectKeyIdentifierExtension.create(leaf.publicKey),
-      await x509.AuthorityKeyIdentifierExtension.create(root),
-    ],
-  });
+/** A device whose data were restored after it was lost goes on with a fresh key; the copy that was lost does not. */
+const isRevoked = ({ revocation }: FleetKeys, certificate: string): boolean => {
+  const serial = new X509Certificate(certificate).serialNumber.toLowerCase();
+  return revocation?.revoked.some((entry) => entry.serial === serial) ?? false;
 };
 
-const requestedKey = async (signingRequest: Uint8Array): Promise<x509.PublicKey> => {
-  const refused = (cause?: unknown): NestError =>
-    new NestError('PROOF_INVALID', 'The signing request of the agent is not valid. Upgrade the agent, then make a new token.', { cause });
-  try {
-    const request = new x509.Pkcs10CertificateRequest(new Uint8Array(signingRequest));
-    const { name, namedCurve } = request.publicKey.algorithm as { readonly name?: string; readonly namedCurve?: string };
-    if (name !== 'ECDSA' || namedCurve !== 'P-256' || !(await request.verify())) throw refused();
-    return request.publicKey;
-  } catch (error) {
-    throw error instanceof NestError ? error : refused(error);
-  }
-};
-
-const generateKeys = (): Promise<webcrypto.CryptoKeyPair> => webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
-
-const privatePem = async (key: webcrypto.CryptoKey): Promise<string> =>
-  x509.PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', key), 'PRIVATE KEY');
-
-const subjectOf = (commonName: string, organization: string): x509.JsonName => [{ CN: [commonName.slice(0, 64)] }, { O: [organization] }];
-
-const validity = (now: number, days: number): { readonly notBefore: Date; readonly notAfter: Date } => ({
-  notBefore: new Date(now - backdateMs),
-  notAfter: new Date(now + days * dayMs),
-});
-
-/** 127 random bits, never negative, never zero. */
-const serialOf = (random: RandomBytes): string => {
-  const bytes = Buffer.from(random(16));
-  bytes[0] = ((bytes[0] ?? 0) & 0x7f) | 0x40;
-  return bytes.toString('hex');
-};
-
-const sha256Hex = (bytes: ArrayBuffer): string => createHash('sha256').update(new Uint8Array(bytes)).digest('hex');
+const isUnderAuthority = (fleet: FleetKeys): boolean =>
+  fleet.authorities === undefined || new X509Certificate(fleet.operator.certificate).issuer === authorityName(fleet.fleetId, 'operators');

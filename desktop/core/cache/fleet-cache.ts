@@ -10,6 +10,16 @@ export interface HostRecord {
   readonly spkiSha256: string;
   readonly certificateEndsAt: number;
   readonly enrolledAt: number;
+  /** The cluster its token was bound to. */
+  readonly cluster?: string | undefined;
+  /** Who issued its certificate; missing in records from before there were authorities: the root. */
+  readonly issuedBy?: 'root' | 'agents' | undefined;
+  /** Lower-case hex; missing until this console issued a certificate itself. */
+  readonly certificateSerial?: string | undefined;
+  /** The key that follows, while a change of keys is under way: either may answer. */
+  readonly nextSpkiSha256?: string | undefined;
+  /** Which lists of revoked certificates this console took there last. */
+  readonly revocationSha256?: string | undefined;
 }
 
 /** Kinds of documents kept per host, one of each. */

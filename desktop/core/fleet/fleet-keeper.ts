@@ -5,20 +5,31 @@ import type { ConsoleState } from '../../bridge/model.ts';
 import { createGate, createLatest, ulidOf } from '../../lib/api.ts';
 import type { Clock, Latest, RandomBytes } from '../../lib/api.ts';
 import { createOwnerKey } from '../access/owner-key.ts';
-import { createFleetKeys, isOperatorRenewalDue, issueOperator, operatorEndsAt } from '../authority/fleet-authority.ts';
+import { createFleetKeys, operatorEndsAt, refreshFleetKeys } from '../authority/fleet-authority.ts';
 import type { FleetKeys } from '../authority/fleet-authority.ts';
+import { revocationSchema } from '../authority/revocation-list.ts';
 import type { CredentialVault, VaultHeader, VaultProbe } from '../vault/credential-vault.ts';
 import type { FleetSession } from './fleet-session.ts';
 
 const pemPair = z.strictObject({ certificate: z.string(), privateKey: z.string() });
+const authority = z.strictObject({ certificate: z.string(), privateKey: z.nullable(z.string()) });
 const keysSchema = z.strictObject({
   fleetId: z.string(),
   fleetName: z.string(),
   operatorName: z.string(),
-  root: pemPair,
+  root: authority,
   operator: pemPair,
   owner: z.string().optional(),
+  authorities: z.optional(z.strictObject({ agents: authority, operators: authority })),
+  revocation: z.optional(revocationSchema),
+  devices: z.optional(z.array(z.strictObject({ name: z.string(), serial: z.string(), fingerprint: z.string(), endsAt: z.number() }))),
 });
+
+/** How the keys are to be kept. */
+export interface VaultChoice {
+  readonly storage: 'keychain' | 'passphrase';
+  readonly passphrase: string | undefined;
+}
 
 export interface FleetKeeperOptions {
   readonly vaults: readonly CredentialVault[];
@@ -26,7 +37,7 @@ export interface FleetKeeperOptions {
   readonly random: RandomBytes;
   readonly version: string;
   readonly hostCount: () => number;
-  readonly openSession: (keys: FleetKeys) => FleetSession;
+  readonly openSession: (keys: FleetKeys, refreshOwn: (signal: AbortSignal) => Promise<void>) => FleetSession;
 }
 
 export class FleetKeeper {
@@ -80,40 +91,48 @@ export class FleetKeeper {
     },
     signal: AbortSignal,
   ): Promise<ConsoleState> {
+    const { clock, random } = this.#options;
+    const make = async (): Promise<FleetKeys> => {
+      const fleetId = ulidOf(clock.now(), random).toLowerCase();
+      const names = { fleetId, fleetName: request.fleetName, operatorName: request.operatorName };
+      return { ...(await createFleetKeys(names, { now: clock.now(), random })), owner: createOwnerKey() };
+    };
+    return this.#establish(make, request, signal);
+  }
+
+  /** Takes the keys of a fleet that admitted this device. Raises FLEET_EXISTS, PASSPHRASE_WEAK, VAULT_UNAVAILABLE. */
+  adopt(keys: FleetKeys, request: VaultChoice, signal: AbortSignal): Promise<ConsoleState> {
+    return this.#establish(() => Promise.resolve(keys), request, signal);
+  }
+
+  #establish(make: () => Promise<FleetKeys>, request: VaultChoice, signal: AbortSignal): Promise<ConsoleState> {
     return this.#oneByOne.run(async () => {
-      const { clock, random, vaults } = this.#options;
       if ((await this.#stored()) !== null)
         throw new NestError('FLEET_EXISTS', 'This data folder holds a fleet already. Unlock it, or choose another folder.');
-      const vault = vaults.find(({ storage }) => storage === request.storage);
+      const vault = this.#options.vaults.find(({ storage }) => storage === request.storage);
       const probe = await vault?.probe(signal);
       if (vault === undefined || probe?.available !== true)
         throw new NestError('VAULT_UNAVAILABLE', probe?.reason ?? 'Keys cannot be kept that way here. Choose the other way.');
-      const fleetId = ulidOf(clock.now(), random).toLowerCase();
-      const names = { fleetId, fleetName: request.fleetName, operatorName: request.operatorName };
-      const keys: FleetKeys = { ...(await createFleetKeys(names, { now: clock.now(), random })), owner: createOwnerKey() };
+      const keys = await make();
       await vault.create({ header: headerOf(keys), secret: encodeKeys(keys), passphrase: request.passphrase });
-      this.#open(keys, true);
+      this.#open(keys, keys.owner !== undefined);
       return this.state();
     }, signal);
   }
 
-  /** Raises FLEET_MISSING, PASSPHRASE_WRONG, LIMIT_REACHED, VAULT_UNAVAILABLE, STATE_CORRUPT. Renews the operator's certificate when a third of its life is used. */
+  /** Raises FLEET_MISSING, PASSPHRASE_WRONG, LIMIT_REACHED, VAULT_UNAVAILABLE, STATE_CORRUPT. Renews certificates that are due and gives old fleets their issuing authorities. */
   unlock(passphrase: string | undefined, signal: AbortSignal): Promise<ConsoleState> {
     return this.#oneByOne.run(async () => {
       const { clock, random } = this.#options;
       const stored = await this.#stored();
       if (stored === null) throw new NestError('FLEET_MISSING', 'There is no fleet yet. Create one first.');
       if (this.#session === null) {
-        let keys = decodeKeys(await stored.vault.open(passphrase));
-        if (isOperatorRenewalDue(keys, clock.now())) {
-          keys = { ...keys, operator: await issueOperator(keys, { now: clock.now(), random }) };
-          await stored.vault.replace(headerOf(keys), encodeKeys(keys));
-        }
-        const isFounder = keys.owner === undefined && keys.root.privateKey !== '';
-        if (isFounder) {
-          keys = { ...keys, owner: createOwnerKey() };
-          await stored.vault.replace(headerOf(keys), encodeKeys(keys));
-        }
+        const kept = decodeKeys(await stored.vault.open(passphrase));
+        const refreshed = await refreshFleetKeys(kept, { now: clock.now(), random });
+        // From before there were access bundles: whoever has the root's key becomes their first owner.
+        const isFounder = kept.owner === undefined && kept.authorities === undefined && refreshed.root.privateKey !== null;
+        const keys = isFounder ? { ...refreshed, owner: createOwnerKey() } : refreshed;
+        if (keys !== kept) await stored.vault.replace(headerOf(keys), encodeKeys(keys));
         this.#open(keys, isFounder);
       }
       return this.state();
@@ -132,6 +151,20 @@ export class FleetKeeper {
       this.#session = null;
       await session?.close();
       this.#open(renewed);
+    }, signal);
+  }
+
+  /** Changes the keys of the open fleet, in the vault first. Raises FLEET_MISSING, FLEET_LOCKED and what `change` raises. */
+  update(change: (keys: FleetKeys) => Promise<FleetKeys>, signal: AbortSignal): Promise<FleetKeys> {
+    return this.#oneByOne.run(async () => {
+      const session = await this.session();
+      const stored = await this.#stored();
+      const keys = await change(session.keys);
+      if (keys === session.keys || stored === null) return session.keys;
+      await stored.vault.replace(headerOf(keys), encodeKeys(keys));
+      session.setKeys(keys);
+      this.#touch();
+      return keys;
     }, signal);
   }
 
@@ -159,7 +192,9 @@ export class FleetKeeper {
   }
 
   #open(keys: FleetKeys, isOwnerNew = false): void {
-    this.#session = this.#options.openSession(keys);
+    const { clock, random } = this.#options;
+    const refresh = (present: FleetKeys): Promise<FleetKeys> => refreshFleetKeys(present, { now: clock.now(), random });
+    this.#session = this.#options.openSession(keys, async (signal) => void (await this.update(refresh, signal)));
     this.#session.access.begin(isOwnerNew);
     this.#touch();
   }

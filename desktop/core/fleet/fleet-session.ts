@@ -1,10 +1,13 @@
 /** The life between unlocking and locking: keys in memory, hosts connected, enrolments and rollouts at work. */
 import { createOperatorIdentity } from '../../grpc/api.ts';
-import type { OperatorIdentity } from '../../grpc/api.ts';
+import type { OperatorIdentity, OperatorMaterial } from '../../grpc/api.ts';
 import { AccessBook } from '../access/access-book.ts';
 import { AccessSync } from '../access/access-sync.ts';
 import { operatorSlug } from '../authority/fleet-authority.ts';
 import type { FleetKeys } from '../authority/fleet-authority.ts';
+import { contextLists } from '../authority/revocation-list.ts';
+import { createCertificateDesk } from '../certificate/certificate-desk.ts';
+import type { CertificateDesk } from '../certificate/certificate-desk.ts';
 import { createEnrollmentDesk } from '../hosts/enrollment-desk.ts';
 import type { EnrollmentDesk } from '../hosts/enrollment-desk.ts';
 import type { HostRoster } from '../hosts/host-roster.ts';
@@ -15,11 +18,15 @@ import type { RolloutBookOptions } from '../policy/rollout-book.ts';
 const enrolledAnswerMs = 8_000;
 
 export interface FleetSession {
+  /** As they are now. */
   readonly keys: FleetKeys;
+  /** Takes changed keys; connections go on with what they have. */
+  setKeys(keys: FleetKeys): void;
   readonly operator: OperatorIdentity;
   readonly desk: EnrollmentDesk;
   readonly rollouts: RolloutBook;
   readonly access: FleetAccess;
+  readonly certificates: CertificateDesk;
   close(): Promise<void>;
 }
 
@@ -32,21 +39,20 @@ export interface FleetAccess {
 
 export interface FleetSessionOptions extends RolloutBookOptions {
   readonly roster: HostRoster;
+  /** Renews what this console holds, when due. */
+  readonly refreshOwn: (signal: AbortSignal) => Promise<void>;
 }
 
 /** Connects everything; the caller closes it. */
-export const openFleetSession = (keys: FleetKeys, options: FleetSessionOptions): FleetSession => {
+export const openFleetSession = (first: FleetKeys, options: FleetSessionOptions): FleetSession => {
+  let keys = first;
   const { roster, clock, random, report } = options;
-  const operator = createOperatorIdentity({
-    fleetRoot: keys.root.certificate,
-    certificate: keys.operator.certificate,
-    privateKey: keys.operator.privateKey,
-  });
+  const operator = createOperatorIdentity(materialOf(keys, clock.now()));
   const rollouts = new RolloutBook(options);
-  const access = openAccess(keys, options);
+  const access = openAccess(() => keys, options);
   roster.connect({ fleetId: keys.fleetId, operator });
   const desk = createEnrollmentDesk({
-    keys,
+    keys: () => keys,
     operator,
     clock,
     random,
@@ -57,15 +63,24 @@ export const openFleetSession = (keys: FleetKeys, options: FleetSessionOptions):
     },
     answersAs: (record, signal) => roster.answersAs(record, enrolledAnswerMs, signal),
   });
+  const certificates = createCertificateDesk({ roster, keys: () => keys, refreshOwn: options.refreshOwn, clock, random, report });
   return {
-    keys,
+    get keys() {
+      return keys;
+    },
+    setKeys: (next) => {
+      keys = next;
+      operator.renew(materialOf(next, clock.now()));
+    },
     operator,
     desk,
     rollouts,
     access,
+    certificates,
     close: async () => {
       await access.sync.close();
       access.book.close();
+      await certificates.close();
       await desk.close();
       await rollouts.close();
       await roster.disconnect();
@@ -73,15 +88,20 @@ export const openFleetSession = (keys: FleetKeys, options: FleetSessionOptions):
   };
 };
 
-const openAccess = (keys: FleetKeys, options: FleetSessionOptions): FleetAccess => {
+const openAccess = (keysNow: () => FleetKeys, options: FleetSessionOptions): FleetAccess => {
+  const keys = keysNow();
   const { roster, cache, clock, random, report } = options;
-  const { certificate, privateKey } = keys.root;
   const book = new AccessBook({
     cache,
     clock,
     random,
     fleetId: keys.fleetId,
-    root: { certificate, privateKey: privateKey === '' ? null : privateKey },
+    root: {
+      certificate: keys.root.certificate,
+      get privateKey() {
+        return keysNow().root.privateKey;
+      },
+    },
     subject: `operator/${operatorSlug(keys.operatorName)}`,
     ownerKey: keys.owner ?? null,
   });
@@ -91,8 +111,15 @@ const openAccess = (keys: FleetKeys, options: FleetSessionOptions): FleetAccess 
     book,
     sync,
     begin: (isOwnerNew) => {
-      const canBegin = keys.owner !== undefined && privateKey !== '' && book.chain.head === null;
+      const canBegin = keys.owner !== undefined && keysNow().root.privateKey !== null && book.chain.head === null;
       if (canBegin && (isOwnerNew || roster.all.length === 0)) book.change({ kind: 'begin' });
     },
   };
 };
+
+const materialOf = (keys: FleetKeys, now: number): OperatorMaterial => ({
+  fleetRoot: keys.root.certificate,
+  certificate: keys.operator.certificate,
+  privateKey: keys.operator.privateKey,
+  revocationLists: contextLists(keys.revocation, now),
+});

@@ -23,7 +23,8 @@ const deliveriesMax = 3;
 const waitingCodes: ReadonlySet<NestErrorCode> = new Set<NestErrorCode>(['HOST_UNREACHABLE', 'TIMED_OUT', 'ENROLLMENT_CLOSED']);
 
 export interface EnrollmentDeskOptions {
-  readonly keys: FleetKeys;
+  /** As they are now. */
+  readonly keys: () => FleetKeys;
   readonly operator: OperatorIdentity;
   readonly clock: Clock;
   readonly random: RandomBytes;
@@ -42,6 +43,8 @@ export interface EnrollmentDesk {
     readonly address: string;
     readonly port: number;
     readonly labels: readonly string[];
+    readonly hostName?: string | undefined;
+    readonly cluster?: string | undefined;
   }): model.Enrollment;
   list(): readonly model.Enrollment[];
   /** Raises NOT_FOUND. */
@@ -121,7 +124,7 @@ export const createEnrollmentDesk = (options: EnrollmentDeskOptions): Enrollment
 };
 
 const newSession = (request: Parameters<EnrollmentDesk['begin']>[0], { keys, clock, random }: EnrollmentDeskOptions): Session => {
-  const token = joinTokenOf(rootSpkiHash(keys), random);
+  const token = joinTokenOf(rootSpkiHash(keys()), random);
   const state = createLatest<model.Enrollment>({
     enrollmentId: ulidOf(clock.now(), random),
     ...request,
@@ -207,6 +210,7 @@ const enroll = async (session: Session, options: EnrollmentDeskOptions, signal: 
   let met = await meet(session, options, signal);
   try {
     const { facts } = met.proof;
+    refuseOtherHost(state.value.hostName, facts?.hostName);
     state.set({
       ...state.value,
       state: 'fingerprint',
@@ -237,6 +241,16 @@ const enroll = async (session: Session, options: EnrollmentDeskOptions, signal: 
   } finally {
     met.exchange.close();
   }
+};
+
+/** A token that names a host is worth nothing on another, whoever typed it there. Raises IDENTITY_MISMATCH. */
+const refuseOtherHost = (expected: string | undefined, presented: string | undefined): void => {
+  if (expected === undefined || expected.toLowerCase() === presented?.toLowerCase()) return;
+  throw new NestError(
+    'IDENTITY_MISMATCH',
+    `The token is for the host ${expected}, and the host that used it calls itself ${presented ?? 'nothing'}. Begin again for the right one.`,
+    { details: { expected, presented } },
+  );
 };
 
 interface Meeting {
@@ -270,8 +284,9 @@ const deliver = async (
   options: EnrollmentDeskOptions,
   attempt: { readonly met: Meeting; readonly signal: AbortSignal; readonly isLast: boolean },
 ): Promise<HostRecord | undefined> => {
-  const { keys, clock, random } = options;
-  const { name, address, port, labels } = session.state.value;
+  const { clock, random } = options;
+  const keys = options.keys();
+  const { name, address, port, labels, cluster } = session.state.value;
   const { proof, exchange } = attempt.met;
   const request = { agentId: session.hostId, hostName: name, signingRequest: proof.signingRequest, spkiSha256: proof.spkiSha256 };
   const signed = await signAgent(keys, request, { now: clock.now(), random });
@@ -284,6 +299,9 @@ const deliver = async (
     spkiSha256: proof.spkiSha256,
     certificateEndsAt: signed.endsAt,
     enrolledAt: clock.now(),
+    ...(cluster === undefined ? {} : { cluster }),
+    issuedBy: signed.chain.length > 1 ? 'agents' : 'root',
+    certificateSerial: signed.serial,
   };
   try {
     const agentId = await exchange.complete(

@@ -36,8 +36,8 @@ const fleetHandlers = ({ roster, clock }: HandlerContext): Pick<BridgeHandlers, 
 });
 
 const enrollmentHandlers = ({ keeper }: HandlerContext): Pick<BridgeHandlers, Extract<Handled, `enrollment.${string}`>> => ({
-  'enrollment.begin': async ({ name, address, port, labels }) =>
-    (await keeper.session()).desk.begin({ name, address, port: port ?? agentPortDefault, labels: labels ?? [] }),
+  'enrollment.begin': async ({ name, address, port, labels, hostName, cluster }) =>
+    (await keeper.session()).desk.begin({ name, address, port: port ?? agentPortDefault, labels: labels ?? [], hostName, cluster }),
   'enrollment.list': async () => (await keeper.session()).desk.list(),
   'enrollment.watch': async function* ({ enrollmentId }, signal) {
     yield* (await keeper.session()).desk.watch(enrollmentId, signal);

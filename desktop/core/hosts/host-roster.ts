@@ -79,6 +79,14 @@ export class HostRoster {
     return host;
   }
 
+  /** Keeps what changed about a host's identity. A host that was removed meanwhile stays removed. */
+  update(record: HostRecord): void {
+    const host = this.#hosts.get(record.hostId);
+    if (host === undefined) return;
+    host.record = record;
+    this.#options.cache.putHost(record);
+  }
+
   /** Raises HOST_UNKNOWN, HOST_EXISTS. */
   rename(hostId: string, changes: { readonly name: string; readonly labels: readonly string[] }): model.HostRow {
     const host = this.get(hostId);
@@ -157,7 +165,18 @@ export class HostRoster {
 
   #linkTo(record: HostRecord, { fleetId, operator }: Connector): AgentLink {
     const { clock, random, consoleVersion } = this.#options;
-    const identity = { fleetId, agentId: record.hostId, spkiSha256: record.spkiSha256 };
+    // The key may change while the link lives.
+    const now = (): HostRecord => this.#hosts.get(record.hostId)?.record ?? record;
+    const identity = {
+      fleetId,
+      agentId: record.hostId,
+      get spkiSha256() {
+        return now().spkiSha256;
+      },
+      get nextSpkiSha256() {
+        return now().nextSpkiSha256;
+      },
+    };
     return createAgentLink({ endpoint: record, identity, operator, consoleVersion, clock, random, gate: this.#gate });
   }
 }

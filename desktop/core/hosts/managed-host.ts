@@ -36,6 +36,7 @@ export class ManagedHost {
   /** What this console remembers of the host's audit log. */
   readonly witness: AuditWitness;
   readonly #options: ManagedHostOptions;
+  /** One group for each time the fleet is open: a closed one starts nothing any more. */
   #tasks: TaskGroup;
   readonly #changes = createLatest(0);
   #link: AgentLink | null = null;
@@ -50,7 +51,7 @@ export class ManagedHost {
     this.witness = new AuditWitness({ cache: options.cache, clock: options.clock, record: () => this.record });
     this.#reading = options.cache.document<Reading>(record.hostId, 'sample')?.content ?? null;
     this.#document = options.cache.document<HostDocument>(record.hostId, 'host')?.content ?? null;
-    this.#tasks = this.#createTasks();
+    this.#tasks = this.#newTasks();
   }
 
   get reading(): Reading | null {
@@ -163,16 +164,10 @@ export class ManagedHost {
   /** Ends the connection and all work; what was last known stays readable. */
   async disconnect(): Promise<void> {
     await this.#tasks.close();
-    // A closed group starts nothing any more, and the fleet may be unlocked again.
-    this.#tasks = this.#createTasks();
+    this.#tasks = this.#newTasks();
     this.#link = null;
     this.#persist(true);
     this.#touch();
-  }
-
-  #createTasks(): TaskGroup {
-    const { hostId } = this.record;
-    return createTaskGroup((name, error) => this.#options.report('background work of a host failed', { hostId, task: name, error }));
   }
 
   #health(): ReturnType<typeof healthOf> {
@@ -182,6 +177,12 @@ export class ManagedHost {
       reading: this.#reading,
       now: this.#options.clock.now(),
       auditAlarm: this.witness.warning()?.message ?? null,
+    });
+  }
+
+  #newTasks(): TaskGroup {
+    return createTaskGroup((name, error) => {
+      this.#options.report('background work of a host failed', { hostId: this.record.hostId, task: name, error });
     });
   }
 

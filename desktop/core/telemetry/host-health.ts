@@ -74,7 +74,7 @@ const troubleOf = (
   if (full !== undefined) return `The disk at ${full.mountPoint} is nearly full. Free some space on the host.`;
   const leftMs = record.certificateEndsAt - now;
   if (leftMs < certificateWarningMs)
-    return `Its certificate ends in ${String(Math.max(0, Math.floor(leftMs / 86_400_000)))} days. Remove the host and add it again.`;
+    return `Its certificate ends in ${String(Math.max(0, Math.floor(leftMs / 86_400_000)))} days. Connect it to a console that may issue certificates; that renews it by itself.`;
   return null;
 };
 

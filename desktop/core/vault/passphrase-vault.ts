@@ -1,20 +1,12 @@
 /** A vault under a passphrase: argon2id makes the key, AES-256-GCM keeps the box. */
-import { hashRaw } from '@node-rs/argon2';
 import { NestError } from '../../../proto/model/error.ts';
 import { createGate } from '../../lib/api.ts';
 import type { Clock, RandomBytes } from '../../lib/api.ts';
 import { createAttemptGuard } from './attempt-guard.ts';
 import type { CredentialVault } from './credential-vault.ts';
+import { deriveKey, kdfCostDefault, refuseWeakPassphrase } from './passphrase-key.ts';
+import type { Kdf, KdfCost } from './passphrase-key.ts';
 import { readVaultFile, sealVault, unsealVault, writePrivateFile } from './vault-file.ts';
-import type { VaultPlan } from './vault-file.ts';
-
-export const passphraseCharactersMin = 10;
-
-type Kdf = NonNullable<VaultPlan['kdf']>;
-export type KdfCost = Pick<Kdf, 'memoryKiB' | 'passes' | 'lanes'>;
-
-/** About a quarter of a second and 64 MiB a guess. */
-const kdfCostDefault: KdfCost = { memoryKiB: 65_536, passes: 3, lanes: 1 };
 
 export interface PassphraseVaultOptions {
   /** vault.json; the count of wrong passphrases lies beside it. */
@@ -54,16 +46,11 @@ export const createPassphraseVault = (options: PassphraseVaultOptions): Credenti
     probe: () => Promise.resolve({ available: true, reason: 'Keys are kept in a file that a passphrase encrypts.' }),
     header: async () => (await read())?.fleet ?? null,
     create: async ({ header, secret, passphrase }) => {
-      if (passphrase === undefined || passphrase.length < passphraseCharactersMin) {
-        throw new NestError(
-          'PASSPHRASE_WEAK',
-          `The passphrase needs at least ${String(passphraseCharactersMin)} characters. A few unrelated words make a good one.`,
-        );
-      }
+      refuseWeakPassphrase(passphrase);
       if ((await readVaultFile(path)) !== undefined)
         throw new NestError('FLEET_EXISTS', 'This data folder holds a fleet already. Unlock it, or choose another folder.');
       const kdf: Kdf = { name: 'argon2id', salt: Buffer.from(random(16)).toString('base64'), ...(options.cost ?? kdfCostDefault) };
-      const key = await deriveKey(passphrase, kdf);
+      const key = await deriveKey(passphrase ?? '', kdf);
       await writePrivateFile(
         path,
         JSON.stringify(
@@ -93,18 +80,6 @@ export const createPassphraseVault = (options: PassphraseVaultOptions): Credenti
     },
   };
 };
-
-/** Argon2id is what the package does unless told otherwise. Unicode is normalised: the same words typed on another system give the same key. */
-const deriveKey = async (passphrase: string, kdf: Kdf): Promise<Uint8Array> =>
-  new Uint8Array(
-    await hashRaw(passphrase.normalize('NFKC'), {
-      memoryCost: kdf.memoryKiB,
-      timeCost: kdf.passes,
-      parallelism: kdf.lanes,
-      outputLen: 32,
-      salt: Buffer.from(kdf.salt, 'base64'),
-    }),
-  );
 
 const wrongPassphrase = (left: number): NestError => {
   const next = left > 0 ? `${String(left)} ${left === 1 ? 'try' : 'tries'} left before a pause.` : 'Wait 15 minutes before the next try.';

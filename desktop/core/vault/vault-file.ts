@@ -5,6 +5,7 @@ import { dirname } from 'node:path';
 import { z } from 'zod';
 import { NestError } from '../../../proto/model/error.ts';
 import type { RandomBytes } from '../../lib/api.ts';
+import { kdfSchema } from './passphrase-key.ts';
 
 const nonceBytes = 12;
 const tagBytes = 16;
@@ -15,16 +16,8 @@ const fileSchema = z.strictObject({
   version: z.literal(1),
   storage: z.enum(['keychain', 'passphrase']),
   fleet: z.strictObject({ fleetId: z.string(), fleetName: z.string(), operatorName: z.string(), operatorCertificateEndsAt: z.number() }),
-  /** Only with a passphrase. Bounds keep a forged file from taking all memory. */
-  kdf: z.optional(
-    z.strictObject({
-      name: z.literal('argon2id'),
-      salt: base64,
-      memoryKiB: z.int().min(8_192).max(1_048_576),
-      passes: z.int().min(1).max(16),
-      lanes: z.int().min(1).max(8),
-    }),
-  ),
+  /** Only with a passphrase. */
+  kdf: z.optional(kdfSchema),
   nonce: base64,
   box: base64,
 });

@@ -63,6 +63,7 @@ describe('the console', () => {
       'Packet tracer',
       'Audit',
       'Access',
+      'Certificates',
       'Settings',
     ]);
     await user.click(screen.getByRole('button', { name: 'Lock the console' }));

@@ -20,6 +20,9 @@ const FlowsPage = lazy(async () => ({ default: (await import('../features/flows/
 const TracePage = lazy(async () => ({ default: (await import('../features/trace/trace-page.tsx')).TracePage }));
 const AuditPage = lazy(async () => ({ default: (await import('../features/audit/audit-page.tsx')).AuditPage }));
 const AccessPage = lazy(async () => ({ default: (await import('../features/access/access-page.tsx')).AccessPage }));
+const CertificatesPage = lazy(async () => ({
+  default: (await import('../features/certificates/certificates-page.tsx')).CertificatesPage,
+}));
 const SettingsPage = lazy(async () => ({ default: (await import('../features/settings/settings-page.tsx')).SettingsPage }));
 const Palette = lazy(async () => ({ default: (await import('./palette.tsx')).Palette }));
 const ShortcutSheet = lazy(async () => ({ default: (await import('./shortcut-sheet.tsx')).ShortcutSheet }));
@@ -81,6 +84,7 @@ const Pages = ({ state }: { readonly state: ConsoleState }) => {
           <Route path="/trace" element={<TracePage />} />
           <Route path="/audit" element={<AuditPage />} />
           <Route path="/access" element={<AccessPage />} />
+          <Route path="/certificates" element={<CertificatesPage />} />
           <Route path="/settings" element={<SettingsPage state={state} />} />
           <Route path="*" element={<Navigate to="/hosts" replace />} />
         </Routes>

@@ -1,5 +1,5 @@
 /** Every page that exists, once: for the sidebar, the palette and the shortcuts. */
-import { Crosshair, ListChecks, ScrollText, Server, Settings2, ShieldCheck, Waves } from 'lucide-react';
+import { BadgeCheck, Crosshair, ListChecks, ScrollText, Server, Settings2, ShieldCheck, Waves } from 'lucide-react';
 import type { LucideIcon } from 'lucide-react';
 
 export interface ConsolePage {
@@ -22,6 +22,7 @@ export const trafficPages: readonly ConsolePage[] = [
 export const administrationPages: readonly ConsolePage[] = [
   { id: 'audit', title: 'Audit', path: '/audit', icon: ScrollText, key: 'a' },
   { id: 'access', title: 'Access', path: '/access', icon: ShieldCheck, key: 'w' },
+  { id: 'certificates', title: 'Certificates', path: '/certificates', icon: BadgeCheck, key: 'c' },
   { id: 'settings', title: 'Settings', path: '/settings', icon: Settings2, key: 's' },
 ];
 

@@ -83,7 +83,7 @@ const followFleet = (input: InputOf<'hosts.watch'>, life: StreamLife): Promise<v
   );
 };
 
-const tags = ['settings', 'draft', 'enrollments', 'host', 'revisions', 'rollout', 'deny-lists', 'audit'] as const;
+const tags = ['settings', 'draft', 'enrollments', 'host', 'revisions', 'rollout', 'deny-lists', 'audit', 'certificates'] as const;
 type Tag = (typeof tags)[number];
 
 /** The three kinds of methods as endpoints. */
@@ -120,6 +120,9 @@ export const bridgeApi = createApi({
       createFleet: command('fleet.create'),
       unlockFleet: command('fleet.unlock'),
       lockFleet: command('fleet.lock'),
+      certificates: query('certificate.list', ['certificates']),
+      renewCertificate: command('certificate.renew', ['certificates']),
+      revokeCertificate: command('certificate.revoke', ['certificates']),
 
       /** Has no data of its own: frames go to FleetTelemetry. */
       watchFleet: build.query<null, InputOf<'hosts.watch'>>({
@@ -201,6 +204,9 @@ export const {
   useSetInterfaceEngineMutation,
   usePolicyQuery,
   useLazyPolicyQuery,
+  useCertificatesQuery,
+  useRenewCertificateMutation,
+  useRevokeCertificateMutation,
   useRevisionsQuery,
   useValidatePolicyMutation,
   useImportPolicyMutation,

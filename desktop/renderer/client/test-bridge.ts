@@ -14,6 +14,7 @@ import type {
   Rollout,
   Settings,
 } from '../../bridge/model.ts';
+import { certificateAnswers } from './test-certificates.ts';
 import {
   testCounters,
   testDetail,
@@ -47,6 +48,8 @@ export class TestBridge implements BridgeClient {
   hosts: readonly HostRow[];
   draft: Draft | null;
   settings: Settings;
+  /** Serial numbers. */
+  readonly revoked = new Set<string>();
   enrollment: Enrollment | null = null;
   rollout: Rollout | null = null;
   plan: FleetPlan | null = null;
@@ -201,6 +204,10 @@ export class TestBridge implements BridgeClient {
 
   /** What the core would do, as far as a view can see it. */
   #usual(): Answers {
+    return { ...this.#ofHosts(), ...certificateAnswers(this) };
+  }
+
+  #ofHosts(): Answers {
     const enroll = (part: Partial<Enrollment>): Enrollment =>
       (this.enrollment = { ...(this.enrollment ?? blankEnrollment(this.now())), ...part });
     const roll = (state: Rollout['state'], host: Rollout['hosts'][number]['state']): Rollout => {

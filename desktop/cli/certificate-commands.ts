@@ -1,0 +1,83 @@
+/** nest fleet certificates [renew | revoke] */
+import type { Command } from 'commander';
+import { NestError } from '../../proto/model/error.ts';
+import type { CertificateList, CertificateRow } from '../bridge/model.ts';
+import { askYes, findHost, settledRows, withFleet } from './command-context.ts';
+import type { GlobalOptions, Invocation } from './command-context.ts';
+import { clean, formatTable, formatTime, shortHash } from './output.ts';
+
+/** Below "nest fleet". */
+export const addCertificateCommands = (fleet: Command, invocation: Invocation): void => {
+  const certificates = fleet
+    .command('certificates')
+    .description('everything of the fleet that ends some day, what ends first comes first')
+    .action((_options: unknown, command: Command) =>
+      withFleet(invocation, command.optsWithGlobals<GlobalOptions>(), async (context) => {
+        context.print(await context.handlers['certificate.list']({}, context.signal), showCertificates);
+      }),
+    );
+  certificates
+    .command('renew <host>')
+    .description('give a connected host a new certificate now')
+    .option('--fresh-key', 'with a new key, which the present one signs for')
+    .action((name: string, _options: unknown, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions & { readonly freshKey?: true }>();
+      return withFleet(invocation, options, async (context) => {
+        await settledRows(context);
+        const { hostId } = await findHost(context, name);
+        const list = await context.handlers['certificate.renew']({ hostId, freshKey: options.freshKey === true }, context.signal);
+        context.print(list, showCertificates);
+      });
+    });
+  certificates
+    .command('revoke <name-or-serial>')
+    .description('put a certificate on the list of revoked ones and take it to every connected host')
+    .option('--yes', 'do not ask')
+    .action((wanted: string, _options: unknown, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions & { readonly yes?: true }>();
+      return withFleet(invocation, options, async (context) => {
+        await settledRows(context);
+        const row = findCertificate(await context.handlers['certificate.list']({}, context.signal), wanted);
+        const question = `Revoke the certificate of ${clean(row.name)} (${row.kind}, serial ${row.serial ?? ''})? This cannot be undone.`;
+        if (options.yes !== true && !(await askYes(context, question, '--yes'))) return;
+        const list = await context.handlers['certificate.revoke']({ serial: row.serial ?? '' }, context.signal);
+        context.print(list, showCertificates);
+      });
+    });
+};
+
+/** Raises NOT_FOUND, also when a name fits several. */
+const findCertificate = ({ rows }: CertificateList, wanted: string): CertificateRow => {
+  const found = rows.filter(({ serial, name }) => serial !== null && (serial === wanted.toLowerCase() || name === wanted));
+  const [row] = found;
+  if (row !== undefined && found.length === 1) return row;
+  throw new NestError(
+    'NOT_FOUND',
+    row === undefined
+      ? `There is no certificate ${wanted}. "nest fleet certificates" lists them.`
+      : `Several certificates are named ${wanted}. Name one by its serial number.`,
+  );
+};
+
+const showCertificates = ({ rows }: CertificateList): string =>
+  [
+    formatTable(rows, [
+      { title: 'ENDS', value: ({ endsAt }) => formatTime(endsAt) },
+      { title: 'ALERT', value: alertText },
+      { title: 'KIND', value: ({ kind }) => kind },
+      { title: 'NAME', value: ({ name }) => name },
+      { title: 'KEY', value: ({ fingerprint }) => shortHash(fingerprint) },
+      { title: 'SERIAL', value: ({ serial }) => serial },
+    ]),
+    ...rows.filter(({ alert }) => alert !== 'none').map(({ name, note }) => `${clean(name)}: ${clean(note)}`),
+  ].join('\n');
+
+const alertTexts: Readonly<Record<CertificateRow['alert'], string | null>> = {
+  none: null,
+  month: '30 days',
+  week: '7 days',
+  day: '1 day',
+  ended: 'ENDED',
+};
+
+const alertText = ({ alert, isRevoked }: CertificateRow): string | null => (isRevoked ? 'revoked' : alertTexts[alert]);

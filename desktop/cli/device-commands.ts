@@ -1,0 +1,124 @@
+/** nest fleet request-access | admit | join */
+import type { Command } from 'commander';
+import { userInfo } from 'node:os';
+import type { ConsoleState, DeviceFileContent } from '../bridge/model.ts';
+import { spkiFingerprint } from '../core/api.ts';
+import { askYes, newPassphrase, readPassphrase, readText, unlock, withCore, withFleet } from './command-context.ts';
+import type { CommandContext, GlobalOptions, Invocation } from './command-context.ts';
+import { clean } from './output.ts';
+import { UsageError } from './usage-error.ts';
+
+interface AdmitOptions extends GlobalOptions {
+  readonly fingerprint?: string;
+  readonly share: string;
+}
+
+interface JoinOptions extends GlobalOptions {
+  readonly root?: string;
+  readonly keychain?: true;
+}
+
+/** Below "nest fleet". */
+export const addDeviceCommands = (fleet: Command, invocation: Invocation): void => {
+  fleet
+    .command('request-access')
+    .description('write a request by which this device may join a fleet, or renew its certificate in one')
+    .option('--operator <name>', 'whose device this is', userInfo().username)
+    .action((_options: unknown, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions & { readonly operator: string }>();
+      return withCore(invocation, options, (context) => requestAccess(context, options.operator));
+    });
+  fleet
+    .command('admit <request>')
+    .description('make a grant for a request, once its fingerprint is compared; "-" reads standard input')
+    .option('--fingerprint <hex>', 'admit only this key, as the other device printed it')
+    .option(
+      '--share <keys>',
+      'which authorities the device may use: none, agents (add and renew hosts), all (admit operators, too)',
+      'none',
+    )
+    .action((path: string, _options: unknown, command: Command) => {
+      const options = command.optsWithGlobals<AdmitOptions>();
+      return withFleet(invocation, options, (context) => admit(context, path, options));
+    });
+  fleet
+    .command('join <grant>')
+    .description('take a grant on the device that asked for it')
+    .option('--root <hex>', 'join only the fleet with this root, as the admitting console printed it')
+    .option('--keychain', 'keep the keys in the keychain of this system')
+    .action((path: string, _options: unknown, command: Command) => {
+      const options = command.optsWithGlobals<JoinOptions>();
+      return withCore(invocation, options, (context) => join(context, path, options));
+    });
+};
+
+const requestAccess = async (context: CommandContext, operatorName: string): Promise<void> => {
+  const { handlers, signal, terminal } = context;
+  const { phase } = await handlers['console.state']({}, signal);
+  if (phase !== 'empty') await unlock(context);
+  const passphrase = phase === 'empty' ? await newPassphrase(context) : undefined;
+  const made = await handlers['device.request']({ operatorName, ...(passphrase === undefined ? {} : { passphrase }) }, signal);
+  terminal.note(
+    `Key of this device:\n\n  ${spkiFingerprint(made.fingerprint)}\n\nGive the file to an owner of the fleet, and say this by another way.`,
+  );
+  context.print(made, ({ file }) => file.trimEnd());
+};
+
+const admit = async (context: CommandContext, path: string, options: AdmitOptions): Promise<void> => {
+  const { handlers, signal, terminal } = context;
+  const { share } = options;
+  if (share !== 'none' && share !== 'agents' && share !== 'all') throw new UsageError('--share is none, agents or all.');
+  const file = await readText(context, path);
+  const content = await handlers['device.inspect']({ file }, signal);
+  terminal.note(`${clean(content.operatorName)} asks with the key\n\n  ${spkiFingerprint(content.fingerprint)}\n`);
+  const fingerprint = await approved(context, options.fingerprint, {
+    shown: content.fingerprint,
+    question: 'Does the other device print the same?',
+    option: '--fingerprint',
+  });
+  const grant = await handlers['device.admit']({ file, fingerprint, share }, signal);
+  const { root } = await handlers['certificate.list']({}, signal);
+  terminal.note(`Root of this fleet, to be compared on the other device:\n\n  ${spkiFingerprint(root.fingerprint)}\n`);
+  context.print(grant, (made) => made.file.trimEnd());
+};
+
+const join = async (context: CommandContext, path: string, options: JoinOptions): Promise<void> => {
+  const { handlers, signal, terminal } = context;
+  const file = await readText(context, path);
+  const content = await handlers['device.inspect']({ file }, signal);
+  terminal.note(grantText(content));
+  const rootFingerprint = await approved(context, options.root, {
+    shown: content.fleet?.rootFingerprint ?? '',
+    question: 'Does the console that admitted you print the same root?',
+    option: '--root',
+  });
+  const { phase } = await handlers['console.state']({}, signal);
+  if (phase === 'locked') await unlock(context);
+  const passphrase = await readPassphrase(context, 'Passphrase of the request: ');
+  const storage = options.keychain === true ? 'keychain' : 'passphrase';
+  const state = await handlers['device.join']({ file, rootFingerprint, storage, passphrase }, signal);
+  context.print(state, joined);
+};
+
+const grantText = ({ fleet, operatorName }: DeviceFileContent): string =>
+  fleet === null
+    ? 'This is a request, not a grant.'
+    : `A grant for ${clean(operatorName)} in ${clean(fleet.fleetName)} with ${String(fleet.hosts)} hosts. Root of the fleet:\n\n  ${spkiFingerprint(fleet.rootFingerprint)}\n`;
+
+const joined = ({ fleetName, operatorName, hostCount }: ConsoleState): string =>
+  `${operatorName ?? ''} is in ${fleetName ?? ''} with ${String(hostCount)} hosts. "nest hosts ls" shows them.`;
+
+/** What was approved: given as an option, or by a yes to what is shown. */
+const approved = async (
+  context: CommandContext,
+  given: string | undefined,
+  { shown, question, option }: { readonly shown: string; readonly question: string; readonly option: string },
+): Promise<string> => {
+  if (given === undefined) {
+    if (await askYes(context, question, `${option} <hex>`)) return shown;
+    throw new UsageError('Not approved: nothing was done.');
+  }
+  const hex = given.replaceAll(/[\s:]/g, '').toLowerCase();
+  if (!/^[0-9a-f]{64}$/.test(hex)) throw new UsageError(`${option} is 64 hex digits.`);
+  return hex;
+};

@@ -1,0 +1,141 @@
+/** Everything of the fleet that ends some day, as rows. */
+import { X509Certificate, createHash } from 'node:crypto';
+import type { CertificateKind, CertificateList, CertificateRow, RootState } from '../../bridge/model.ts';
+import { rootSpkiHash } from '../authority/fleet-authority.ts';
+import type { FleetKeys } from '../authority/fleet-authority.ts';
+import { listEndsAt } from '../authority/revocation-list.ts';
+import type { HostRecord } from '../cache/fleet-cache.ts';
+import { mayRenew } from './agent-renewal.ts';
+
+const dayMs = 86_400_000;
+
+export interface CertificateSource {
+  readonly keys: FleetKeys;
+  readonly hosts: readonly HostRecord[];
+  /** Why the last renewal of a host failed. */
+  readonly problemOf: (hostId: string) => string | null;
+  readonly now: number;
+}
+
+/** All rows, what ends first before the rest. */
+export const certificateListOf = (source: CertificateSource): CertificateList => {
+  const rows = [...ownRows(source), ...deviceRows(source), ...listRows(source), ...hostRows(source)];
+  return { at: source.now, root: rootStateOf(source.keys), rows: rows.sort((a, b) => a.endsAt - b.endsAt) };
+};
+
+/** Where the root is. */
+export const rootStateOf = (keys: FleetKeys): RootState => ({
+  isHere: keys.root.privateKey !== null,
+  fingerprint: Buffer.from(rootSpkiHash(keys)).toString('hex'),
+  endsAt: new X509Certificate(keys.root.certificate).validToDate.getTime(),
+});
+
+/** How near an end is. */
+export const alertOf = (kind: CertificateKind, endsAt: number, now: number): CertificateRow['alert'] => {
+  const leftMs = endsAt - now;
+  if (leftMs <= 0) return 'ended';
+  if (leftMs <= dayMs) return 'day';
+  if (leftMs <= 7 * dayMs) return 'week';
+  return leftMs <= 30 * dayMs && kind !== 'operator' ? 'month' : 'none';
+};
+
+const rowOf = (
+  source: CertificateSource,
+  row: Omit<CertificateRow, 'alert' | 'isRevoked' | 'hostId'> & { readonly hostId?: string },
+): CertificateRow => ({
+  hostId: null,
+  ...row,
+  alert: alertOf(row.kind, row.endsAt, source.now),
+  isRevoked: source.keys.revocation?.revoked.some(({ serial }) => serial === row.serial) ?? false,
+});
+
+const describe = (pem: string): Pick<CertificateRow, 'serial' | 'fingerprint' | 'endsAt'> => {
+  const certificate = new X509Certificate(pem);
+  const spki = certificate.publicKey.export({ type: 'spki', format: 'der' });
+  return {
+    serial: certificate.serialNumber.toLowerCase(),
+    fingerprint: createHash('sha256').update(spki).digest('hex'),
+    endsAt: certificate.validToDate.getTime(),
+  };
+};
+
+const ownRows = (source: CertificateSource): readonly CertificateRow[] => {
+  const { keys } = source;
+  const hasRoot = keys.root.privateKey !== null;
+  const root = rowOf(source, {
+    kind: 'root',
+    name: `${keys.fleetName} fleet root`,
+    ...describe(keys.root.certificate),
+    note: hasRoot ? 'Its key is on this console. Keep it in a safe: "nest fleet root export".' : 'Its key is not on this console.',
+  });
+  const authorities = (['agents', 'operators'] as const).flatMap((role) => {
+    const authority = keys.authorities?.[role];
+    if (authority === undefined) return [];
+    const note = hasRoot
+      ? 'Renewed at an unlock when due.'
+      : 'Its renewal needs the key of the root: "nest fleet root restore" when an alert is shown.';
+    return [rowOf(source, { kind: 'authority', name: role, ...describe(authority.certificate), note })];
+  });
+  return [root, ...authorities];
+};
+
+/** This device first, then others that were admitted here. */
+const deviceRows = (source: CertificateSource): readonly CertificateRow[] => {
+  const { keys } = source;
+  const own = rowOf(source, {
+    kind: 'operator',
+    name: `${keys.operatorName} (this device)`,
+    ...describe(keys.operator.certificate),
+    note:
+      (keys.authorities?.operators ?? keys.root).privateKey === null
+        ? 'Ask an owner to admit this device again before it ends: "nest fleet request-access".'
+        : 'Renewed by itself when a third of its life is used.',
+  });
+  const others = (keys.devices ?? [])
+    .filter(({ serial }) => serial !== own.serial)
+    .map(({ name, serial, fingerprint, endsAt }) =>
+      rowOf(source, {
+        kind: 'operator',
+        name,
+        serial,
+        fingerprint,
+        endsAt,
+        note: 'Admitted here. Its operator asks again before it ends.',
+      }),
+    );
+  return [own, ...others];
+};
+
+const listRows = (source: CertificateSource): readonly CertificateRow[] =>
+  Object.entries(source.keys.revocation?.lists ?? {}).map(([issuer, list]) => {
+    const authority = issuer === 'root' ? source.keys.root : source.keys.authorities?.[issuer === 'agents' ? 'agents' : 'operators'];
+    return rowOf(source, {
+      kind: 'revocation-list',
+      name: `revoked by ${issuer}`,
+      serial: null,
+      fingerprint: null,
+      endsAt: listEndsAt(Buffer.from(list ?? '', 'base64')),
+      note:
+        authority?.privateKey === null
+          ? 'A new one needs a key that is not on this console. When it ends, TLS alone refuses nobody; access rules still do.'
+          : 'Renewed by itself and taken to every host.',
+    });
+  });
+
+const hostRows = (source: CertificateSource): readonly CertificateRow[] =>
+  source.hosts.map(({ hostId, name, spkiSha256, certificateEndsAt, certificateSerial }) =>
+    rowOf(source, {
+      kind: 'agent',
+      name,
+      hostId,
+      serial: certificateSerial ?? null,
+      fingerprint: spkiSha256,
+      endsAt: certificateEndsAt,
+      note: source.problemOf(hostId) ?? agentNote(source.keys),
+    }),
+  );
+
+const agentNote = (keys: FleetKeys): string =>
+  mayRenew(keys)
+    ? 'Renewed while it is connected, when a third of its life is used.'
+    : 'Renewed by a console that holds the authority for agents; this one does not.';

@@ -1,0 +1,39 @@
+import { cleanup, screen, waitFor, within } from '@testing-library/react';
+import { userEvent } from '@testing-library/user-event';
+import { afterEach, describe, expect, it } from 'vitest';
+import { TestBridge } from '../../client/test-bridge.ts';
+import { renderView } from '../../client/test-view.tsx';
+import { CertificatesPage } from './certificates-page.tsx';
+
+afterEach(cleanup);
+
+describe('the certificates page', () => {
+  it('shows what ends first on top, says how soon and what renews it, and counts the alerts', async () => {
+    renderView(<CertificatesPage />, new TestBridge(), '/certificates');
+    const rows = await screen.findAllByTestId('certificate');
+    expect(rows.map((row) => within(row).getAllByRole('cell')[3]?.textContent)).toEqual([
+      'ada (this device)',
+      'edge-ams-01',
+      'agents',
+      'Test fleet root',
+    ]);
+    expect(rows[0]?.textContent).toContain('ends within 7 days');
+    expect(screen.getByTestId('certificates').textContent).toContain('2 alerts');
+    expect(within(rows[3] ?? document.body).queryByTestId('revoke')).toBeNull();
+  });
+
+  it('renews a host and revokes a device only after the question', async () => {
+    const user = userEvent.setup();
+    const bridge = new TestBridge();
+    renderView(<CertificatesPage />, bridge, '/certificates');
+    await user.click(await screen.findByTestId('renew'));
+    await user.click(screen.getAllByTestId('revoke')[0] ?? document.body);
+    await user.click(await screen.findByTestId('revoke-confirm'));
+    await waitFor(() => expect(screen.queryByTestId('revoke-dialog')).toBeNull());
+    expect(bridge.calls.filter(({ method }) => /renew|revoke/.test(method)).map(({ method, input }) => ({ method, input }))).toEqual([
+      { method: 'certificate.renew', input: { hostId: '01J00000000000000000000001' } },
+      { method: 'certificate.revoke', input: { serial: 'ab01' } },
+    ]);
+    await waitFor(() => expect(screen.getAllByTestId('certificate')[0]?.textContent).toContain('revoked'));
+  });
+});

@@ -1,0 +1,137 @@
+/** A console and real agents over real TLS on loopback, with nothing behind the agents: what certificates do is under test. */
+import { mkdir } from 'node:fs/promises';
+import { createServer as createTcpServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import type { IdentityControl } from '../../agent/control/identity/api.ts';
+import { createIdentityControl } from '../../agent/control/identity/identity-control.ts';
+import { systemClock as agentClock } from '../../agent/lib/clock.ts';
+import { silentLogger } from '../../agent/lib/log.ts';
+import { systemRandom as agentRandom } from '../../agent/lib/random.ts';
+import { createServer } from '../../agent/server/api.ts';
+import type { AgentServer } from '../../agent/server/api.ts';
+import { createFakeDomains } from '../../agent/server/fake-domains.ts';
+import { createConsoleCore, createMemorySettings, createMemoryVault } from '../../desktop/core/api.ts';
+import type { ConsoleCore, CredentialVault } from '../../desktop/core/api.ts';
+import { openFleetCache } from '../../desktop/core/cache/sqlite-fleet-cache.ts';
+import { createVerdictProgram } from '../../desktop/core/trace/verdict-program.ts';
+import { systemClock, systemRandom } from '../../desktop/lib/api.ts';
+
+const never = new AbortController().signal;
+const passphrase = 'correct horse battery';
+const listen = { address: '127.0.0.1', port: 0 };
+
+const freePort = (): Promise<number> =>
+  new Promise((resolve) => {
+    const server = createTcpServer();
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
+
+export interface TestAgent {
+  readonly identity: IdentityControl;
+  readonly server: AgentServer;
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+export interface TestConsole {
+  readonly core: ConsoleCore;
+  readonly vault: CredentialVault;
+}
+
+export interface TestFleet extends TestConsole {
+  /** Makes an agent and joins it. */
+  enroll(name: string): Promise<{ readonly hostId: string; readonly agent: TestAgent }>;
+  /** Locks and unlocks, and waits for the host. */
+  reconnect(hostId: string): Promise<void>;
+  /** Another console, without a fleet. */
+  openConsole(name: string): TestConsole;
+  close(): Promise<void>;
+}
+
+/** An agent without a fleet; its host reports once every 200 ms. */
+export const openTestAgent = async (stateDir: string, port: number): Promise<TestAgent> => {
+  await mkdir(stateDir, { recursive: true });
+  const identity = await createIdentityControl({ stateDir, clock: agentClock, random: agentRandom });
+  const domains = createFakeDomains();
+  const options = {
+    listen: { ...listen, port },
+    metrics: listen,
+    agentVersion: '1.2.3',
+    identity,
+    clock: agentClock,
+    logger: silentLogger,
+  };
+  const server = await createServer({ ...domains, ...options });
+  const ticking = setInterval(() => domains.tick(), 200);
+  return {
+    identity,
+    server,
+    port,
+    close: async () => {
+      clearInterval(ticking);
+      await domains.host.close();
+      await server.close();
+      identity.close();
+    },
+  };
+};
+
+/** A console with a new fleet; its files lie in `folder`. */
+export const openTestFleet = async (folder: string): Promise<TestFleet> => {
+  const agents: TestAgent[] = [];
+  const consoles: TestConsole[] = [];
+  const openConsole = (name: string): TestConsole => {
+    const vault = createMemoryVault();
+    const core = createConsoleCore({
+      clock: systemClock(),
+      random: systemRandom,
+      cache: openFleetCache(join(folder, `${name}.sqlite`), Date.now()).cache,
+      vaults: [vault],
+      settings: createMemorySettings(),
+      version: '0.0.0',
+      verdictProgram: createVerdictProgram(),
+      report: () => undefined,
+    });
+    consoles.push({ core, vault });
+    return { core, vault };
+  };
+  const { core, vault } = openConsole('first');
+  const { handlers } = core;
+  await handlers['fleet.create']({ fleetName: 'Test', operatorName: 'ada', storage: 'passphrase', passphrase }, never);
+  const live = async (hostId: string): Promise<void> => {
+    for await (const sample of handlers['host.watch']({ hostId }, AbortSignal.timeout(15_000))) if (sample.live) return;
+    throw new Error('the host did not come');
+  };
+  return {
+    core,
+    vault,
+    openConsole,
+    enroll: async (name) => {
+      const port = await freePort();
+      const agent = await openTestAgent(join(folder, name), port);
+      agents.push(agent);
+      const { enrollmentId, token } = await handlers['enrollment.begin']({ name, address: '127.0.0.1', port, labels: [] }, never);
+      await agent.identity.openEnrollment(token ?? '');
+      for await (const { state, problem } of handlers['enrollment.watch']({ enrollmentId }, AbortSignal.timeout(15_000))) {
+        if (state === 'fingerprint') break;
+        if (state !== 'waiting') throw new Error(`the enrolment ended: ${problem?.message ?? state}`);
+      }
+      const { hostId } = await handlers['enrollment.approve']({ enrollmentId }, never);
+      await live(hostId ?? '');
+      return { hostId: hostId ?? '', agent };
+    },
+    reconnect: async (hostId) => {
+      await handlers['fleet.lock']({}, never);
+      await handlers['fleet.unlock']({ passphrase }, never);
+      await live(hostId);
+    },
+    close: async () => {
+      for (const each of consoles) await each.core.close();
+      for (const agent of agents) await agent.close();
+    },
+  };
+};
