@@ -277,6 +277,13 @@ const createFakeRevisions = (): RevisionControl => ({
     throw new NestError('NOTHING_TO_CONFIRM', 'No revision waits. Apply one first.');
   },
   rollback: async () => fakeRevision,
+  returnTo: async ({ toRevision, confirmWithinSeconds }) => ({
+    revision: { ...fakeRevision, revision: 4, state: 'pending', comment: `back to ${toRevision}` },
+    rollbackAtMs: 1_767_225_760_000,
+    remainingMs: confirmWithinSeconds * 1000,
+    loadMs: 1,
+    flipMs: 0.1,
+  }),
   watch: async function* watch() {
     yield { revision: fakeRevision, pending: null };
   },

@@ -10,6 +10,7 @@ import type {
   PlanConfigRequest,
   PlanConfigResponse,
   RollbackConfigRequest,
+  RollbackConfigResponse,
 } from '../../proto/gen/nest/v1/config.ts';
 import { FlowServiceService } from '../../proto/gen/nest/v1/flow.ts';
 import type { ListFlowsRequest, ListFlowsResponse, SummarizeFlowsRequest, SummarizeFlowsResponse } from '../../proto/gen/nest/v1/flow.ts';
@@ -47,7 +48,7 @@ export interface AgentClient {
   planConfig(request: PlanConfigRequest, options: CallOptions): Promise<PlanConfigResponse>;
   applyConfig(request: ApplyConfigRequest, options: CallOptions): Promise<ApplyConfigResponse>;
   confirmConfig(request: ConfirmConfigRequest, options: CallOptions): Promise<ConfigRevision>;
-  rollbackConfig(request: RollbackConfigRequest, options: CallOptions): Promise<ConfigRevision>;
+  rollbackConfig(request: RollbackConfigRequest, options: CallOptions): Promise<RollbackConfigResponse>;
   listFlows(request: ListFlowsRequest, options: CallOptions): Promise<ListFlowsResponse>;
   summarizeFlows(request: SummarizeFlowsRequest, options: CallOptions): Promise<SummarizeFlowsResponse>;
   getCounters(options: CallOptions): Promise<GetCountersResponse>;
@@ -78,8 +79,7 @@ export const createAgentClient = (wire: Wire): AgentClient => ({
   applyConfig: (request, options) => callUnary(wire, ConfigServiceService.applyConfig, { request, ...options }),
   confirmConfig: async (request, options) =>
     required((await callUnary(wire, ConfigServiceService.confirmConfig, { request, ...options })).config),
-  rollbackConfig: async (request, options) =>
-    required((await callUnary(wire, ConfigServiceService.rollbackConfig, { request, ...options })).config),
+  rollbackConfig: (request, options) => callUnary(wire, ConfigServiceService.rollbackConfig, { request, ...options }),
   listFlows: (request, options) => callUnary(wire, FlowServiceService.listFlows, { request, ...options }),
   summarizeFlows: (request, options) => callUnary(wire, FlowServiceService.summarizeFlows, { request, ...options }),
   listBalancers: (options) => callUnary(wire, TrafficServiceService.listBalancers, { request: {}, ...options }),

@@ -18,7 +18,7 @@ import type {
 } from '../../../proto/gen/nest/v1/config.ts';
 import { NestError } from '../../../proto/model/error.ts';
 import { confirmWithinSeconds, policyBytesMax } from '../../../proto/model/limits.ts';
-import type { RevisionControl } from '../../control/revisions/api.ts';
+import type { Applied, RevisionControl } from '../../control/revisions/api.ts';
 import type { Traffic } from '../../domains/traffic/api.ts';
 import type { Service } from '../acceptor.ts';
 import type { Call, CallAdapter } from '../call-adapter.ts';
@@ -53,14 +53,7 @@ export const createConfigService = ({ adapter, revisions, traffic }: ConfigServi
         await revisions.confirm({ revision: toSafeNumber(revision, 'revision'), transactionId: checkedTransactionId(transactionId) }),
       ),
     })),
-    rollbackConfig: adapter.unary<RollbackConfigRequest, RollbackConfigResponse>(async ({ toRevision, comment }, call) => {
-      const request = {
-        toRevision: toSafeNumber(toRevision, 'to_revision'),
-        author: callerOf(call).subject,
-        comment: checkedComment(comment),
-      };
-      return { config: toWireRevision(await revisions.rollback(request, call.signal)) };
-    }),
+    rollbackConfig: adapter.unary<RollbackConfigRequest, RollbackConfigResponse>((request, call) => rollback(revisions, request, call)),
     watchConfig: adapter.stream<WatchConfigRequest, WatchConfigResponse>((_request, call) => watch(revisions, call)),
   };
   return { definition: ConfigServiceService, implementation };
@@ -112,15 +105,36 @@ const apply = async ({ revisions, traffic }: Domains, request: ApplyConfigReques
     },
     call.signal,
   );
-  const { revision, rollbackAtMs, remainingMs, loadMs, flipMs } = applied;
-  return {
-    config: toWireRevision(revision),
-    rollbackAtMs: wholeMs(rollbackAtMs),
-    remainingMs: Math.max(0, Math.round(remainingMs)),
-    loadMs,
-    flipMs,
-  };
+  return toWireApplied(applied);
 };
+
+const rollback = async (revisions: RevisionControl, request: RollbackConfigRequest, call: Call): Promise<RollbackConfigResponse> => {
+  const toRevision = toSafeNumber(request.toRevision, 'to_revision');
+  const said = { author: callerOf(call).subject, comment: checkedComment(request.comment) };
+  if (toRevision === 0) {
+    const revision = await revisions.rollback(said, call.signal);
+    return toWireApplied({ revision, rollbackAtMs: 0, remainingMs: 0, loadMs: 0, flipMs: 0 });
+  }
+  const { min, max, default: fallback } = confirmWithinSeconds;
+  const returned = await revisions.returnTo(
+    {
+      ...said,
+      toRevision,
+      confirmWithinSeconds: withDefault(request.confirmWithinSeconds, { field: 'confirm_within_seconds', min, max, fallback }),
+      transactionId: checkedTransactionId(request.transactionId),
+    },
+    call.signal,
+  );
+  return toWireApplied(returned);
+};
+
+const toWireApplied = ({ revision, rollbackAtMs, remainingMs, loadMs, flipMs }: Applied): ApplyConfigResponse & RollbackConfigResponse => ({
+  config: toWireRevision(revision),
+  rollbackAtMs: wholeMs(rollbackAtMs),
+  remainingMs: Math.max(0, Math.round(remainingMs)),
+  loadMs,
+  flipMs,
+});
 
 /** Counts up per stream; nothing is lost on it, each event holds the whole state. */
 async function* watch(revisions: RevisionControl, call: Call): AsyncGenerator<WatchConfigResponse> {

@@ -77,7 +77,10 @@ export const confirmStep = (context: StepContext, pending: RolloutHost): Promise
 /** Takes the pending revision back now. Never raises but CANCELLED. */
 export const undoStep = (context: StepContext, pending: RolloutHost): Promise<HostChange> =>
   untilAnswered(context, pending, async (client) => {
-    await client.rollbackConfig({ toRevision: 0n, comment: 'on request' }, { signal: context.signal });
+    await client.rollbackConfig(
+      { toRevision: 0n, comment: 'on request', confirmWithinSeconds: 0, transactionId: '' },
+      { signal: context.signal },
+    );
     return { state: 'rolled-back', rollbackAt: null, problem: null };
   });
 
