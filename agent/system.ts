@@ -8,8 +8,10 @@ import { createHeadSigner } from './control/audit/head-signer.ts';
 import { auditConnection, auditLocal, noteLocalEffects } from './control/audit/local-effects.ts';
 import type { IdentityControl } from './control/identity/api.ts';
 import { createIdentityControl } from './control/identity/identity-control.ts';
+import { createIntentControl } from './control/intent/intent-control.ts';
 import type { RevisionControl } from './control/revisions/api.ts';
 import { createRevisionControl } from './control/revisions/revisions.ts';
+import { createRolloutControl } from './control/rollout/rollout-control.ts';
 import { createHost } from './domains/host/host.ts';
 import type { Host } from './domains/host/api.ts';
 import type { Traffic } from './domains/traffic/api.ts';
@@ -86,6 +88,11 @@ export const startSystem = async ({ config, logger, clock = systemClock }: Syste
   const onFailed = (error: unknown): void => logger.error('revisions cannot be audited', { error });
   opened.use(noteLocalEffects({ audit, identity, revisions, agentVersion, startedAtMs, onFailed }));
   checkAudit(audit, logger);
+  const signed = { stateDir: config.stateDir, identity, maySign: mayOperatorSign, clock };
+  const rollouts = createRolloutControl({ ...signed, log: logOf('rollout') });
+  opened.defer(() => rollouts.close());
+  const intents = createIntentControl({ ...signed, log: logOf('intent') });
+  opened.defer(() => intents.close());
   host.start(signal);
   opened.use(followHealth(host, exporter, logger));
   const listen = config.listen.enabled ? config.listen : null;
@@ -97,6 +104,8 @@ export const startSystem = async ({ config, logger, clock = systemClock }: Syste
     identity,
     audit,
     revisions,
+    rollouts,
+    intents,
     traffic,
     host,
     clock,
@@ -167,6 +176,9 @@ const createTrafficOf = (config: AgentConfig, { clock, raise, exporter, logOf }:
     raise,
     exporter,
   });
+
+/** Until the signed access rules say more, every operator of the fleet may sign rollouts and intents. */
+const mayOperatorSign = (): boolean => true;
 
 /** Names and engines of the interfaces that the configuration lists. */
 const interfacesOf = ({ traffic: { interfaces } }: AgentConfig): Pick<TrafficOptions, 'interfaces' | 'engines'> => {

@@ -6,7 +6,9 @@
 import type { HostFacts } from '../../proto/gen/nest/v1/host.ts';
 import type { AuditControl } from '../control/audit/api.ts';
 import type { Caller, IdentityControl } from '../control/identity/api.ts';
+import type { IntentControl } from '../control/intent/api.ts';
 import type { RevisionControl } from '../control/revisions/api.ts';
+import type { RolloutControl } from '../control/rollout/api.ts';
 import type { Host } from '../domains/host/api.ts';
 import type { ExportCounters, Traffic } from '../domains/traffic/api.ts';
 import type { AuthenticationEvent } from '../lib/authentication-event.ts';
@@ -27,7 +29,9 @@ import { createEnrollmentService } from './services/enrollment-service.ts';
 import { createFlowService } from './services/flow-service.ts';
 import { createHealthService } from './services/health-service.ts';
 import { createHostService } from './services/host-service.ts';
+import { createIntentService } from './services/intent-service.ts';
 import { createReflectionService } from './services/reflection-service.ts';
+import { createRolloutService } from './services/rollout-service.ts';
 import { createSessionService } from './services/session-service.ts';
 import { createTrafficService } from './services/traffic-service.ts';
 import { createStatusFeed } from './status-feed.ts';
@@ -43,6 +47,8 @@ export interface ServerOptions {
   readonly identity: IdentityControl;
   readonly audit: AuditControl;
   readonly revisions: RevisionControl;
+  readonly rollouts: RolloutControl;
+  readonly intents: IntentControl;
   readonly traffic: Traffic;
   readonly host: Host;
   readonly clock: Clock;
@@ -138,6 +144,8 @@ const createServices = (parts: Parts): readonly Service[] => {
     createSessionService({ ...parts, nowMs }),
     createHostService(parts),
     createConfigService(parts),
+    createRolloutService(parts),
+    createIntentService(parts),
     createFlowService(parts),
     createTrafficService({ ...parts, nowMs }),
     createAuditService(parts),

@@ -263,6 +263,8 @@ describe('calls to an enrolled agent', () => {
         confirmWithinSeconds: 0,
         comment: 'cut',
         policyJson: '{}',
+        rolloutId: '',
+        rolloutTerm: 0n,
       }),
     );
     expect(applied).toMatchObject({
@@ -290,6 +292,8 @@ describe('calls to an enrolled agent', () => {
       confirmWithinSeconds: 60,
       comment: '',
       policyJson: '{}',
+      rolloutId: '',
+      rolloutTerm: 0n,
       ...change,
     };
     expect(await withConfig((client) => refusalOf(ask(client.applyConfig.bind(client), request)))).toMatchObject({ reason });

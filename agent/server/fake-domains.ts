@@ -1,6 +1,8 @@
 /** Plain objects in place of the domains, for tests of the network side. */
 import type { AuditControl, AuditFact } from '../control/audit/api.ts';
+import type { IntentControl } from '../control/intent/api.ts';
 import type { Revision, RevisionControl } from '../control/revisions/api.ts';
+import type { RolloutControl } from '../control/rollout/api.ts';
 import type { HealthWarning, Host, HostReading } from '../domains/host/api.ts';
 import type { Balancer, Plan, PlanRequest, Traffic, TrafficStatus } from '../domains/traffic/api.ts';
 import { createBroadcast } from '../lib/broadcast.ts';
@@ -95,6 +97,8 @@ export interface FakeDomains {
   readonly host: Host;
   readonly traffic: Traffic;
   readonly revisions: RevisionControl;
+  readonly rollouts: RolloutControl;
+  readonly intents: IntentControl;
   /** Plans asked for, the latest last. */
   readonly planned: PlanRequest[];
   /** Publishes one reading to everybody who watches. */
@@ -165,6 +169,13 @@ export const createFakeDomains = (): FakeDomains => {
     host,
     traffic: createFakeTraffic(planned),
     revisions: createFakeRevisions(),
+    rollouts: { put: () => undefined, records: () => [], admit: () => undefined, close: () => undefined },
+    intents: {
+      take: () => {
+        throw new NestError('INTENT_EXPIRED', 'The intent has expired.');
+      },
+      close: () => undefined,
+    },
     planned,
     tick: () => readings.publish(fakeReading(++timeMs)),
   };

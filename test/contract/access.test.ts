@@ -27,7 +27,10 @@ describe('access options', () => {
   it('name a scope of the form resource:verb, and only enrolment is public', () => {
     for (const [path, access] of Object.entries(rpcAccess)) {
       if (path.startsWith('/nest.v1.EnrollmentService/')) expect(access.scope).toBe('public');
-      else expect(access.scope).toMatch(/^(hosts|mappings|flows|audit):(read|write|admin)$/);
+      else
+        expect(access.scope).toMatch(
+          /^(hosts|mappings|flows|telemetry|logs|dbgw|certs|access|audit|rollouts|upgrade|snapshot|license):(read|write|admin)$/,
+        );
     }
   });
 
