@@ -1,0 +1,568 @@
+/**
+ * Conducts one staged rollout: decides at each tick from what is known, and lets the acts of the hosts run beside. Whatever happens, no
+ * more than max unavailable hosts are being changed, failed or silent at once, and every host ends in a state with a reason.
+ */
+import { errorCodeOf, toErrorShape } from '../../../proto/model/error.ts';
+import type { Envelope } from '../../../proto/model/operator-signature.ts';
+import { rolloutTransaction } from '../../../proto/model/rollout.ts';
+import type { RolloutPlan, RolloutState } from '../../../proto/model/rollout.ts';
+import { createLatest, createTaskGroup, isCancelled, mapConcurrently } from '../../lib/api.ts';
+import type { Clock, Latest, TaskGroup } from '../../lib/api.ts';
+import type { HostChange } from '../policy/rollout-steps.ts';
+import { breachText, judgeHost, ratesOf } from './rollout-gates.ts';
+import type { RolloutHosts, Waiting } from './rollout-hosts.ts';
+import {
+  failuresOf,
+  isInFlight,
+  isSettled,
+  isSettledHost,
+  isStopping,
+  owesReturn,
+  stateFor,
+  unavailableOf,
+  waveOf,
+  withProgress,
+} from './rollout-progress.ts';
+import type { HostProgress, RolloutProgress } from './rollout-progress.ts';
+import { createSampler } from './rollout-sampler.ts';
+import type { Sampler } from './rollout-sampler.ts';
+
+const awayCodes: ReadonlySet<string> = new Set(['HOST_UNREACHABLE', 'TIMED_OUT']);
+const tickMs = 500;
+/** Hosts spoken to at the same time. */
+const callsInFlightMax = 16;
+/** Hosts that are being connected are given so long before a rollout begins or goes on. */
+const connectWaitMs = 5_000;
+/** A host that falls silent while it soaks stops the rollout after so long. */
+const silentMsMax = 10_000;
+/** A host whose turn has come and that has just gone is waited for. */
+const turnWaitMs = 10_000;
+/** The host's own timer needs a moment after its deadline. */
+const overdueMs = 3_000;
+/** Watched at least so long, or as long as it soaks, before it is kept. */
+const observedMsMin = 5_000;
+/** A change whose console died is tried again so often on a host. */
+const attemptsMax = 3;
+const returnsMax = 5;
+/** Time a host waits beyond its soak for the word of the console, seconds. */
+const marginSeconds = 120;
+
+export interface ConductorOptions {
+  readonly plan: RolloutPlan;
+  readonly planEnvelope: Envelope;
+  readonly progress: RolloutProgress;
+  /** True: the hosts have not been told of it yet, and one that is in another rollout ends it. */
+  readonly isNew: boolean;
+  readonly hosts: RolloutHosts;
+  readonly clock: Clock;
+  readonly sign: (state: RolloutState) => Envelope;
+  /** Called after every tick that changed something. */
+  readonly save: (progress: RolloutProgress) => void;
+  /** Leaves a signed change for a host that is away; what to say about it. */
+  readonly leaveIntent: (hostId: string, plan: RolloutPlan) => HostProgress['problem'];
+  readonly report: (message: string, fields: Readonly<Record<string, unknown>>) => void;
+}
+
+/** Longest time a host waits for the word of the console, seconds. */
+export const confirmWithinOf = ({ soakSeconds }: RolloutPlan): number => Math.min(3_600, soakSeconds + marginSeconds);
+
+export class RolloutConductor {
+  readonly #options: ConductorOptions;
+  readonly #tasks: TaskGroup;
+  readonly #state: Latest<RolloutProgress>;
+  readonly #sampler: Sampler;
+  readonly #busy = new Set<string>();
+  /** By host, monotonic: when its soak began, when it was last heard, since when it is missed. */
+  readonly #soakingSince = new Map<string, number>();
+  readonly #observedSince = new Map<string, number>();
+  readonly #heardAt = new Map<string, number>();
+  readonly #missedSince = new Map<string, number>();
+  /** Hosts that have the plan. */
+  readonly #told = new Set<string>();
+  #sequence = 0;
+  #isDirty = true;
+  #wake = (): void => undefined;
+
+  constructor(options: ConductorOptions) {
+    this.#options = options;
+    this.#state = createLatest(options.progress);
+    this.#sampler = createSampler(options.plan.baselineSeconds * 1000);
+    this.#tasks = createTaskGroup((task, error) =>
+      options.report('work of a rollout failed', { task, rolloutId: options.plan.rolloutId, error }),
+    );
+  }
+
+  get plan(): RolloutPlan {
+    return this.#options.plan;
+  }
+
+  get progress(): Latest<RolloutProgress> {
+    return this.#state;
+  }
+
+  /** Milliseconds of soak that are left; null when it does not soak. */
+  soakLeftMs(hostId: string): number | null {
+    const since = this.#soakingSince.get(hostId);
+    if (since === undefined) return null;
+    return Math.max(0, this.#options.plan.soakSeconds * 1000 - (this.#options.clock.monotonicMs() - since));
+  }
+
+  start(): void {
+    this.#tasks.start('conduct', async (signal) => {
+      if (!isSettled(this.#now)) await this.#claim(signal);
+      while (!this.#tick()) await this.#pause(signal);
+    });
+  }
+
+  /** No new hosts; those that soak go on. */
+  pause(): void {
+    if (this.#now.phase === 'running') this.#enter('paused', this.#now.reason);
+  }
+
+  resume(): void {
+    if (this.#now.phase === 'paused') this.#enter('running', null);
+  }
+
+  /** Takes back what the plan says, and ends. */
+  abort(): void {
+    if (this.#now.phase === 'running' || this.#now.phase === 'paused')
+      this.#enter('aborting', { code: 'CANCELLED', message: 'An operator aborted the rollout.' });
+  }
+
+  /** Ends all work at once, as a crash would; the hosts' timers decide about what waits. */
+  async close(): Promise<void> {
+    await this.#tasks.close();
+    this.#state.close();
+  }
+
+  get #now(): RolloutProgress {
+    return this.#state.value;
+  }
+
+  #set(progress: RolloutProgress): void {
+    this.#state.set(progress);
+    this.#isDirty = true;
+    this.#wake();
+  }
+
+  #change(hostId: string, change: Partial<HostProgress>): void {
+    this.#set(withProgress(this.#now, hostId, change));
+  }
+
+  #host(hostId: string): HostProgress {
+    const found = this.#now.hosts.find((host) => host.hostId === hostId);
+    if (found === undefined) throw new Error('a host that is not in the rollout');
+    return found;
+  }
+
+  #enter(phase: RolloutProgress['phase'], reason: RolloutProgress['reason']): void {
+    this.#set({ ...this.#now, phase, reason });
+    this.#save();
+    this.#tasks.start('tell', (signal) => this.#tell(signal));
+  }
+
+  #stop(message: string): void {
+    this.#enter('stopping', { code: 'ROLLOUT_STOPPED', message });
+  }
+
+  #yield(message: string): void {
+    if (this.#now.isYielded) return;
+    this.#set({ ...this.#now, isYielded: true, reason: { code: 'ROLLOUT_CONFLICT', message } });
+    this.#save();
+  }
+
+  #save(): void {
+    if (!this.#isDirty) return;
+    this.#isDirty = false;
+    this.#options.save(this.#now);
+  }
+
+  async #pause(signal: AbortSignal): Promise<void> {
+    const over = new AbortController();
+    const woken = new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+    const slept = this.#options.clock.sleep(tickMs, AbortSignal.any([signal, over.signal])).catch((error: unknown) => {
+      if (!isCancelled(error)) throw error;
+    });
+    await Promise.race([woken, slept]);
+    over.abort();
+    await slept;
+    signal.throwIfAborted();
+  }
+
+  /** Writes the record to every host that answers: from now on this console is in charge there. */
+  async #claim(signal: AbortSignal): Promise<void> {
+    const { hosts, isNew } = this.#options;
+    await this.#untilConnected(signal);
+    const present = this.#now.hosts.filter(({ hostId }) => hosts.isLive(hostId));
+    for (const { hostId } of this.#now.hosts) if (!hosts.isLive(hostId) && isNew) this.#change(hostId, { wasAway: true });
+    let conflict: string | null = null;
+    await mapConcurrently(present, callsInFlightMax, async ({ hostId, state }) => {
+      const problem = await this.#put(hostId, signal);
+      if (problem?.code === 'ROLLOUT_CONFLICT') conflict = `${this.#host(hostId).hostName}: ${problem.message}`;
+      else if (problem !== null && state === 'waiting' && !awayCodes.has(problem.code)) this.#change(hostId, { state: 'failed', problem });
+    });
+    if (conflict === null) return;
+    // Another rollout holds a host: this one has changed nothing and gives the others free again.
+    if (isNew) {
+      this.#set({
+        ...this.#now,
+        hosts: this.#now.hosts.map((host) => ({
+          ...host,
+          state: 'skipped',
+          problem: { code: 'ROLLOUT_CONFLICT', message: 'The rollout did not begin.' },
+        })),
+      });
+      this.#enter('aborted', { code: 'ROLLOUT_CONFLICT', message: conflict });
+    } else this.#yield(conflict);
+  }
+
+  async #untilConnected(signal: AbortSignal): Promise<void> {
+    const { clock, hosts } = this.#options;
+    const until = clock.monotonicMs() + connectWaitMs;
+    while (clock.monotonicMs() < until && !this.#now.hosts.every(({ hostId }) => hosts.isLive(hostId))) await clock.sleep(100, signal);
+  }
+
+  async #put(hostId: string, signal: AbortSignal): Promise<{ readonly code: string; readonly message: string } | null> {
+    const { hosts, sign, clock, planEnvelope } = this.#options;
+    this.#sequence += 1;
+    const state = sign(stateFor(this.#now, hostId, { sequence: this.#sequence, now: clock.now() }));
+    try {
+      await hosts.put(hostId, { plan: this.#told.has(hostId) ? null : planEnvelope, state }, signal);
+      this.#told.add(hostId);
+      return null;
+    } catch (error) {
+      if (isCancelled(error)) throw error;
+      // A host that was installed anew does not know the plan any more.
+      if (errorCodeOf(error) === 'NOT_FOUND' && this.#told.delete(hostId)) return this.#put(hostId, signal);
+      const { code, message } = toErrorShape(error);
+      return { code, message };
+    }
+  }
+
+  /** The hosts keep the record; one that does not answer learns it when it is spoken to next. */
+  async #tell(signal: AbortSignal): Promise<void> {
+    const { hosts } = this.#options;
+    const present = this.#now.hosts.filter(({ hostId }) => hosts.isLive(hostId) && !this.#busy.has(hostId));
+    await mapConcurrently(present, callsInFlightMax, async ({ hostId }) => {
+      const problem = await this.#put(hostId, signal);
+      if (problem?.code === 'ROLLOUT_CONFLICT') this.#yield(problem.message);
+    });
+  }
+
+  /** Decides what happens now. True when nothing is left to do. */
+  #tick(): boolean {
+    const { clock, plan } = this.#options;
+    this.#observe();
+    if (!this.#now.isYielded) {
+      this.#inquire();
+      if (isStopping(this.#now)) this.#unwind();
+      else if (!isSettled(this.#now)) this.#advance();
+      else this.#repay();
+    }
+    this.#save();
+    const isTended = clock.now() < plan.notAfterMs;
+    const isOver =
+      this.#now.isYielded ||
+      (isSettled(this.#now) && !(isTended && this.#now.hosts.some((host) => host.state === 'unreachable' || this.#owes(host))));
+    return isOver && this.#busy.size === 0;
+  }
+
+  #observe(): void {
+    const { hosts, clock, plan } = this.#options;
+    const nowMs = clock.monotonicMs();
+    for (const host of waveOf(this.#now)) {
+      const view = hosts.view(host.hostId);
+      if (view === null) continue;
+      this.#heardAt.set(host.hostId, nowMs);
+      this.#sampler.add(host.hostId, { monotonicMs: nowMs, drops: view.drops });
+      if (host.state !== 'soaking' && host.state !== 'keeping' && host.state !== 'kept') continue;
+      const since = this.#observedSince.get(host.hostId) ?? nowMs;
+      this.#observedSince.set(host.hostId, since);
+      const rates = ratesOf(this.#sampler.since(host.hostId, since), observedMsMin * 2);
+      const gates = judgeHost(plan.gates, { baseline: host.baseline, view, rates });
+      if (JSON.stringify(gates) !== JSON.stringify(host.gates)) this.#change(host.hostId, { gates });
+    }
+  }
+
+  /** Hosts that were being changed when their console went, or that fell silent: what became of them? */
+  #inquire(): void {
+    const { hosts, clock } = this.#options;
+    for (const host of this.#now.hosts) {
+      const { hostId } = host;
+      if (!(host.state === 'unreachable' || host.isInherited) || this.#busy.has(hostId)) continue;
+      if (hosts.isLive(hostId)) {
+        if (host.attempt === 0)
+          this.#change(hostId, { state: isStopping(this.#now) || isSettled(this.#now) ? 'skipped' : 'waiting', isInherited: false });
+        else this.#act(hostId, async (signal) => this.#learn(host, await hosts.inquire(hostId, this.#waiting(host), signal)));
+        continue;
+      }
+      const since = this.#missedSince.get(hostId) ?? clock.monotonicMs();
+      this.#missedSince.set(hostId, since);
+      if (host.isInherited && clock.monotonicMs() - since > confirmWithinOf(this.plan) * 1000 + overdueMs)
+        this.#change(hostId, { state: 'unreachable', isInherited: false, problem: silentProblem });
+    }
+  }
+
+  /** What an answer of a host means. `rollbackAt`: when it takes a change that waits back, if the answer does not say. */
+  #learn(host: HostProgress, change: HostChange, rollbackAt: number | null = null): void {
+    const { clock, hosts } = this.#options;
+    const { hostId } = host;
+    this.#missedSince.delete(hostId);
+    const known = { isInherited: false, revision: change.revision ?? host.revision, rollbackAt: null, problem: change.problem ?? null };
+    const mayTryAgain = host.isInherited && host.attempt < attemptsMax && !isStopping(this.#now) && !isSettled(this.#now);
+    if (change.state === 'pending') {
+      const windowMs = confirmWithinOf(this.plan) * 1000;
+      const until = change.rollbackAt ?? rollbackAt ?? clock.now() + (hosts.view(hostId)?.pendingRemainingMs ?? windowMs);
+      this.#soakingSince.set(hostId, clock.monotonicMs() - Math.max(0, windowMs - (until - clock.now())));
+      this.#observedSince.delete(hostId);
+      this.#change(hostId, { ...known, state: 'soaking', rollbackAt: until });
+    } else if (change.state === 'confirmed') this.#change(hostId, { ...known, state: 'kept', problem: null });
+    else if (change.state === 'unreachable')
+      this.#change(hostId, { ...known, state: 'unreachable', problem: change.problem ?? silentProblem });
+    else if (change.state !== undefined && mayTryAgain) this.#change(hostId, { ...known, state: 'waiting', revision: null, problem: null });
+    else if (change.state === 'rolled-back')
+      this.#change(hostId, { ...known, state: 'taken-back', problem: known.problem ?? lapsedProblem });
+    else if (change.state !== undefined) this.#change(hostId, { ...known, state: 'failed' });
+  }
+
+  /** Keeps what has passed, begins with the next, stops at a breach. */
+  #advance(): void {
+    const { plan, clock } = this.#options;
+    const breach = this.#breach();
+    if (breach !== null) return this.#stop(breach);
+    for (const host of this.#now.hosts) if (host.state === 'soaking' && !this.#busy.has(host.hostId)) this.#soak(host);
+    if (clock.now() > plan.notAfterMs) return this.#stop('The time of the rollout is over.');
+    if (this.#now.phase === 'paused') return undefined;
+    const wave = waveOf(this.#now);
+    if (wave.every((host) => isSettledHost(host) && !host.isInherited && !this.#busy.has(host.hostId))) return this.#nextWave();
+    for (const host of wave) if (host.state === 'waiting' && !this.#busy.has(host.hostId)) this.#turn(host);
+    const isStuck =
+      !this.#now.hosts.some((host) => isInFlight(host)) && this.#busy.size === 0 && unavailableOf(this.#now) >= plan.maxUnavailable;
+    return isStuck ? this.#stop(`${String(unavailableOf(this.#now))} hosts have failed, as many as may be unavailable.`) : undefined;
+  }
+
+  #breach(): string | null {
+    const { plan, clock } = this.#options;
+    const failed = failuresOf(this.#now);
+    const [first] = failed;
+    if (first !== undefined && failed.length > plan.failuresMax)
+      return `${String(failed.length)} of ${String(this.#now.hosts.length)} hosts failed, at most ${String(plan.failuresMax)} may. ${first.hostName}: ${first.problem?.message ?? ''}`;
+    for (const host of waveOf(this.#now)) {
+      const breached =
+        host.state === 'soaking' || host.state === 'kept' ? host.gates.find(({ verdict }) => verdict === 'breached') : undefined;
+      if (breached !== undefined) return breachText(host.hostName, breached);
+      const silentMs = clock.monotonicMs() - (this.#heardAt.get(host.hostId) ?? Infinity);
+      if (plan.gates.health && host.state === 'soaking' && silentMs > silentMsMax)
+        return `${host.hostName} does not answer since the change.`;
+    }
+    return null;
+  }
+
+  #soak(host: HostProgress): void {
+    const { hosts, clock, plan } = this.#options;
+    const { hostId } = host;
+    const nowMs = clock.monotonicMs();
+    const soakedMs = nowMs - (this.#soakingSince.get(hostId) ?? nowMs);
+    if (soakedMs > confirmWithinOf(plan) * 1000 + overdueMs) {
+      if (hosts.isLive(hostId))
+        this.#act(hostId, async (signal) => this.#learn(host, await hosts.inquire(hostId, this.#waiting(host), signal)));
+      else this.#change(hostId, { state: 'unreachable', rollbackAt: null, problem: silentProblem });
+      return;
+    }
+    const observedMs = nowMs - (this.#observedSince.get(hostId) ?? nowMs);
+    const soakMs = plan.soakSeconds * 1000;
+    if (!hosts.isLive(hostId) || soakedMs < soakMs || observedMs < Math.min(soakMs, observedMsMin)) return;
+    if (host.gates.length === 0 || (soakMs > 0 && host.gates.some(({ verdict }) => verdict !== 'passed'))) return;
+    this.#change(hostId, { state: 'keeping' });
+    this.#act(hostId, async (signal) => {
+      if (!(await this.#isInCharge(hostId, 'soaking', signal))) return;
+      this.#learn(this.#host(hostId), { state: 'unreachable', ...(await hosts.keep(hostId, this.#waiting(host), signal)) });
+    });
+  }
+
+  /** False when the record could not be written: the host is left as it was. */
+  async #isInCharge(hostId: string, before: HostProgress['state'], signal: AbortSignal): Promise<boolean> {
+    const problem = await this.#put(hostId, signal);
+    if (problem === null) return true;
+    if (problem.code === 'ROLLOUT_CONFLICT') this.#yield(problem.message);
+    this.#change(hostId, { state: before });
+    return false;
+  }
+
+  #nextWave(): void {
+    const next = this.#now.wave + 1;
+    if (next >= this.plan.waves.length) return this.#enter('finished', null);
+    this.#sampler.clear();
+    this.#set({ ...this.#now, wave: next });
+    return this.#enter('running', null);
+  }
+
+  /** A host whose turn has come. */
+  #turn(host: HostProgress): void {
+    const { hosts, clock, plan } = this.#options;
+    const { hostId } = host;
+    const nowMs = clock.monotonicMs();
+    if (!hosts.isLive(hostId)) {
+      if (host.wasAway) return this.#defer(host);
+      const since = this.#missedSince.get(hostId) ?? nowMs;
+      this.#missedSince.set(hostId, since);
+      const isMissed = nowMs - since > turnWaitMs && unavailableOf(this.#now) < plan.maxUnavailable;
+      return isMissed ? this.#change(hostId, { state: 'unreachable', problem: goneProblem }) : undefined;
+    }
+    this.#missedSince.delete(hostId);
+    const baseline = this.#sampler.baseline(hostId);
+    const view = hosts.view(hostId);
+    if (baseline === null || view === null || unavailableOf(this.#now) >= plan.maxUnavailable) return undefined;
+    const attempt = host.attempt + 1;
+    this.#change(hostId, {
+      state: 'applying',
+      attempt,
+      baseline: { drops: baseline, warnings: [...view.criticalWarnings].slice(0, 64) },
+      gates: [],
+    });
+    return this.#act(hostId, (signal) => this.#apply(hostId, attempt, signal));
+  }
+
+  /** The record tells before the apply what would come of it: whoever goes on with the rollout can ask the host for it. */
+  async #apply(hostId: string, attempt: number, signal: AbortSignal): Promise<void> {
+    const { hosts, clock } = this.#options;
+    const { policy, name } = this.plan;
+    const planned = await hosts.plan(hostId, policy, signal);
+    if ('code' in planned) {
+      this.#change(hostId, { state: awayCodes.has(planned.code) ? 'unreachable' : 'failed', attempt: attempt - 1, problem: planned });
+      return;
+    }
+    const { planHash, baseRevision, generation } = planned;
+    this.#change(hostId, { baseRevision, generation });
+    if (!(await this.#isInCharge(hostId, 'waiting', signal))) return;
+    const { rolloutId, term } = this.#now;
+    const change = await hosts.apply(
+      hostId,
+      {
+        planHash,
+        policy,
+        transactionId: rolloutTransaction(rolloutId, attempt),
+        confirmWithinSeconds: confirmWithinOf(this.plan),
+        comment: `Rollout ${name}`,
+        conducted: { rolloutId, term },
+      },
+      signal,
+    );
+    if (change.problem?.code === 'ROLLOUT_CONFLICT') {
+      this.#change(hostId, { state: 'waiting' });
+      this.#yield(change.problem.message);
+      return;
+    }
+    this.#heardAt.set(hostId, clock.monotonicMs());
+    // An apply of a console before this one, that was answered from the host's memory, may have ended already.
+    if (change.state === 'rolled-back') this.#change(hostId, { isInherited: true });
+    this.#learn(this.#host(hostId), change, clock.now() + confirmWithinOf(this.plan) * 1000);
+  }
+
+  #defer(host: HostProgress): void {
+    const { plan, leaveIntent } = this.#options;
+    const away = { code: 'HOST_UNREACHABLE', message: 'The host was away when the rollout began. Bring it back, then roll out to it.' };
+    if (plan.offline === 'skip') this.#change(host.hostId, { state: 'skipped', problem: away });
+    else this.#change(host.hostId, { state: 'deferred', problem: leaveIntent(host.hostId, plan) });
+  }
+
+  /** A stop: what waits is undone, what the plan says is brought back, what never began is skipped. */
+  #unwind(): void {
+    const { hosts, clock } = this.#options;
+    const problem = this.#now.reason;
+    for (const host of this.#now.hosts) {
+      const { hostId } = host;
+      if (this.#busy.has(hostId)) continue;
+      if (host.state === 'waiting') this.#change(hostId, { state: 'skipped', problem });
+      else if (host.state === 'soaking') {
+        this.#change(hostId, { state: 'undoing' });
+        this.#act(hostId, async (signal) => {
+          // The host itself decides at its deadline: until then it is tried.
+          const rollbackAt = clock.now() + (this.soakLeftMs(hostId) ?? 0) + marginSeconds * 1000;
+          this.#undone(host, await hosts.undo(hostId, { ...this.#waiting(host), rollbackAt }, signal));
+        });
+      }
+    }
+    this.#repay();
+    const isOver = this.#now.hosts.every((host) => isSettledHost(host) && !host.isInherited && !this.#owes(host));
+    if (isOver && this.#busy.size === 0) this.#enter(this.#now.phase === 'aborting' ? 'aborted' : 'stopped', this.#now.reason);
+  }
+
+  #undone(host: HostProgress, change: HostChange): void {
+    const state = change.state ?? 'unreachable';
+    if (state === 'rolled-back') this.#change(host.hostId, { state: 'taken-back', rollbackAt: null, problem: this.#now.reason });
+    else if (state === 'unreachable')
+      this.#change(host.hostId, { state: 'unreachable', rollbackAt: null, problem: change.problem ?? silentProblem });
+    else this.#learn(host, change);
+  }
+
+  /** True while a kept host has to go back and may still be tried. */
+  #owes(host: HostProgress): boolean {
+    const { phase } = this.#now;
+    if (phase === 'finished' || !(isStopping(this.#now) || isSettled(this.#now))) return false;
+    return owesReturn(this.#now, this.plan, host) && host.returns < returnsMax && host.problem?.code !== 'REVISION_CONFLICT';
+  }
+
+  /** Brings kept hosts back, paced like the way there: never more than may be unavailable. */
+  #repay(): void {
+    const { hosts, plan } = this.#options;
+    let free = plan.maxUnavailable - this.#now.hosts.filter(({ state }) => state === 'reverting').length;
+    for (const host of this.#now.hosts) {
+      const { hostId } = host;
+      if (host.state === 'soaking' && isSettled(this.#now) && !this.#busy.has(hostId))
+        this.#act(hostId, async (signal) => this.#undone(host, await hosts.undo(hostId, this.#waiting(host), signal)));
+      if (free <= 0 || this.#busy.has(hostId) || !this.#owes(host)) continue;
+      if (!hosts.isLive(hostId)) {
+        this.#change(hostId, { returns: host.returns + (isSettled(this.#now) ? 0 : returnsMax), problem: host.problem ?? staysProblem });
+        continue;
+      }
+      free -= 1;
+      this.#change(hostId, { state: 'reverting', returns: host.returns + 1 });
+      this.#act(hostId, async (signal) => {
+        const problem = await hosts.revert(hostId, this.#waiting(host), signal);
+        this.#change(hostId, problem === null ? { state: 'reverted', problem: this.#now.reason } : { state: 'kept', problem });
+      });
+    }
+  }
+
+  #waiting({ revision, baseRevision, generation, attempt, rollbackAt }: HostProgress): Waiting {
+    return { revision, baseRevision, generation, rollbackAt, transactionId: rolloutTransaction(this.#now.rolloutId, attempt) };
+  }
+
+  /** One act a host at a time; its record is renewed at the end. */
+  #act(hostId: string, work: (signal: AbortSignal) => Promise<void>): void {
+    this.#busy.add(hostId);
+    this.#tasks.start('act', async (signal) => {
+      try {
+        await work(signal);
+        if (isSettledHost(this.#host(hostId)) && !this.#now.isYielded) await this.#put(hostId, signal);
+      } catch (error) {
+        if (isCancelled(error)) throw error;
+        this.#change(hostId, {
+          state: 'failed',
+          problem: { code: 'INTERNAL', message: 'The console failed on this host. Look into its log.' },
+        });
+        throw error;
+      } finally {
+        this.#busy.delete(hostId);
+        this.#wake();
+      }
+    });
+  }
+}
+
+const silentProblem = {
+  code: 'HOST_UNREACHABLE',
+  message: 'The host does not answer. It takes a change that waits back by itself; its state is read when it answers.',
+};
+const goneProblem = {
+  code: 'HOST_UNREACHABLE',
+  message: 'The host answered when the rollout began, and not when its turn came. Nothing was changed on it.',
+};
+const lapsedProblem = { code: 'TIMED_OUT', message: 'The host took the change back by itself.' };
+const staysProblem = {
+  code: 'HOST_UNREACHABLE',
+  message: 'The host does not answer and keeps the policy. Return to its earlier revision when it is back.',
+};
