@@ -10,6 +10,7 @@ import { hostHandlers } from './hosts/host-handlers.ts';
 import { HostRoster } from './hosts/host-roster.ts';
 import { createPlanner } from './policy/planner.ts';
 import { policyHandlers } from './policy/policy-handlers.ts';
+import { stagedHandlers } from './rollout/rollout-handlers.ts';
 
 /** The file is looked at so often for changes of other processes. */
 const reloadPollMs = 1_000;
@@ -30,7 +31,7 @@ export const createConsoleCore = (ports: ConsolePorts): ConsoleCore => {
     random,
     version: ports.version,
     hostCount: () => roster.size.value,
-    openSession: (keys) => openFleetSession(keys, { roster, cache, clock, random, report }),
+    openSession: (keys) => openFleetSession(keys, { roster, cache, clock, random, report, resumesRollouts: ports.isShortLived !== true }),
   });
   const planner = createPlanner({ roster, clock, random });
   const tasks = createTaskGroup((task, error) => {
@@ -45,7 +46,13 @@ export const createConsoleCore = (ports: ConsolePorts): ConsoleCore => {
   const context: HandlerContext = { ...ports, roster, keeper, planner };
   let closing: Promise<void> | undefined;
   return {
-    handlers: { ...consoleHandlers(context), ...hostHandlers(context), ...policyHandlers(context), ...auditHandlers(context) },
+    handlers: {
+      ...consoleHandlers(context),
+      ...hostHandlers(context),
+      ...policyHandlers(context),
+      ...auditHandlers(context),
+      ...stagedHandlers(context),
+    },
     close: () => {
       closing ??= (async () => {
         await tasks.close();

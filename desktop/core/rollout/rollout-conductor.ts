@@ -79,6 +79,7 @@ export class RolloutConductor {
   readonly #missedSince = new Map<string, number>();
   /** Hosts that have the plan. */
   readonly #told = new Set<string>();
+  #telling: Promise<void> = Promise.resolve();
   #sequence = 0;
   #isDirty = true;
   #wake = (): void => undefined;
@@ -129,6 +130,11 @@ export class RolloutConductor {
       this.#enter('aborting', { code: 'CANCELLED', message: 'An operator aborted the rollout.' });
   }
 
+  /** Resolves when the hosts that answer know the last change of phase. */
+  told(): Promise<void> {
+    return this.#telling.catch(() => undefined);
+  }
+
   /** Ends all work at once, as a crash would; the hosts' timers decide about what waits. */
   async close(): Promise<void> {
     await this.#tasks.close();
@@ -158,7 +164,7 @@ export class RolloutConductor {
   #enter(phase: RolloutProgress['phase'], reason: RolloutProgress['reason']): void {
     this.#set({ ...this.#now, phase, reason });
     this.#save();
-    this.#tasks.start('tell', (signal) => this.#tell(signal));
+    this.#tasks.start('tell', (signal) => (this.#telling = this.#tell(signal)));
   }
 
   #stop(message: string): void {
