@@ -92,12 +92,16 @@ export const createFakeHosts = (hostIds: readonly string[], clock: Clock): FakeH
         takeBack(host);
         return { state: 'rolled-back', rollbackAt: null, problem: null };
       }),
-    revert: async (hostId, { baseRevision, revision }) => {
+    revert: async (hostId, { baseRevision, revision, transactionId }) => {
       const change = await answered(hostId, (host) => {
         const [newest] = host.revisions.filter(({ state }) => state === 'confirmed');
+        if (newest?.transactionId === `${transactionId}-back`) return {};
         if (newest?.revision !== revision) throw new NestError('REVISION_CONFLICT', 'It has moved on.');
-        const old = host.revisions.find((one) => one.revision === baseRevision)?.policy ?? 'empty';
-        host.revisions.unshift({ revision: nextOf(host), policy: old, state: 'confirmed', transactionId: '' });
+        const old =
+          host.revisions.find(
+            (one) => one.revision === baseRevision || (baseRevision === null && one.revision < revision && one.state === 'confirmed'),
+          )?.policy ?? 'empty';
+        host.revisions.unshift({ revision: nextOf(host), policy: old, state: 'confirmed', transactionId: `${transactionId}-back` });
         host.policy = old;
         return {};
       });

@@ -17,6 +17,7 @@ import {
   isSettled,
   isSettledHost,
   isStopping,
+  isUnfinished,
   owesReturn,
   stateFor,
   unavailableOf,
@@ -43,6 +44,7 @@ const overdueMs = 3_000;
 const observedMsMin = 5_000;
 /** A change whose console died is tried again so often on a host. */
 const attemptsMax = 3;
+const toldMsMax = 10_000;
 const returnsMax = 5;
 /** Time a host waits beyond its soak for the word of the console, seconds. */
 const marginSeconds = 120;
@@ -58,6 +60,8 @@ export interface ConductorOptions {
   readonly sign: (state: RolloutState) => Envelope;
   /** Called after every tick that changed something. */
   readonly save: (progress: RolloutProgress) => void;
+  /** What a host keeps about this rollout; null when nothing, or when nobody of the fleet has signed it. */
+  readonly recordOf: (hostId: string, signal: AbortSignal) => Promise<RolloutState | null>;
   /** Leaves a signed change for a host that is away; what to say about it. */
   readonly leaveIntent: (hostId: string, plan: RolloutPlan) => HostProgress['problem'];
   readonly report: (message: string, fields: Readonly<Record<string, unknown>>) => void;
@@ -130,9 +134,13 @@ export class RolloutConductor {
       this.#enter('aborting', { code: 'CANCELLED', message: 'An operator aborted the rollout.' });
   }
 
-  /** Resolves when the hosts that answer know the last change of phase. */
-  told(): Promise<void> {
-    return this.#telling.catch(() => undefined);
+  /** Resolves when the hosts that answer know the last change of phase, or after some seconds. */
+  async told(signal: AbortSignal): Promise<void> {
+    const { clock, hosts } = this.#options;
+    await this.#telling.catch(() => undefined);
+    const isTold = ({ hostId, isInformed, wasAway }: HostProgress): boolean => isInformed || wasAway || !hosts.isLive(hostId);
+    for (const until = clock.monotonicMs() + toldMsMax; clock.monotonicMs() < until; await clock.sleep(100, signal))
+      if (!isSettled(this.#now) || this.#now.isYielded || this.#now.hosts.every(isTold)) return;
   }
 
   /** Ends all work at once, as a crash would; the hosts' timers decide about what waits. */
@@ -233,10 +241,11 @@ export class RolloutConductor {
   async #put(hostId: string, signal: AbortSignal): Promise<{ readonly code: string; readonly message: string } | null> {
     const { hosts, sign, clock, planEnvelope } = this.#options;
     this.#sequence += 1;
-    const state = sign(stateFor(this.#now, hostId, { sequence: this.#sequence, now: clock.now() }));
+    const state = stateFor(this.#now, hostId, { sequence: this.#sequence, now: clock.now() });
     try {
-      await hosts.put(hostId, { plan: this.#told.has(hostId) ? null : planEnvelope, state }, signal);
+      await hosts.put(hostId, { plan: this.#told.has(hostId) ? null : planEnvelope, state: sign(state) }, signal);
       this.#told.add(hostId);
+      if (state.phase === this.#now.phase && isSettled(this.#now)) this.#change(hostId, { isInformed: true });
       return null;
     } catch (error) {
       if (isCancelled(error)) throw error;
@@ -265,13 +274,14 @@ export class RolloutConductor {
       this.#inquire();
       if (isStopping(this.#now)) this.#unwind();
       else if (!isSettled(this.#now)) this.#advance();
-      else this.#repay();
+      else {
+        this.#repay();
+        this.#inform();
+      }
     }
     this.#save();
-    const isTended = clock.now() < plan.notAfterMs;
-    const isOver =
-      this.#now.isYielded ||
-      (isSettled(this.#now) && !(isTended && this.#now.hosts.some((host) => host.state === 'unreachable' || this.#owes(host))));
+    const isTended = clock.now() < plan.notAfterMs && (isUnfinished(this.#now) || this.#now.hosts.some((host) => this.#owes(host)));
+    const isOver = this.#now.isYielded || (isSettled(this.#now) && !isTended);
     return isOver && this.#busy.size === 0;
   }
 
@@ -297,10 +307,10 @@ export class RolloutConductor {
     const { hosts, clock } = this.#options;
     for (const host of this.#now.hosts) {
       const { hostId } = host;
-      if (!(host.state === 'unreachable' || host.isInherited) || this.#busy.has(hostId)) continue;
+      const isUnknown = host.state === 'kept' && host.revision === null;
+      if (!(host.state === 'unreachable' || host.isInherited || isUnknown) || this.#busy.has(hostId)) continue;
       if (hosts.isLive(hostId)) {
-        if (host.attempt === 0)
-          this.#change(hostId, { state: isStopping(this.#now) || isSettled(this.#now) ? 'skipped' : 'waiting', isInherited: false });
+        if (host.attempt === 0) this.#act(hostId, (signal) => this.#recall(host, signal));
         else this.#act(hostId, async (signal) => this.#learn(host, await hosts.inquire(hostId, this.#waiting(host), signal)));
         continue;
       }
@@ -309,6 +319,34 @@ export class RolloutConductor {
       if (host.isInherited && clock.monotonicMs() - since > confirmWithinOf(this.plan) * 1000 + overdueMs)
         this.#change(hostId, { state: 'unreachable', isInherited: false, problem: silentProblem });
     }
+  }
+
+  /** It is back, and this console does not know whether another one has tried anything on it: its record does. */
+  async #recall({ hostId, state, revision }: HostProgress, signal: AbortSignal): Promise<void> {
+    const kept = (await this.#options.recordOf(hostId, signal))?.host;
+    if (kept !== undefined && kept.attempt > 0 && revision === null) {
+      const { attempt, baseRevision, generation, baseline } = kept;
+      const isKept = state === 'kept';
+      this.#change(hostId, {
+        attempt,
+        baseRevision,
+        generation,
+        baseline,
+        revision: kept.revision,
+        isInherited: !isKept,
+        ...(isKept ? {} : { state: 'applying' }),
+      });
+      return;
+    }
+    const isTooLate = isStopping(this.#now) || isSettled(this.#now);
+    const problem = isTooLate ? (this.#now.reason ?? goneProblem) : null;
+    if (state !== 'kept') this.#change(hostId, { state: isTooLate ? 'skipped' : 'waiting', isInherited: false, problem });
+    else
+      this.#change(hostId, {
+        attempt: 1,
+        revision: 0,
+        problem: { code: 'REVISION_CONFLICT', message: 'The host has lost its record of the rollout: look at its revisions.' },
+      });
   }
 
   /** What an answer of a host means. `rollbackAt`: when it takes a change that waits back, if the answer does not say. */
@@ -462,6 +500,8 @@ export class RolloutConductor {
       return;
     }
     this.#heardAt.set(hostId, clock.monotonicMs());
+    // Answered from the memory of the host, it was planned on top of itself: what was before is not known.
+    if ((change.revision ?? Infinity) <= baseRevision) this.#change(hostId, { baseRevision: null });
     // An apply of a console before this one, that was answered from the host's memory, may have ended already.
     if (change.state === 'rolled-back') this.#change(hostId, { isInherited: true });
     this.#learn(this.#host(hostId), change, clock.now() + confirmWithinOf(this.plan) * 1000);
@@ -492,7 +532,9 @@ export class RolloutConductor {
       }
     }
     this.#repay();
-    const isOver = this.#now.hosts.every((host) => isSettledHost(host) && !host.isInherited && !this.#owes(host));
+    const isOver = this.#now.hosts.every(
+      (host) => isSettledHost(host) && !host.isInherited && !(this.#owes(host) && this.#options.hosts.isLive(host.hostId)),
+    );
     if (isOver && this.#busy.size === 0) this.#enter(this.#now.phase === 'aborting' ? 'aborted' : 'stopped', this.#now.reason);
   }
 
@@ -519,16 +561,30 @@ export class RolloutConductor {
       const { hostId } = host;
       if (host.state === 'soaking' && isSettled(this.#now) && !this.#busy.has(hostId))
         this.#act(hostId, async (signal) => this.#undone(host, await hosts.undo(hostId, this.#waiting(host), signal)));
-      if (free <= 0 || this.#busy.has(hostId) || !this.#owes(host)) continue;
+      if (free <= 0 || this.#busy.has(hostId) || !this.#owes(host) || (host.revision === null && hosts.isLive(hostId))) continue;
       if (!hosts.isLive(hostId)) {
-        this.#change(hostId, { returns: host.returns + (isSettled(this.#now) ? 0 : returnsMax), problem: host.problem ?? staysProblem });
+        // It is brought back when it answers again, for as long as the rollout may last.
+        if (host.problem === null) this.#change(hostId, { problem: staysProblem });
         continue;
       }
       free -= 1;
       this.#change(hostId, { state: 'reverting', returns: host.returns + 1 });
       this.#act(hostId, async (signal) => {
+        if (!(await this.#isInCharge(hostId, 'kept', signal))) return;
         const problem = await hosts.revert(hostId, this.#waiting(host), signal);
         this.#change(hostId, problem === null ? { state: 'reverted', problem: this.#now.reason } : { state: 'kept', problem });
+      });
+    }
+  }
+
+  /** A host that was away when the rollout ended is told when it is back: until then it is not free for another. */
+  #inform(): void {
+    for (const host of this.#now.hosts) {
+      const { hostId, isInformed, wasAway } = host;
+      if (isInformed || wasAway || !isSettledHost(host) || this.#busy.has(hostId) || !this.#options.hosts.isLive(hostId)) continue;
+      this.#act(hostId, async (signal) => {
+        const problem = await this.#put(hostId, signal);
+        if (problem?.code === 'ROLLOUT_CONFLICT') this.#yield(problem.message);
       });
     }
   }
@@ -543,7 +599,8 @@ export class RolloutConductor {
     this.#tasks.start('act', async (signal) => {
       try {
         await work(signal);
-        if (isSettledHost(this.#host(hostId)) && !this.#now.isYielded) await this.#put(hostId, signal);
+        const { isInformed } = this.#host(hostId);
+        if (isSettledHost(this.#host(hostId)) && !isInformed && !this.#now.isYielded) await this.#put(hostId, signal);
       } catch (error) {
         if (isCancelled(error)) throw error;
         this.#change(hostId, {
@@ -570,5 +627,5 @@ const goneProblem = {
 const lapsedProblem = { code: 'TIMED_OUT', message: 'The host took the change back by itself.' };
 const staysProblem = {
   code: 'HOST_UNREACHABLE',
-  message: 'The host does not answer and keeps the policy. Return to its earlier revision when it is back.',
+  message: 'The host does not answer and keeps the policy. It returns to its earlier revision when it is back.',
 };

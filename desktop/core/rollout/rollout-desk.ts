@@ -12,7 +12,7 @@ import { RolloutConductor } from './rollout-conductor.ts';
 import type { RolloutHosts } from './rollout-hosts.ts';
 import { planOf } from './rollout-plan.ts';
 import type { RolloutRequest } from './rollout-plan.ts';
-import { firstProgress, inherited, isSettled, settingsOf, stagedOf } from './rollout-progress.ts';
+import { firstProgress, inherited, isSettled, isUnfinished, settingsOf, stagedOf } from './rollout-progress.ts';
 import type { RolloutProgress } from './rollout-progress.ts';
 import type { FoundState, RolloutCommand, RolloutRecords, SignedPlan } from './rollout-records.ts';
 
@@ -113,6 +113,7 @@ export class RolloutDesk {
       const conductor = this.#conductors.get(rolloutId);
       const shown =
         conductor === undefined ? (this.#ownShown(rolloutId) ?? (await this.#found(rolloutId, signal))) : this.#shown(conductor);
+      if (isOver(shown)) await conductor?.told(signal);
       const text = JSON.stringify(shown);
       if (text !== last) yield shown;
       last = text;
@@ -139,7 +140,7 @@ export class RolloutDesk {
     }
     const conductor = this.#conductors.get(rolloutId) ?? (await this.takeOver(rolloutId, signal));
     obey(conductor, command);
-    await conductor.told();
+    await conductor.told(signal);
     return this.#shown(conductor);
   }
 
@@ -191,6 +192,8 @@ export class RolloutDesk {
       report,
       sign: (state) => records.signState(state),
       save: (next) => records.save(next),
+      recordOf: async (hostId, signal) =>
+        (await records.states([hostId], plan.rolloutId, signal)).find(({ state }) => state.rolloutId === plan.rolloutId)?.state ?? null,
       leaveIntent: (hostId) => leftIntent(intents, hostId, plan),
     });
     this.#conductors.set(plan.rolloutId, conductor);
@@ -216,7 +219,9 @@ export class RolloutDesk {
     const { records } = this.#options;
     const open = records
       .all()
-      .filter((progress) => !progress.isYielded && !isSettled(progress) && records.lease(progress.rolloutId) === null);
+      .filter(
+        (progress) => !progress.isYielded && (!isSettled(progress) || isUnfinished(progress)) && records.lease(progress.rolloutId) === null,
+      );
     for (const { rolloutId } of open.slice(0, conductedMax)) await this.takeOver(rolloutId, signal);
   }
 

@@ -1,8 +1,10 @@
 /** The hosts of a rollout as its conductor sees them: what they say, and the calls it makes to each. */
+import { ConfigRevision_State } from '../../../proto/gen/nest/v1/config.ts';
 import type { RolloutRecord } from '../../../proto/gen/nest/v1/rollout.ts';
 import { errorCodeOf, toErrorShape } from '../../../proto/model/error.ts';
 import type { Envelope } from '../../../proto/model/operator-signature.ts';
 import type { RolloutHost } from '../../bridge/model.ts';
+import type { AgentClient } from '../../grpc/api.ts';
 import { isCancelled } from '../../lib/api.ts';
 import type { Clock } from '../../lib/api.ts';
 import type { HostRoster } from '../hosts/host-roster.ts';
@@ -148,16 +150,18 @@ const revert = async (
     clock,
     signal,
   }: { readonly host: ManagedHost; readonly transactionId: string; readonly clock: Clock; readonly signal: AbortSignal },
-  { revision, baseRevision }: Waiting,
+  { revision, baseRevision: known }: Waiting,
 ): Promise<RolloutHost['problem']> => {
   try {
     const client = await host.client(signal);
-    const current = Number((await client.getConfig(0, { signal })).revision);
+    const inForce = await client.getConfig(0, { signal });
+    const current = Number(inForce.revision);
+    const comment = `Taken back: ${transactionId}`;
+    // Another console in charge of the same rollout was faster.
+    if (inForce.comment === comment) return null;
     if (current !== revision)
       return { code: 'REVISION_CONFLICT', message: `The host has moved on to revision ${String(current)}: that one is not taken back.` };
-    if (baseRevision === null)
-      return { code: 'REVISION_UNKNOWN', message: 'The revision before the rollout is not known. Choose one of its history.' };
-    const comment = 'Taken back by its rollout';
+    const baseRevision = known ?? (await revisionBefore(client, current, signal));
     if (baseRevision > 0) {
       await returnToRevision(client, { toRevision: baseRevision, transactionId: `${transactionId}-back`, comment, signal });
       return null;
@@ -187,4 +191,11 @@ const revert = async (
     const { code, message } = toErrorShape(error);
     return { code, message };
   }
+};
+
+/** The newest that was in force before; 0 when there was none. */
+const revisionBefore = async (client: AgentClient, revision: number, signal: AbortSignal): Promise<number> => {
+  const earlier = (await client.listRevisions({ signal })).filter((one) => Number(one.revision) < revision);
+  const [before] = earlier.filter(({ state }) => state === ConfigRevision_State.SUPERSEDED || state === ConfigRevision_State.CONFIRMED);
+  return Number(before?.revision ?? 0n);
 };

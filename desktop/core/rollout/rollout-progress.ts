@@ -14,6 +14,8 @@ export interface HostProgress extends RolloutHostRecord {
   readonly wasAway: boolean;
   /** What became of it under another console, or before a restart, is not known yet. */
   readonly isInherited: boolean;
+  /** Its record says that the rollout has ended, so that the host is free for another. */
+  readonly isInformed: boolean;
   /** A return to its earlier revision was tried so often. */
   readonly returns: number;
 }
@@ -45,6 +47,10 @@ export const isStopping = ({ phase }: RolloutProgress): boolean => phase === 'st
 export const unavailableOf = ({ hosts }: RolloutProgress): number => hosts.filter(({ state }) => unavailable.has(state)).length;
 export const failuresOf = ({ hosts }: RolloutProgress): readonly HostProgress[] => hosts.filter(({ state }) => failures.has(state));
 export const waveOf = ({ hosts, wave }: RolloutProgress): readonly HostProgress[] => hosts.filter((host) => host.wave === wave);
+
+/** True when a rollout that has ended still has something to say to a host, or to learn from it. */
+export const isUnfinished = (progress: RolloutProgress): boolean =>
+  isSettled(progress) && progress.hosts.some((host) => host.state === 'unreachable' || (!host.isInformed && !host.wasAway));
 
 /** True while the stop still has to bring this host back to the revision it had. */
 export const owesReturn = ({ wave }: RolloutProgress, { rollback }: RolloutPlan, host: HostProgress): boolean =>
@@ -80,6 +86,7 @@ const waitingHost = (hostId: string, wave: number): Omit<HostProgress, 'hostName
   gates: [],
   wasAway: false,
   isInherited: false,
+  isInformed: false,
   returns: 0,
 });
 
@@ -108,7 +115,7 @@ export const stateFor = (
     reason,
     sequence: at.sequence,
     atMs: Math.round(at.now),
-    states: progress.hosts.map((one) => hostStateLetters[one.state]).join(''),
+    states: progress.hosts.map((one) => (one.wasAway && one.state === 'waiting' ? awayLetter : hostStateLetters[one.state])).join(''),
     host: { hostId, state, attempt, baseRevision, revision, generation, baseline, problem },
   };
 };
@@ -141,9 +148,19 @@ export const inherited = (
   return { ...base, term, conductor: by.conductor, phase, isYielded: false, wave, reason, hosts };
 };
 
+const lostReason = {
+  code: 'HOST_UNREACHABLE',
+  message: 'The console before this one said so; the host, which keeps the reason, does not answer.',
+};
+/** Waits, and was away when the rollout began. */
+const awayLetter = 'x';
+
 const lettered = (host: HostProgress, letter: string | undefined): HostProgress => {
+  if (letter === awayLetter) return { ...host, wasAway: true };
   const state = letter === undefined ? undefined : stateOfLetter.get(letter);
-  return state === undefined ? host : { ...host, state };
+  if (state === undefined) return host;
+  const isReasonLost = state !== 'waiting' && state !== 'kept' && !inFlight.has(state);
+  return { ...host, state, problem: isReasonLost ? lostReason : null };
 };
 
 /** As the bridge shows it. */
@@ -168,7 +185,15 @@ export const stagedOf = (
   waves: plan.waves.length,
   settings: settingsOf(plan),
   hosts: progress.hosts.map(
-    ({ generation: _generation, baseline: _baseline, wasAway: _away, isInherited: _inherited, returns: _returns, ...host }) => ({
+    ({
+      generation: _generation,
+      baseline: _baseline,
+      wasAway: _away,
+      isInherited: _inherited,
+      isInformed: _informed,
+      returns: _returns,
+      ...host
+    }) => ({
       ...host,
       soakLeftMs: host.state === 'soaking' ? seen.soakLeftMs(host.hostId) : null,
     }),

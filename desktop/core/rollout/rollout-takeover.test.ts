@@ -9,8 +9,8 @@ import { createConsoleCore, createMemorySettings, createMemoryVault } from '../a
 import type { ConsoleCore, CredentialVault } from '../api.ts';
 import type { FleetCache } from '../cache/fleet-cache.ts';
 import { openFleetCache } from '../cache/sqlite-fleet-cache.ts';
-import { createTestAgent } from './test-agent.ts';
-import type { TestAgent } from './test-agent.ts';
+import { createTestAgent } from '../../../test/support/agent-server.ts';
+import type { TestAgent } from '../../../test/support/agent-server.ts';
 
 const never = new AbortController().signal;
 const passphrase = 'correct horse battery';

@@ -83,7 +83,7 @@ const followFleet = (input: InputOf<'hosts.watch'>, life: StreamLife): Promise<v
   );
 };
 
-const tags = ['settings', 'draft', 'enrollments', 'host', 'revisions', 'rollout', 'deny-lists', 'audit'] as const;
+const tags = ['settings', 'draft', 'enrollments', 'host', 'revisions', 'rollout', 'deny-lists', 'audit', 'staged', 'intents'] as const;
 type Tag = (typeof tags)[number];
 
 export const bridgeApi = createApi({
@@ -154,6 +154,15 @@ export const bridgeApi = createApi({
       currentRollout: query('rollout.current', ['rollout']),
       watchRollout: stream('rollout.watch'),
 
+      stagedRollouts: query('rollouts.list', ['staged']),
+      watchStaged: stream('rollouts.watch'),
+      pauseStaged: command('rollouts.pause', ['staged']),
+      resumeStaged: command('rollouts.resume', ['staged']),
+      abortStaged: command('rollouts.abort', ['staged']),
+      takeOverStaged: command('rollouts.takeOver', ['staged']),
+      intents: query('intents.list', ['intents']),
+      cancelIntent: command('intents.cancel', ['intents']),
+
       trace: command('trace.run'),
     };
   },
@@ -198,5 +207,13 @@ export const {
   useRollbackPolicyMutation,
   useCurrentRolloutQuery,
   useWatchRolloutQuery,
+  useStagedRolloutsQuery,
+  useWatchStagedQuery,
+  usePauseStagedMutation,
+  useResumeStagedMutation,
+  useAbortStagedMutation,
+  useTakeOverStagedMutation,
+  useIntentsQuery,
+  useCancelIntentMutation,
   useTraceMutation,
 } = bridgeApi;
