@@ -95,8 +95,8 @@ const planOptions = (command: Command): Command =>
 
 /** Raises UsageError. */
 const requestOf = (options: PlanOptions): Omit<InputOf<'rollouts.plan'>, 'policy' | 'hostIds' | 'name'> => {
-  const whole = (option: string, text: string | undefined, min: number, max: number): number | undefined =>
-    text === undefined ? undefined : numberOf(option, text, { min, max });
+  const whole = (option: string, text: string | undefined, range: { readonly min: number; readonly max: number }): number | undefined =>
+    text === undefined ? undefined : numberOf(option, text, range);
   const ratio = (option: string, text: string | undefined): number | undefined => {
     const value = Number(text ?? 0);
     if (!Number.isFinite(value) || value < 0) throw new UsageError(`${option} is a number of at least 0.`);
@@ -106,10 +106,10 @@ const requestOf = (options: PlanOptions): Omit<InputOf<'rollouts.plan'>, 'policy
   if (waves.some((share) => !Number.isFinite(share))) throw new UsageError('--waves are percentages with commas, for instance 5,25,100.');
   return {
     waves,
-    maxUnavailable: whole('--max-unavailable', options.maxUnavailable, 1, 5_000),
-    failuresMax: whole('--failures', options.failures, 0, 5_000),
-    soakSeconds: whole('--soak', options.soak, 0, 3_300),
-    baselineSeconds: whole('--baseline', options.baseline, 0, 300),
+    maxUnavailable: whole('--max-unavailable', options.maxUnavailable, { min: 1, max: 5_000 }),
+    failuresMax: whole('--failures', options.failures, { min: 0, max: 5_000 }),
+    soakSeconds: whole('--soak', options.soak, { min: 0, max: 3_300 }),
+    baselineSeconds: whole('--baseline', options.baseline, { min: 0, max: 300 }),
     gates: { dropFactor: ratio('--drop-factor', options.dropFactor), dropFloorPps: ratio('--drop-floor', options.dropFloor) },
     rollback: oneOf<'wave' | 'all'>('--rollback', options.rollback ?? 'wave', ['wave', 'all']),
     offline: oneOf<'skip' | 'intent'>('--offline', options.offline ?? 'skip', ['skip', 'intent']),
@@ -142,7 +142,8 @@ const start = async (context: CommandContext, path: string, options: PlanOptions
 };
 
 /** Prints each change, and the end; an end that is not 'finished' is a refusal. */
-const follow = async ({ handlers, terminal, signal, isJson, print }: CommandContext, rolloutId: string): Promise<void> => {
+const follow = async (context: CommandContext, rolloutId: string): Promise<void> => {
+  const { handlers, terminal, signal, isJson } = context;
   const seen = new Map<string, string>();
   let last: StagedRollout | undefined;
   for await (const rollout of handlers['rollouts.watch']({ rolloutId }, signal)) {
@@ -156,7 +157,7 @@ const follow = async ({ handlers, terminal, signal, isJson, print }: CommandCont
     last = rollout;
   }
   if (last === undefined) return;
-  print(last, showStaged);
+  context.print(last, showStaged);
   if (last.phase !== 'finished') throw new ReportedError();
 };
 

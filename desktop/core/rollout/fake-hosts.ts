@@ -5,7 +5,7 @@ import { parseRolloutPlan, parseRolloutState, settledPhases } from '../../../pro
 import type { RolloutState } from '../../../proto/model/rollout.ts';
 import type { Clock } from '../../lib/api.ts';
 import type { HostChange } from '../policy/rollout-steps.ts';
-import type { RolloutHosts } from './rollout-hosts.ts';
+import type { RolloutHosts, Waiting } from './rollout-hosts.ts';
 
 export interface FakeHost {
   readonly hostId: string;
@@ -32,8 +32,6 @@ export const unsigned = (payload: Uint8Array): Envelope => ({ payloadType: 'test
 
 export interface FakeHosts extends RolloutHosts {
   readonly all: ReadonlyMap<string, FakeHost>;
-  /** Runs the dead-man timers. */
-  tick(): void;
 }
 
 export const createFakeHosts = (hostIds: readonly string[], clock: Clock): FakeHosts => {
@@ -68,9 +66,6 @@ export const createFakeHosts = (hostIds: readonly string[], clock: Clock): FakeH
   };
   return {
     all,
-    tick: () => {
-      for (const host of all.values()) expire(host, clock);
-    },
     isLive: (hostId) => get(hostId).isLive,
     view: (hostId) => viewOf(get(hostId), clock),
     put: async (hostId, record) => {
@@ -92,30 +87,10 @@ export const createFakeHosts = (hostIds: readonly string[], clock: Clock): FakeH
         takeBack(host);
         return { state: 'rolled-back', rollbackAt: null, problem: null };
       }),
-    revert: async (hostId, { baseRevision, revision, transactionId }) => {
-      const change = await answered(hostId, (host) => {
-        const [newest] = host.revisions.filter(({ state }) => state === 'confirmed');
-        if (newest?.transactionId === `${transactionId}-back`) return {};
-        if (newest?.revision !== revision) throw new NestError('REVISION_CONFLICT', 'It has moved on.');
-        const old =
-          host.revisions.find(
-            (one) => one.revision === baseRevision || (baseRevision === null && one.revision < revision && one.state === 'confirmed'),
-          )?.policy ?? 'empty';
-        host.revisions.unshift({ revision: nextOf(host), policy: old, state: 'confirmed', transactionId: `${transactionId}-back` });
-        host.policy = old;
-        return {};
-      });
-      return change.problem ?? null;
-    },
-    inquire: async (hostId, { revision, generation, baseRevision }) => {
-      const change = await answered(hostId, (host) => {
-        const found = host.revisions.find((one) =>
-          revision === null ? one.policy === generation && one.revision > (baseRevision ?? 0) : one.revision === revision,
-        );
-        if (found === undefined) return { state: 'failed', problem: { code: 'APPLY_FAILED', message: 'It did not reach the host.' } };
-        return { state: found.state, revision: found.revision, problem: null };
-      });
-      return change.state === 'unreachable' ? {} : change;
+    revert: async (hostId, change) => (await answered(hostId, (host) => revert(host, change))).problem ?? null,
+    inquire: async (hostId, change) => {
+      const found = await answered(hostId, (host) => inquire(host, change));
+      return found.state === 'unreachable' ? {} : found;
     },
     records: async (hostId, rolloutId) => {
       await Promise.resolve();
@@ -188,6 +163,26 @@ const apply = (host: FakeHost, request: Parameters<RolloutHosts['apply']>[1], cl
   host.policy = request.policy;
   host.pending = { revision, transactionId: request.transactionId, untilMs: clock.monotonicMs() + request.confirmWithinSeconds * 1000 };
   return { state: 'pending', revision, rollbackAt: clock.now() + request.confirmWithinSeconds * 1000, problem: null };
+};
+
+const revert = (host: FakeHost, { baseRevision, revision, transactionId }: Waiting): HostChange => {
+  const [newest] = host.revisions.filter(({ state }) => state === 'confirmed');
+  if (newest?.transactionId === `${transactionId}-back`) return {};
+  if (revision === null || newest?.revision !== revision) throw new NestError('REVISION_CONFLICT', 'It has moved on.');
+  const isBase = (one: FakeHost['revisions'][number]): boolean =>
+    baseRevision === null ? one.revision < revision && one.state === 'confirmed' : one.revision === baseRevision;
+  const old = host.revisions.find(isBase)?.policy ?? 'empty';
+  host.revisions.unshift({ revision: nextOf(host), policy: old, state: 'confirmed', transactionId: `${transactionId}-back` });
+  host.policy = old;
+  return {};
+};
+
+const inquire = (host: FakeHost, { revision, generation, baseRevision }: Waiting): HostChange => {
+  const found = host.revisions.find((one) =>
+    revision === null ? one.policy === generation && one.revision > (baseRevision ?? 0) : one.revision === revision,
+  );
+  if (found === undefined) return { state: 'failed', problem: { code: 'APPLY_FAILED', message: 'It did not reach the host.' } };
+  return { state: found.state, revision: found.revision, problem: null };
 };
 
 const keep = (host: FakeHost, transactionId: string): HostChange => {

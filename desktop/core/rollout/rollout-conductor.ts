@@ -2,31 +2,31 @@
  * Conducts one staged rollout: decides at each tick from what is known, and lets the acts of the hosts run beside. Whatever happens, no
  * more than max unavailable hosts are being changed, failed or silent at once, and every host ends in a state with a reason.
  */
-import { errorCodeOf, toErrorShape } from '../../../proto/model/error.ts';
 import type { Envelope } from '../../../proto/model/operator-signature.ts';
 import { rolloutTransaction } from '../../../proto/model/rollout.ts';
 import type { RolloutPlan, RolloutState } from '../../../proto/model/rollout.ts';
 import { createLatest, createTaskGroup, isCancelled, mapConcurrently } from '../../lib/api.ts';
 import type { Clock, Latest, TaskGroup } from '../../lib/api.ts';
 import type { HostChange } from '../policy/rollout-steps.ts';
-import { breachText, judgeHost, ratesOf } from './rollout-gates.ts';
-import type { RolloutHosts, Waiting } from './rollout-hosts.ts';
+import type { Problem, RolloutHosts, Waiting } from './rollout-hosts.ts';
 import {
-  failuresOf,
   isInFlight,
   isSettled,
   isSettledHost,
   isStopping,
   isUnfinished,
   owesReturn,
-  stateFor,
   unavailableOf,
   waveOf,
   withProgress,
 } from './rollout-progress.ts';
 import type { HostProgress, RolloutProgress } from './rollout-progress.ts';
-import { createSampler } from './rollout-sampler.ts';
-import type { Sampler } from './rollout-sampler.ts';
+import { createPace } from './pace.ts';
+import type { Pace } from './pace.ts';
+import { learned, recalled } from './rollout-answer.ts';
+import { goneProblem, silentProblem, staysProblem } from './rollout-problems.ts';
+import { RolloutTeller } from './rollout-teller.ts';
+import { RolloutWatch } from './rollout-watch.ts';
 
 const awayCodes: ReadonlySet<string> = new Set(['HOST_UNREACHABLE', 'TIMED_OUT']);
 const tickMs = 500;
@@ -34,16 +34,12 @@ const tickMs = 500;
 const callsInFlightMax = 16;
 /** Hosts that are being connected are given so long before a rollout begins or goes on. */
 const connectWaitMs = 5_000;
-/** A host that falls silent while it soaks stops the rollout after so long. */
-const silentMsMax = 10_000;
 /** A host whose turn has come and that has just gone is waited for. */
 const turnWaitMs = 10_000;
 /** The host's own timer needs a moment after its deadline. */
 const overdueMs = 3_000;
 /** Watched at least so long, or as long as it soaks, before it is kept. */
 const observedMsMin = 5_000;
-/** A change whose console died is tried again so often on a host. */
-const attemptsMax = 3;
 const toldMsMax = 10_000;
 const returnsMax = 5;
 /** Time a host waits beyond its soak for the word of the console, seconds. */
@@ -74,24 +70,19 @@ export class RolloutConductor {
   readonly #options: ConductorOptions;
   readonly #tasks: TaskGroup;
   readonly #state: Latest<RolloutProgress>;
-  readonly #sampler: Sampler;
+  readonly #watch: RolloutWatch;
+  readonly #teller: RolloutTeller;
+  readonly #pace: Pace;
   readonly #busy = new Set<string>();
-  /** By host, monotonic: when its soak began, when it was last heard, since when it is missed. */
-  readonly #soakingSince = new Map<string, number>();
-  readonly #observedSince = new Map<string, number>();
-  readonly #heardAt = new Map<string, number>();
-  readonly #missedSince = new Map<string, number>();
-  /** Hosts that have the plan. */
-  readonly #told = new Set<string>();
   #telling: Promise<void> = Promise.resolve();
-  #sequence = 0;
   #isDirty = true;
-  #wake = (): void => undefined;
 
   constructor(options: ConductorOptions) {
     this.#options = options;
     this.#state = createLatest(options.progress);
-    this.#sampler = createSampler(options.plan.baselineSeconds * 1000);
+    this.#watch = new RolloutWatch(options);
+    this.#teller = new RolloutTeller(options);
+    this.#pace = createPace(options.clock);
     this.#tasks = createTaskGroup((task, error) =>
       options.report('work of a rollout failed', { task, rolloutId: options.plan.rolloutId, error }),
     );
@@ -107,15 +98,13 @@ export class RolloutConductor {
 
   /** Milliseconds of soak that are left; null when it does not soak. */
   soakLeftMs(hostId: string): number | null {
-    const since = this.#soakingSince.get(hostId);
-    if (since === undefined) return null;
-    return Math.max(0, this.#options.plan.soakSeconds * 1000 - (this.#options.clock.monotonicMs() - since));
+    return this.#watch.soakLeftMs(hostId);
   }
 
   start(): void {
     this.#tasks.start('conduct', async (signal) => {
       if (!isSettled(this.#now)) await this.#claim(signal);
-      while (!this.#tick()) await this.#pause(signal);
+      while (!this.#tick()) await this.#pace.wait(tickMs, signal);
     });
   }
 
@@ -136,11 +125,10 @@ export class RolloutConductor {
 
   /** Resolves when the hosts that answer know the last change of phase, or after some seconds. */
   async told(signal: AbortSignal): Promise<void> {
-    const { clock, hosts } = this.#options;
+    const { hosts } = this.#options;
     await this.#telling.catch(() => undefined);
     const isTold = ({ hostId, isInformed, wasAway }: HostProgress): boolean => isInformed || wasAway || !hosts.isLive(hostId);
-    for (const until = clock.monotonicMs() + toldMsMax; clock.monotonicMs() < until; await clock.sleep(100, signal))
-      if (!isSettled(this.#now) || this.#now.isYielded || this.#now.hosts.every(isTold)) return;
+    await this.#pace.until(() => !isSettled(this.#now) || this.#now.isYielded || this.#now.hosts.every(isTold), toldMsMax, signal);
   }
 
   /** Ends all work at once, as a crash would; the hosts' timers decide about what waits. */
@@ -156,7 +144,7 @@ export class RolloutConductor {
   #set(progress: RolloutProgress): void {
     this.#state.set(progress);
     this.#isDirty = true;
-    this.#wake();
+    this.#pace.wake();
   }
 
   #change(hostId: string, change: Partial<HostProgress>): void {
@@ -191,24 +179,10 @@ export class RolloutConductor {
     this.#options.save(this.#now);
   }
 
-  async #pause(signal: AbortSignal): Promise<void> {
-    const over = new AbortController();
-    const woken = new Promise<void>((resolve) => {
-      this.#wake = resolve;
-    });
-    const slept = this.#options.clock.sleep(tickMs, AbortSignal.any([signal, over.signal])).catch((error: unknown) => {
-      if (!isCancelled(error)) throw error;
-    });
-    await Promise.race([woken, slept]);
-    over.abort();
-    await slept;
-    signal.throwIfAborted();
-  }
-
   /** Writes the record to every host that answers: from now on this console is in charge there. */
   async #claim(signal: AbortSignal): Promise<void> {
     const { hosts, isNew } = this.#options;
-    await this.#untilConnected(signal);
+    await this.#pace.until(() => this.#now.hosts.every(({ hostId }) => hosts.isLive(hostId)), connectWaitMs, signal);
     const present = this.#now.hosts.filter(({ hostId }) => hosts.isLive(hostId));
     for (const { hostId } of this.#now.hosts) if (!hosts.isLive(hostId) && isNew) this.#change(hostId, { wasAway: true });
     let conflict: string | null = null;
@@ -232,28 +206,11 @@ export class RolloutConductor {
     } else this.#yield(conflict);
   }
 
-  async #untilConnected(signal: AbortSignal): Promise<void> {
-    const { clock, hosts } = this.#options;
-    const until = clock.monotonicMs() + connectWaitMs;
-    while (clock.monotonicMs() < until && !this.#now.hosts.every(({ hostId }) => hosts.isLive(hostId))) await clock.sleep(100, signal);
-  }
-
-  async #put(hostId: string, signal: AbortSignal): Promise<{ readonly code: string; readonly message: string } | null> {
-    const { hosts, sign, clock, planEnvelope } = this.#options;
-    this.#sequence += 1;
-    const state = stateFor(this.#now, hostId, { sequence: this.#sequence, now: clock.now() });
-    try {
-      await hosts.put(hostId, { plan: this.#told.has(hostId) ? null : planEnvelope, state: sign(state) }, signal);
-      this.#told.add(hostId);
-      if (state.phase === this.#now.phase && isSettled(this.#now)) this.#change(hostId, { isInformed: true });
-      return null;
-    } catch (error) {
-      if (isCancelled(error)) throw error;
-      // A host that was installed anew does not know the plan any more.
-      if (errorCodeOf(error) === 'NOT_FOUND' && this.#told.delete(hostId)) return this.#put(hostId, signal);
-      const { code, message } = toErrorShape(error);
-      return { code, message };
-    }
+  async #put(hostId: string, signal: AbortSignal): Promise<Problem | null> {
+    const before = this.#now;
+    const problem = await this.#teller.put(before, hostId, signal);
+    if (problem === null && before.phase === this.#now.phase && isSettled(before)) this.#change(hostId, { isInformed: true });
+    return problem;
   }
 
   /** The hosts keep the record; one that does not answer learns it when it is spoken to next. */
@@ -269,7 +226,7 @@ export class RolloutConductor {
   /** Decides what happens now. True when nothing is left to do. */
   #tick(): boolean {
     const { clock, plan } = this.#options;
-    this.#observe();
+    for (const { hostId, gates } of this.#watch.observe(this.#now)) this.#change(hostId, { gates });
     if (!this.#now.isYielded) {
       this.#inquire();
       if (isStopping(this.#now)) this.#unwind();
@@ -285,26 +242,9 @@ export class RolloutConductor {
     return isOver && this.#busy.size === 0;
   }
 
-  #observe(): void {
-    const { hosts, clock, plan } = this.#options;
-    const nowMs = clock.monotonicMs();
-    for (const host of waveOf(this.#now)) {
-      const view = hosts.view(host.hostId);
-      if (view === null) continue;
-      this.#heardAt.set(host.hostId, nowMs);
-      this.#sampler.add(host.hostId, { monotonicMs: nowMs, drops: view.drops });
-      if (host.state !== 'soaking' && host.state !== 'keeping' && host.state !== 'kept') continue;
-      const since = this.#observedSince.get(host.hostId) ?? nowMs;
-      this.#observedSince.set(host.hostId, since);
-      const rates = ratesOf(this.#sampler.since(host.hostId, since), observedMsMin * 2);
-      const gates = judgeHost(plan.gates, { baseline: host.baseline, view, rates });
-      if (JSON.stringify(gates) !== JSON.stringify(host.gates)) this.#change(host.hostId, { gates });
-    }
-  }
-
   /** Hosts that were being changed when their console went, or that fell silent: what became of them? */
   #inquire(): void {
-    const { hosts, clock } = this.#options;
+    const { hosts } = this.#options;
     for (const host of this.#now.hosts) {
       const { hostId } = host;
       const isUnknown = host.state === 'kept' && host.revision === null;
@@ -314,67 +254,33 @@ export class RolloutConductor {
         else this.#act(hostId, async (signal) => this.#learn(host, await hosts.inquire(hostId, this.#waiting(host), signal)));
         continue;
       }
-      const since = this.#missedSince.get(hostId) ?? clock.monotonicMs();
-      this.#missedSince.set(hostId, since);
-      if (host.isInherited && clock.monotonicMs() - since > confirmWithinOf(this.plan) * 1000 + overdueMs)
+      if (host.isInherited && this.#watch.missedMs(hostId) > confirmWithinOf(this.plan) * 1000 + overdueMs)
         this.#change(hostId, { state: 'unreachable', isInherited: false, problem: silentProblem });
     }
   }
 
   /** It is back, and this console does not know whether another one has tried anything on it: its record does. */
-  async #recall({ hostId, state, revision }: HostProgress, signal: AbortSignal): Promise<void> {
-    const kept = (await this.#options.recordOf(hostId, signal))?.host;
-    if (kept !== undefined && kept.attempt > 0 && revision === null) {
-      const { attempt, baseRevision, generation, baseline } = kept;
-      const isKept = state === 'kept';
-      this.#change(hostId, {
-        attempt,
-        baseRevision,
-        generation,
-        baseline,
-        revision: kept.revision,
-        isInherited: !isKept,
-        ...(isKept ? {} : { state: 'applying' }),
-      });
-      return;
-    }
-    const isTooLate = isStopping(this.#now) || isSettled(this.#now);
-    const problem = isTooLate ? (this.#now.reason ?? goneProblem) : null;
-    if (state !== 'kept') this.#change(hostId, { state: isTooLate ? 'skipped' : 'waiting', isInherited: false, problem });
-    else
-      this.#change(hostId, {
-        attempt: 1,
-        revision: 0,
-        problem: { code: 'REVISION_CONFLICT', message: 'The host has lost its record of the rollout: look at its revisions.' },
-      });
+  async #recall(host: HostProgress, signal: AbortSignal): Promise<void> {
+    const record = (await this.#options.recordOf(host.hostId, signal))?.host ?? null;
+    const endReason = isStopping(this.#now) || isSettled(this.#now) ? (this.#now.reason ?? goneProblem) : null;
+    this.#change(host.hostId, recalled(host, record, endReason));
   }
 
-  /** What an answer of a host means. `rollbackAt`: when it takes a change that waits back, if the answer does not say. */
   #learn(host: HostProgress, change: HostChange, rollbackAt: number | null = null): void {
     const { clock, hosts } = this.#options;
     const { hostId } = host;
-    this.#missedSince.delete(hostId);
-    const known = { isInherited: false, revision: change.revision ?? host.revision, rollbackAt: null, problem: change.problem ?? null };
-    const mayTryAgain = host.isInherited && host.attempt < attemptsMax && !isStopping(this.#now) && !isSettled(this.#now);
-    if (change.state === 'pending') {
-      const windowMs = confirmWithinOf(this.plan) * 1000;
-      const until = change.rollbackAt ?? rollbackAt ?? clock.now() + (hosts.view(hostId)?.pendingRemainingMs ?? windowMs);
-      this.#soakingSince.set(hostId, clock.monotonicMs() - Math.max(0, windowMs - (until - clock.now())));
-      this.#observedSince.delete(hostId);
-      this.#change(hostId, { ...known, state: 'soaking', rollbackAt: until });
-    } else if (change.state === 'confirmed') this.#change(hostId, { ...known, state: 'kept', problem: null });
-    else if (change.state === 'unreachable')
-      this.#change(hostId, { ...known, state: 'unreachable', problem: change.problem ?? silentProblem });
-    else if (change.state !== undefined && mayTryAgain) this.#change(hostId, { ...known, state: 'waiting', revision: null, problem: null });
-    else if (change.state === 'rolled-back')
-      this.#change(hostId, { ...known, state: 'taken-back', problem: known.problem ?? lapsedProblem });
-    else if (change.state !== undefined) this.#change(hostId, { ...known, state: 'failed' });
+    this.#watch.found(hostId);
+    const windowMs = confirmWithinOf(this.plan) * 1000;
+    const until = change.rollbackAt ?? rollbackAt ?? clock.now() + (hosts.view(hostId)?.pendingRemainingMs ?? windowMs);
+    if (change.state === 'pending') this.#watch.soaks(hostId, Math.max(0, windowMs - (until - clock.now())));
+    const mayTryAgain = !isStopping(this.#now) && !isSettled(this.#now);
+    this.#change(hostId, learned(host, change, { until, mayTryAgain }));
   }
 
   /** Keeps what has passed, begins with the next, stops at a breach. */
   #advance(): void {
     const { plan, clock } = this.#options;
-    const breach = this.#breach();
+    const breach = this.#watch.breach(this.#now);
     if (breach !== null) return this.#stop(breach);
     for (const host of this.#now.hosts) if (host.state === 'soaking' && !this.#busy.has(host.hostId)) this.#soak(host);
     if (clock.now() > plan.notAfterMs) return this.#stop('The time of the rollout is over.');
@@ -387,35 +293,17 @@ export class RolloutConductor {
     return isStuck ? this.#stop(`${String(unavailableOf(this.#now))} hosts have failed, as many as may be unavailable.`) : undefined;
   }
 
-  #breach(): string | null {
-    const { plan, clock } = this.#options;
-    const failed = failuresOf(this.#now);
-    const [first] = failed;
-    if (first !== undefined && failed.length > plan.failuresMax)
-      return `${String(failed.length)} of ${String(this.#now.hosts.length)} hosts failed, at most ${String(plan.failuresMax)} may. ${first.hostName}: ${first.problem?.message ?? ''}`;
-    for (const host of waveOf(this.#now)) {
-      const breached =
-        host.state === 'soaking' || host.state === 'kept' ? host.gates.find(({ verdict }) => verdict === 'breached') : undefined;
-      if (breached !== undefined) return breachText(host.hostName, breached);
-      const silentMs = clock.monotonicMs() - (this.#heardAt.get(host.hostId) ?? Infinity);
-      if (plan.gates.health && host.state === 'soaking' && silentMs > silentMsMax)
-        return `${host.hostName} does not answer since the change.`;
-    }
-    return null;
-  }
-
   #soak(host: HostProgress): void {
-    const { hosts, clock, plan } = this.#options;
+    const { hosts, plan } = this.#options;
     const { hostId } = host;
-    const nowMs = clock.monotonicMs();
-    const soakedMs = nowMs - (this.#soakingSince.get(hostId) ?? nowMs);
+    const soakedMs = this.#watch.soakedMs(hostId);
     if (soakedMs > confirmWithinOf(plan) * 1000 + overdueMs) {
       if (hosts.isLive(hostId))
         this.#act(hostId, async (signal) => this.#learn(host, await hosts.inquire(hostId, this.#waiting(host), signal)));
       else this.#change(hostId, { state: 'unreachable', rollbackAt: null, problem: silentProblem });
       return;
     }
-    const observedMs = nowMs - (this.#observedSince.get(hostId) ?? nowMs);
+    const observedMs = this.#watch.observedMs(hostId);
     const soakMs = plan.soakSeconds * 1000;
     if (!hosts.isLive(hostId) || soakedMs < soakMs || observedMs < Math.min(soakMs, observedMsMin)) return;
     if (host.gates.length === 0 || (soakMs > 0 && host.gates.some(({ verdict }) => verdict !== 'passed'))) return;
@@ -438,25 +326,22 @@ export class RolloutConductor {
   #nextWave(): void {
     const next = this.#now.wave + 1;
     if (next >= this.plan.waves.length) return this.#enter('finished', null);
-    this.#sampler.clear();
+    this.#watch.nextWave();
     this.#set({ ...this.#now, wave: next });
     return this.#enter('running', null);
   }
 
   /** A host whose turn has come. */
   #turn(host: HostProgress): void {
-    const { hosts, clock, plan } = this.#options;
+    const { hosts, plan } = this.#options;
     const { hostId } = host;
-    const nowMs = clock.monotonicMs();
     if (!hosts.isLive(hostId)) {
       if (host.wasAway) return this.#defer(host);
-      const since = this.#missedSince.get(hostId) ?? nowMs;
-      this.#missedSince.set(hostId, since);
-      const isMissed = nowMs - since > turnWaitMs && unavailableOf(this.#now) < plan.maxUnavailable;
+      const isMissed = this.#watch.missedMs(hostId) > turnWaitMs && unavailableOf(this.#now) < plan.maxUnavailable;
       return isMissed ? this.#change(hostId, { state: 'unreachable', problem: goneProblem }) : undefined;
     }
-    this.#missedSince.delete(hostId);
-    const baseline = this.#sampler.baseline(hostId);
+    this.#watch.found(hostId);
+    const baseline = this.#watch.baseline(hostId);
     const view = hosts.view(hostId);
     if (baseline === null || view === null || unavailableOf(this.#now) >= plan.maxUnavailable) return undefined;
     const attempt = host.attempt + 1;
@@ -499,7 +384,6 @@ export class RolloutConductor {
       this.#yield(change.problem.message);
       return;
     }
-    this.#heardAt.set(hostId, clock.monotonicMs());
     // Answered from the memory of the host, it was planned on top of itself: what was before is not known.
     if ((change.revision ?? Infinity) <= baseRevision) this.#change(hostId, { baseRevision: null });
     // An apply of a console before this one, that was answered from the host's memory, may have ended already.
@@ -539,11 +423,8 @@ export class RolloutConductor {
   }
 
   #undone(host: HostProgress, change: HostChange): void {
-    const state = change.state ?? 'unreachable';
-    if (state === 'rolled-back') this.#change(host.hostId, { state: 'taken-back', rollbackAt: null, problem: this.#now.reason });
-    else if (state === 'unreachable')
-      this.#change(host.hostId, { state: 'unreachable', rollbackAt: null, problem: change.problem ?? silentProblem });
-    else this.#learn(host, change);
+    if (change.state === 'rolled-back') this.#change(host.hostId, { state: 'taken-back', rollbackAt: null, problem: this.#now.reason });
+    else this.#learn(host, { state: 'unreachable', ...change });
   }
 
   /** True while a kept host has to go back and may still be tried. */
@@ -610,22 +491,8 @@ export class RolloutConductor {
         throw error;
       } finally {
         this.#busy.delete(hostId);
-        this.#wake();
+        this.#pace.wake();
       }
     });
   }
 }
-
-const silentProblem = {
-  code: 'HOST_UNREACHABLE',
-  message: 'The host does not answer. It takes a change that waits back by itself; its state is read when it answers.',
-};
-const goneProblem = {
-  code: 'HOST_UNREACHABLE',
-  message: 'The host answered when the rollout began, and not when its turn came. Nothing was changed on it.',
-};
-const lapsedProblem = { code: 'TIMED_OUT', message: 'The host took the change back by itself.' };
-const staysProblem = {
-  code: 'HOST_UNREACHABLE',
-  message: 'The host does not answer and keeps the policy. It returns to its earlier revision when it is back.',
-};

@@ -109,16 +109,13 @@ const verdictOf = (figure: number | null): RolloutGate['verdict'] => (figure ===
 /** One sentence for a gate that stops a rollout. */
 export const breachText = (hostName: string, { gate, subject, figure, baseline, threshold }: RolloutGate): string => {
   const numbers = `${shown(figure)} packets/s, ${shown(baseline)} before, at most ${shown(threshold)}`;
-  switch (gate) {
-    case 'drop-rate':
-      return `${hostName} drops more packets for ${subject}: ${numbers}.`;
-    case 'flow-failures':
-      return `${hostName} fails allowed flows: ${numbers}.`;
-    case 'health':
-      return `${hostName} raises ${subject} since the change.`;
-    case 'drift':
-      return `The kernel of ${hostName} runs another policy than its agent wants.`;
-  }
+  const texts: Readonly<Record<RolloutGate['gate'], string>> = {
+    'drop-rate': `${hostName} drops more packets for ${subject}: ${numbers}.`,
+    'flow-failures': `${hostName} fails allowed flows: ${numbers}.`,
+    health: `${hostName} raises ${subject} since the change.`,
+    drift: `The kernel of ${hostName} runs another policy than its agent wants.`,
+  };
+  return texts[gate];
 };
 
 const shown = (rate: number | null): string => (rate === null ? '?' : String(Math.round(rate * 10) / 10));

@@ -33,7 +33,7 @@ const nextPolicy = (): string => {
 interface Console {
   readonly core: ConsoleCore;
   /** Ends at once, in the middle of whatever it does. */
-  kill(): Promise<void>;
+  readonly kill: () => Promise<void>;
 }
 
 describe('a rollout over real TLS, with the server of the agent', { timeout: 240_000 }, () => {
@@ -132,7 +132,7 @@ describe('a rollout over real TLS, with the server of the agent', { timeout: 240
     const { planId } = await plan(first.core, policy, { soakSeconds: 2, baselineSeconds: 1 });
     const { rolloutId } = await first.core.handlers['rollouts.start']({ planId }, never);
     const end = await ended(first, rolloutId);
-    expect(end).toMatchObject({ phase: 'finished', wave: 1, reason: null, hosts: Array(3).fill({ state: 'kept', problem: null }) });
+    expect(end).toMatchObject({ phase: 'finished', wave: 1, reason: null, hosts: hostIds.map(() => ({ state: 'kept', problem: null })) });
     expect(end.hosts[0]?.gates.map(({ gate, verdict }) => [gate, verdict])).toEqual(
       ['drop-rate', 'flow-failures', 'health', 'drift'].map((gate) => [gate, 'passed']),
     );
@@ -194,7 +194,7 @@ describe('a rollout over real TLS, with the server of the agent', { timeout: 240
     await second.core.handlers['rollouts.takeOver']({ rolloutId }, never);
     const [yielded, end] = await Promise.all([ended(first, rolloutId), ended(second, rolloutId)]);
     expect(yielded).toMatchObject({ phase: 'yielded', reason: { code: 'ROLLOUT_CONFLICT' } });
-    expect(end).toMatchObject({ phase: 'finished', term: 2, hosts: Array(3).fill({ state: 'kept' }) });
+    expect(end).toMatchObject({ phase: 'finished', term: 2, hosts: hostIds.map(() => ({ state: 'kept' })) });
   });
 
   it('refuses a second rollout on the same hosts, stops at a breach and takes all back', async () => {
@@ -228,7 +228,7 @@ describe('a rollout over real TLS, with the server of the agent', { timeout: 240
     await first.kill();
     const again = openConsole('first');
     await unlock(again);
-    expect(await ended(again, rolloutId)).toMatchObject({ phase: 'finished', term: 2, hosts: Array(3).fill({ state: 'kept' }) });
+    expect(await ended(again, rolloutId)).toMatchObject({ phase: 'finished', term: 2, hosts: hostIds.map(() => ({ state: 'kept' })) });
     expect(policiesOf()).toEqual(Array(3).fill(policy));
   });
 

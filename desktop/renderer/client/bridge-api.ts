@@ -1,6 +1,6 @@
 /** The endpoints: RTK Query over the bridge. A query's cache entry lives as long as somebody looks at it, and so does its stream. */
 import { createApi } from '@reduxjs/toolkit/query/react';
-import type { BaseQueryFn } from '@reduxjs/toolkit/query/react';
+import type { BaseQueryFn, EndpointBuilder } from '@reduxjs/toolkit/query/react';
 import type { BridgeClient, CallName, InputOf, OutputOf, StreamName } from '../../bridge/contract.ts';
 import { toFailure } from './failure.ts';
 import type { Failure } from './failure.ts';
@@ -86,27 +86,33 @@ const followFleet = (input: InputOf<'hosts.watch'>, life: StreamLife): Promise<v
 const tags = ['settings', 'draft', 'enrollments', 'host', 'revisions', 'rollout', 'deny-lists', 'audit', 'staged', 'intents'] as const;
 type Tag = (typeof tags)[number];
 
+/** The three kinds of endpoints, as the contract has them. */
+const endpointsOf = (build: EndpointBuilder<typeof bridgeQuery, Tag, 'bridge'>) => {
+  const stream = <Name extends StreamName>(method: Name) =>
+    build.query<Followed<OutputOf<Name>>, InputOf<Name>>({
+      queryFn: () => waiting,
+      keepUnusedDataFor: 1,
+      onCacheEntryAdded: (input, api) =>
+        followWhileCached(
+          api,
+          { method, input },
+          intoCache<OutputOf<Name>>((recipe) => api.updateCachedData(recipe as Parameters<typeof api.updateCachedData>[0])),
+        ),
+    });
+  const query = <Name extends CallName>(method: Name, providesTags: readonly Tag[] = []) =>
+    build.query<OutputOf<Name>, InputOf<Name>>({ query: ask(method), providesTags });
+  const command = <Name extends CallName>(method: Name, invalidatesTags: readonly Tag[] = []) =>
+    build.mutation<OutputOf<Name>, InputOf<Name>>({ query: ask(method), invalidatesTags });
+  return { stream, query, command };
+};
+
 export const bridgeApi = createApi({
   reducerPath: 'bridge',
   baseQuery: bridgeQuery,
   tagTypes: tags,
   keepUnusedDataFor: 5,
   endpoints: (build) => {
-    const stream = <Name extends StreamName>(method: Name) =>
-      build.query<Followed<OutputOf<Name>>, InputOf<Name>>({
-        queryFn: () => waiting,
-        keepUnusedDataFor: 1,
-        onCacheEntryAdded: (input, api) =>
-          followWhileCached(
-            api,
-            { method, input },
-            intoCache<OutputOf<Name>>((recipe) => api.updateCachedData(recipe as Parameters<typeof api.updateCachedData>[0])),
-          ),
-      });
-    const query = <Name extends CallName>(method: Name, providesTags: readonly Tag[] = []) =>
-      build.query<OutputOf<Name>, InputOf<Name>>({ query: ask(method), providesTags });
-    const command = <Name extends CallName>(method: Name, invalidatesTags: readonly Tag[] = []) =>
-      build.mutation<OutputOf<Name>, InputOf<Name>>({ query: ask(method), invalidatesTags });
+    const { stream, query, command } = endpointsOf(build);
     return {
       watchConsole: stream('console.watch'),
       settings: query('settings.get', ['settings']),

@@ -191,6 +191,22 @@ export class TestBridge implements BridgeClient {
     return { added: add.length, removed: whole ? (before?.prefixes ?? 0) : remove.length, prefixes: whole ? 0 : prefixes };
   }
 
+  #stagedAnswers(): Answers {
+    return {
+      'rollout.current': () => this.rollout,
+      'rollouts.list': () => this.staged,
+      'rollouts.pause': ({ rolloutId }) => this.#stage(rolloutId, { phase: 'paused' }),
+      'rollouts.resume': ({ rolloutId }) => this.#stage(rolloutId, { phase: 'running', conducted: 'here' }),
+      'rollouts.abort': ({ rolloutId }) => this.#stage(rolloutId, { phase: 'aborted' }),
+      'rollouts.takeOver': ({ rolloutId }) => this.#stage(rolloutId, { conducted: 'here' }),
+      'intents.list': () => this.intents,
+      'intents.cancel': ({ intentId }) => {
+        this.intents = this.intents.map((intent) => (intent.intentId === intentId ? { ...intent, state: 'cancelled' } : intent));
+        return this.intents[0] as IntentRow;
+      },
+    };
+  }
+
   #stage(rolloutId: string, change: Partial<StagedRollout>): StagedRollout {
     this.staged = this.staged.map((one) => (one.rolloutId === rolloutId ? { ...one, ...change } : one));
     const found = this.staged.find((one) => one.rolloutId === rolloutId);
@@ -264,17 +280,7 @@ export class TestBridge implements BridgeClient {
         (this.rollout = startedRollout({ planId, confirmWithinSeconds, plan: this.plan, now: this.now() })),
       'policy.confirm': () => roll('confirmed', 'confirmed'),
       'policy.undo': () => roll('rolled-back', 'rolled-back'),
-      'rollout.current': () => this.rollout,
-      'rollouts.list': () => this.staged,
-      'rollouts.pause': ({ rolloutId }) => this.#stage(rolloutId, { phase: 'paused' }),
-      'rollouts.resume': ({ rolloutId }) => this.#stage(rolloutId, { phase: 'running', conducted: 'here' }),
-      'rollouts.abort': ({ rolloutId }) => this.#stage(rolloutId, { phase: 'aborted' }),
-      'rollouts.takeOver': ({ rolloutId }) => this.#stage(rolloutId, { conducted: 'here' }),
-      'intents.list': () => this.intents,
-      'intents.cancel': ({ intentId }) => {
-        this.intents = this.intents.map((intent) => (intent.intentId === intentId ? { ...intent, state: 'cancelled' } : intent));
-        return this.intents[0] as IntentRow;
-      },
+      ...this.#stagedAnswers(),
       'policy.rollback': ({ hostId }) => this.#revision(hostId, undefined),
       'trace.run': ({ draft }) => testTrace(draft !== undefined),
     };

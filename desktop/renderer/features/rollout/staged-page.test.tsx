@@ -92,7 +92,7 @@ describe('the page of a staged rollout', () => {
     ['Abort', {}, 'rollouts.abort', 'aborted'],
     ['Resume', { conducted: 'idle' }, 'rollouts.resume', 'running'],
     ['Take over', { conducted: 'elsewhere' }, 'rollouts.takeOver', 'running'],
-  ] as const)('%s does so', async (name, change, method, phase) => {
+  ] as const)('%s does so', async (...[name, change, method, phase]) => {
     const user = userEvent.setup();
     const bridge = open({ ...rollout, ...change });
     await user.click(await screen.findByRole('button', { name }));
