@@ -29,7 +29,7 @@ import { silentLogger, teeLogger } from './lib/log.ts';
 import type { Logger } from './lib/log.ts';
 import { systemRandom } from './lib/random.ts';
 import { createServer } from './server/api.ts';
-import type { AgentServer } from './server/api.ts';
+import type { AgentServer, ServerOptions } from './server/api.ts';
 
 export interface SystemOptions {
   readonly config: AgentConfig;
@@ -88,11 +88,6 @@ export const startSystem = async ({ config, logger, clock = systemClock }: Syste
   const onFailed = (error: unknown): void => logger.error('revisions cannot be audited', { error });
   opened.use(noteLocalEffects({ audit, identity, revisions, agentVersion, startedAtMs, onFailed }));
   checkAudit(audit, logger);
-  const signed = { stateDir: config.stateDir, identity, maySign: mayOperatorSign, clock };
-  const rollouts = createRolloutControl({ ...signed, log: logOf('rollout') });
-  opened.defer(() => rollouts.close());
-  const intents = createIntentControl({ ...signed, log: logOf('intent') });
-  opened.defer(() => intents.close());
   host.start(signal);
   opened.use(followHealth(host, exporter, logger));
   const listen = config.listen.enabled ? config.listen : null;
@@ -104,8 +99,7 @@ export const startSystem = async ({ config, logger, clock = systemClock }: Syste
     identity,
     audit,
     revisions,
-    rollouts,
-    intents,
+    ...openSigned({ stateDir: config.stateDir, identity, clock }, logOf, opened),
     traffic,
     host,
     clock,
@@ -176,6 +170,19 @@ const createTrafficOf = (config: AgentConfig, { clock, raise, exporter, logOf }:
     raise,
     exporter,
   });
+
+/** What consoles sign and this host keeps. */
+const openSigned = (
+  options: { readonly stateDir: string; readonly identity: IdentityControl; readonly clock: Clock },
+  logOf: (part: string) => Logger,
+  opened: AsyncDisposableStack,
+): Pick<ServerOptions, 'rollouts' | 'intents'> => {
+  const rollouts = createRolloutControl({ ...options, maySign: mayOperatorSign, log: logOf('rollout') });
+  opened.defer(() => rollouts.close());
+  const intents = createIntentControl({ ...options, maySign: mayOperatorSign, log: logOf('intent') });
+  opened.defer(() => intents.close());
+  return { rollouts, intents };
+};
 
 /** Until the signed access rules say more, every operator of the fleet may sign rollouts and intents. */
 const mayOperatorSign = (): boolean => true;
