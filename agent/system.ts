@@ -10,8 +10,10 @@ import type { AccessControl } from './control/access/api.ts';
 import { createAccessControl } from './control/access/access-control.ts';
 import type { IdentityControl } from './control/identity/api.ts';
 import { createIdentityControl } from './control/identity/identity-control.ts';
+import { createIntentControl } from './control/intent/intent-control.ts';
 import type { RevisionControl } from './control/revisions/api.ts';
 import { createRevisionControl } from './control/revisions/revisions.ts';
+import { createRolloutControl } from './control/rollout/rollout-control.ts';
 import { createHost } from './domains/host/host.ts';
 import type { Host } from './domains/host/api.ts';
 import type { Traffic } from './domains/traffic/api.ts';
@@ -29,7 +31,7 @@ import { silentLogger, teeLogger } from './lib/log.ts';
 import type { Logger } from './lib/log.ts';
 import { systemRandom } from './lib/random.ts';
 import { createServer } from './server/api.ts';
-import type { AgentServer } from './server/api.ts';
+import type { AgentServer, ServerOptions } from './server/api.ts';
 
 export interface SystemOptions {
   readonly config: AgentConfig;
@@ -75,13 +77,7 @@ export const startSystem = async ({ config, logger, clock = systemClock }: Syste
   const traffic = createTrafficOf(config, { clock, logOf, raise, exporter });
   opened.defer(() => traffic.close());
   await traffic.start(signal);
-  const revisions = createRevisionControl({
-    stateDir: config.stateDir,
-    activation: traffic,
-    clock,
-    log: logOf('revisions'),
-    raise,
-  });
+  const revisions = createRevisionControl({ stateDir: config.stateDir, activation: traffic, clock, log: logOf('revisions'), raise });
   opened.defer(() => revisions.close());
   await revisions.start(signal);
   traffic.setRevision(revisions.current().revision);
@@ -102,6 +98,7 @@ export const startSystem = async ({ config, logger, clock = systemClock }: Syste
     audit,
     access,
     revisions,
+    ...openSigned({ stateDir: config.stateDir, identity, clock }, { access, logOf, opened }),
     traffic,
     host,
     clock,
@@ -186,6 +183,26 @@ export const leaveFleet = async (config: AgentConfig): Promise<{ readonly fleetI
     await audit.close();
     identity.close();
   }
+};
+
+/** What consoles sign and this host keeps, from operators who may do it themselves. */
+const openSigned = (
+  options: { readonly stateDir: string; readonly identity: IdentityControl; readonly clock: Clock },
+  {
+    access,
+    logOf,
+    opened,
+  }: { readonly access: AccessControl; readonly logOf: (part: string) => Logger; readonly opened: AsyncDisposableStack },
+): Pick<ServerOptions, 'rollouts' | 'intents'> => {
+  const maySignFor =
+    (scope: string) =>
+    (subject: string, device: string): boolean =>
+      access.decide({ subject, kind: 'operator', device }, scope) === null;
+  const rollouts = createRolloutControl({ ...options, maySign: maySignFor('rollouts:write'), log: logOf('rollout') });
+  opened.defer(() => rollouts.close());
+  const intents = createIntentControl({ ...options, maySign: maySignFor('mappings:write'), log: logOf('intent') });
+  opened.defer(() => intents.close());
+  return { rollouts, intents };
 };
 
 /** Names and engines of the interfaces that the configuration lists. */

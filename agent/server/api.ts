@@ -7,7 +7,9 @@ import type { HostFacts } from '../../proto/gen/nest/v1/host.ts';
 import type { AuditControl } from '../control/audit/api.ts';
 import type { AccessControl } from '../control/access/api.ts';
 import type { Caller, IdentityControl } from '../control/identity/api.ts';
+import type { IntentControl } from '../control/intent/api.ts';
 import type { RevisionControl } from '../control/revisions/api.ts';
+import type { RolloutControl } from '../control/rollout/api.ts';
 import type { Host } from '../domains/host/api.ts';
 import type { ExportCounters, Traffic } from '../domains/traffic/api.ts';
 import type { AuthenticationEvent } from '../lib/authentication-event.ts';
@@ -30,7 +32,9 @@ import { createEnrollmentService } from './services/enrollment-service.ts';
 import { createFlowService } from './services/flow-service.ts';
 import { createHealthService } from './services/health-service.ts';
 import { createHostService } from './services/host-service.ts';
+import { createIntentService } from './services/intent-service.ts';
 import { createReflectionService } from './services/reflection-service.ts';
+import { createRolloutService } from './services/rollout-service.ts';
 import { createSessionService } from './services/session-service.ts';
 import { createTrafficService } from './services/traffic-service.ts';
 import { createStatusFeed } from './status-feed.ts';
@@ -47,6 +51,8 @@ export interface ServerOptions {
   readonly audit: AuditControl;
   readonly access: AccessControl;
   readonly revisions: RevisionControl;
+  readonly rollouts: RolloutControl;
+  readonly intents: IntentControl;
   readonly traffic: Traffic;
   readonly host: Host;
   readonly clock: Clock;
@@ -147,6 +153,8 @@ const createServices = (parts: Parts): readonly Service[] => {
     createHostService(parts),
     createCertificateService(parts),
     createConfigService(parts),
+    createRolloutService(parts),
+    createIntentService(parts),
     createFlowService(parts),
     createTrafficService({ ...parts, nowMs }),
     createAuditService(parts),

@@ -271,6 +271,8 @@ describe('calls to an enrolled agent', () => {
         confirmWithinSeconds: 0,
         comment: 'cut',
         policyJson: '{}',
+        rolloutId: '',
+        rolloutTerm: 0n,
       }),
     );
     expect(applied).toMatchObject({
@@ -298,6 +300,8 @@ describe('calls to an enrolled agent', () => {
       confirmWithinSeconds: 60,
       comment: '',
       policyJson: '{}',
+      rolloutId: '',
+      rolloutTerm: 0n,
       ...change,
     };
     expect(await withConfig((client) => refusalOf(ask(client.applyConfig.bind(client), request)))).toMatchObject({ reason });

@@ -1,6 +1,8 @@
 /** Plain objects in place of the domains, for tests of the network side. */
 import type { AuditControl, AuditFact } from '../control/audit/api.ts';
+import type { IntentControl } from '../control/intent/api.ts';
 import type { Revision, RevisionControl } from '../control/revisions/api.ts';
+import type { RolloutControl } from '../control/rollout/api.ts';
 import type { HealthWarning, Host, HostReading } from '../domains/host/api.ts';
 import type { Balancer, Plan, PlanRequest, Traffic, TrafficStatus } from '../domains/traffic/api.ts';
 import type { AccessControl } from '../control/access/api.ts';
@@ -98,6 +100,8 @@ export interface FakeDomains {
   readonly traffic: Traffic;
   readonly revisions: RevisionControl;
   readonly access: AccessControl;
+  readonly rollouts: RolloutControl;
+  readonly intents: IntentControl;
   /** Plans asked for, the latest last. */
   readonly planned: PlanRequest[];
   /** Publishes one reading to everybody who watches. */
@@ -169,6 +173,13 @@ export const createFakeDomains = (): FakeDomains => {
     traffic: createFakeTraffic(planned),
     revisions: createFakeRevisions(),
     access: createFakeAccess(),
+    rollouts: { put: () => undefined, records: () => [], admit: () => undefined, close: () => undefined },
+    intents: {
+      take: () => {
+        throw new NestError('INTENT_EXPIRED', 'The intent has expired.');
+      },
+      close: () => undefined,
+    },
     planned,
     tick: () => readings.publish(fakeReading(++timeMs)),
   };
@@ -281,6 +292,13 @@ const createFakeRevisions = (): RevisionControl => ({
     throw new NestError('NOTHING_TO_CONFIRM', 'No revision waits. Apply one first.');
   },
   rollback: async () => fakeRevision,
+  returnTo: async ({ toRevision, confirmWithinSeconds }) => ({
+    revision: { ...fakeRevision, revision: 4, state: 'pending', comment: `back to ${toRevision}` },
+    rollbackAtMs: 1_767_225_760_000,
+    remainingMs: confirmWithinSeconds * 1000,
+    loadMs: 1,
+    flipMs: 0.1,
+  }),
   watch: async function* watch() {
     yield { revision: fakeRevision, pending: null };
   },

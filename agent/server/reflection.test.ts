@@ -51,6 +51,8 @@ const served = [
   'nest.v1.EnrollmentService',
   'nest.v1.FlowService',
   'nest.v1.HostService',
+  'nest.v1.IntentService',
+  'nest.v1.RolloutService',
   'nest.v1.SessionService',
   'nest.v1.TrafficService',
 ];

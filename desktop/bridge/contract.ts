@@ -8,6 +8,7 @@
 import { z } from 'zod/mini';
 import { accessChange, accessCheckInput, accessClientInput } from './access-model.ts';
 import * as model from './model.ts';
+import type { IntentRow, StagedPlan, StagedRollout } from './rollout-model.ts';
 
 const nothing = z.strictObject({});
 const hostId = z.string().check(z.regex(/^[0-9A-HJKMNP-TV-Z]{26}$/));
@@ -63,6 +64,32 @@ const auditFilter = z.strictObject({
   since: z.optional(z.int()),
   until: z.optional(z.int()),
   limit: z.optional(z.int().check(z.minimum(1), z.maximum(1000))),
+});
+
+const staged = z.strictObject({ rolloutId: z.string() });
+const rate = z.optional(z.number().check(z.minimum(0), z.maximum(1e9)));
+const stagedRequest = z.strictObject({
+  name: z.string().check(z.minLength(1), z.maxLength(100)),
+  policy: policyText,
+  hostIds: z.array(hostId).check(z.minLength(1), z.maxLength(5000)),
+  /** Shares after each wave, percent, rising to 100; 0 = one host. */
+  waves: z.optional(z.array(z.number()).check(z.maxLength(16))),
+  maxUnavailable: z.optional(z.int().check(z.minimum(1), z.maximum(5000))),
+  failuresMax: z.optional(z.int().check(z.minimum(0), z.maximum(5000))),
+  soakSeconds: z.optional(z.int().check(z.minimum(0), z.maximum(3300))),
+  baselineSeconds: z.optional(z.int().check(z.minimum(0), z.maximum(300))),
+  gates: z.optional(
+    z.strictObject({
+      dropFactor: rate,
+      dropFloorPps: rate,
+      flowFailureFactor: rate,
+      flowFailureFloorPps: rate,
+      health: z.optional(z.boolean()),
+      drift: z.optional(z.boolean()),
+    }),
+  ),
+  rollback: z.optional(z.enum(['wave', 'all'])),
+  offline: z.optional(z.enum(['skip', 'intent'])),
 });
 
 const query = <Input extends z.ZodMiniType, Output>(input: Input, _output: model.Of<Output>) =>
@@ -209,6 +236,30 @@ export const contract = {
   'policy.undo': command(z.strictObject({ rolloutId: z.string() }), of<model.Rollout>()),
   'rollout.current': query(nothing, of<model.Rollout | null>()),
   'rollout.watch': stream(z.strictObject({ rolloutId: z.string() }), of<model.Rollout>()),
+  // ---- staged rollouts and intents ----
+  'rollouts.plan': command(stagedRequest, of<StagedPlan>()),
+  /** Signs the plan and begins; this process conducts it. */
+  'rollouts.start': command(z.strictObject({ planId: z.string() }), of<StagedRollout>()),
+  /** Also those of other consoles, as the hosts keep them. */
+  'rollouts.list': query(nothing, of<readonly StagedRollout[]>()),
+  'rollouts.watch': stream(staged, of<StagedRollout>()),
+  'rollouts.pause': command(staged, of<StagedRollout>()),
+  'rollouts.resume': command(staged, of<StagedRollout>()),
+  'rollouts.abort': command(staged, of<StagedRollout>()),
+  'rollouts.takeOver': command(staged, of<StagedRollout>()),
+  'intents.list': query(nothing, of<readonly IntentRow[]>()),
+  /** Signs a change for hosts that are away; it is delivered when they are back. */
+  'intents.leave': command(
+    z.strictObject({
+      policy: policyText,
+      hostIds: z.array(hostId).check(z.minLength(1), z.maxLength(1000)),
+      comment: z.optional(z.string().check(z.maxLength(500))),
+      lifeSeconds: z.optional(z.int().check(z.minimum(60), z.maximum(604_800))),
+    }),
+    of<readonly IntentRow[]>(),
+  ),
+  'intents.cancel': command(z.strictObject({ intentId: z.string() }), of<IntentRow>()),
+
   'policy.rollback': command(z.strictObject({ hostId, toRevision: z.int().check(z.minimum(1)) }), of<model.PolicyRevision>()),
 
   // ---- access ----

@@ -28,7 +28,15 @@ export const bridgeLimits = {
 } as const;
 
 /** Methods whose input carries a policy text. */
-export const policyMethods: ReadonlySet<string> = new Set(['policy.validate', 'policy.import', 'policy.plan', 'draft.put', 'trace.run']);
+export const policyMethods: ReadonlySet<string> = new Set([
+  'policy.validate',
+  'policy.import',
+  'policy.plan',
+  'draft.put',
+  'trace.run',
+  'rollouts.plan',
+  'intents.leave',
+]);
 
 /** Largest request frame of a method, bytes. */
 export const requestBytesMax = (method: string): number =>

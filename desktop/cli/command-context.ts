@@ -61,7 +61,7 @@ export const withCore = async <Result>(
   const report = (message: string, fields: Readonly<Record<string, unknown>>): void =>
     terminal.note(`warning: ${message} ${clean(detailOf(fields))}`);
   const ports = invocation.openPorts?.(options.data) ?? openSystemPorts({ dataDirectory: options.data, version, report });
-  const core = createConsoleCore(ports);
+  const core = createConsoleCore({ ...ports, isShortLived: true });
   try {
     return await work({
       handlers: core.handlers,

@@ -12,6 +12,7 @@ import { addHostCommands } from './host-commands.ts';
 import { addObserveCommands } from './observe-commands.ts';
 import { addPolicyCommands } from './policy-commands.ts';
 import { addRolloutCommands } from './rollout-commands.ts';
+import { addStagedCommands } from './staged-commands.ts';
 import { addTrafficCommands } from './traffic-commands.ts';
 import { clean } from './output.ts';
 import { UsageError } from './usage-error.ts';
@@ -43,6 +44,7 @@ export const runCommandLine = async (invocation: CommandLine): Promise<number> =
     addHostCommands,
     addPolicyCommands,
     addRolloutCommands,
+    addStagedCommands,
     addObserveCommands,
     addFlowCommand,
     addTrafficCommands,

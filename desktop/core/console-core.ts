@@ -13,6 +13,7 @@ import { hostHandlers } from './hosts/host-handlers.ts';
 import { HostRoster } from './hosts/host-roster.ts';
 import { createPlanner } from './policy/planner.ts';
 import { policyHandlers } from './policy/policy-handlers.ts';
+import { stagedHandlers } from './rollout/rollout-handlers.ts';
 
 /** The file is looked at so often for changes of other processes. */
 const reloadPollMs = 1_000;
@@ -33,7 +34,8 @@ export const createConsoleCore = (ports: ConsolePorts): ConsoleCore => {
     random,
     version: ports.version,
     hostCount: () => roster.size.value,
-    openSession: (keys, refreshOwn) => openFleetSession(keys, { roster, cache, clock, random, report, refreshOwn }),
+    openSession: (keys, refreshOwn) =>
+      openFleetSession(keys, { roster, cache, clock, random, report, refreshOwn, resumesRollouts: ports.isShortLived !== true }),
   });
   const planner = createPlanner({ roster, clock, random });
   const tasks = createTaskGroup((task, error) => {
@@ -56,6 +58,7 @@ export const createConsoleCore = (ports: ConsolePorts): ConsoleCore => {
       ...deviceHandlers(context),
       ...hostHandlers(context),
       ...policyHandlers(context),
+      ...stagedHandlers(context),
     },
     close: () => {
       closing ??= (async () => {

@@ -23,6 +23,8 @@ export interface ConsolePorts {
   readonly report: CoreReport;
   /** The verdict in WebAssembly, compiled once. Raises ENGINE_UNAVAILABLE. */
   readonly verdictProgram: () => Promise<VerdictProgram>;
+  /** A command that ends soon: it goes on with no rollout unless it is told to. */
+  readonly isShortLived?: boolean;
 }
 
 export interface HandlerContext extends ConsolePorts {

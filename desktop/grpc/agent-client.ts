@@ -19,11 +19,16 @@ import type {
   PlanConfigRequest,
   PlanConfigResponse,
   RollbackConfigRequest,
+  RollbackConfigResponse,
 } from '../../proto/gen/nest/v1/config.ts';
 import { FlowServiceService } from '../../proto/gen/nest/v1/flow.ts';
 import type { ListFlowsRequest, ListFlowsResponse, SummarizeFlowsRequest, SummarizeFlowsResponse } from '../../proto/gen/nest/v1/flow.ts';
 import { HostServiceService } from '../../proto/gen/nest/v1/host.ts';
 import type { GetHostResponse, HostStatus } from '../../proto/gen/nest/v1/host.ts';
+import { IntentServiceService } from '../../proto/gen/nest/v1/intent.ts';
+import type { DeliverIntentRequest, DeliverIntentResponse } from '../../proto/gen/nest/v1/intent.ts';
+import { RolloutServiceService } from '../../proto/gen/nest/v1/rollout.ts';
+import type { PutRecordRequest, PutRecordResponse, RolloutRecord } from '../../proto/gen/nest/v1/rollout.ts';
 import { SessionServiceService } from '../../proto/gen/nest/v1/session.ts';
 import type { HelloRequest, HelloResponse } from '../../proto/gen/nest/v1/session.ts';
 import { TrafficServiceService } from '../../proto/gen/nest/v1/traffic.ts';
@@ -56,7 +61,11 @@ export interface AgentClient {
   planConfig(request: PlanConfigRequest, options: CallOptions): Promise<PlanConfigResponse>;
   applyConfig(request: ApplyConfigRequest, options: CallOptions): Promise<ApplyConfigResponse>;
   confirmConfig(request: ConfirmConfigRequest, options: CallOptions): Promise<ConfigRevision>;
-  rollbackConfig(request: RollbackConfigRequest, options: CallOptions): Promise<ConfigRevision>;
+  rollbackConfig(request: RollbackConfigRequest, options: CallOptions): Promise<RollbackConfigResponse>;
+  putRolloutRecord(request: PutRecordRequest, options: CallOptions): Promise<PutRecordResponse>;
+  /** Empty id: all, newest first, without their plans. */
+  getRolloutRecords(rolloutId: string, options: CallOptions): Promise<readonly RolloutRecord[]>;
+  deliverIntent(request: DeliverIntentRequest, options: CallOptions): Promise<DeliverIntentResponse>;
   listFlows(request: ListFlowsRequest, options: CallOptions): Promise<ListFlowsResponse>;
   summarizeFlows(request: SummarizeFlowsRequest, options: CallOptions): Promise<SummarizeFlowsResponse>;
   getCounters(options: CallOptions): Promise<GetCountersResponse>;
@@ -101,8 +110,11 @@ export const createAgentClient = (wire: Wire): AgentClient => ({
   applyConfig: (request, options) => callUnary(wire, ConfigServiceService.applyConfig, { request, ...options }),
   confirmConfig: async (request, options) =>
     required((await callUnary(wire, ConfigServiceService.confirmConfig, { request, ...options })).config),
-  rollbackConfig: async (request, options) =>
-    required((await callUnary(wire, ConfigServiceService.rollbackConfig, { request, ...options })).config),
+  rollbackConfig: (request, options) => callUnary(wire, ConfigServiceService.rollbackConfig, { request, ...options }),
+  putRolloutRecord: (request, options) => callUnary(wire, RolloutServiceService.putRecord, { request, ...options }),
+  getRolloutRecords: async (rolloutId, options) =>
+    (await callUnary(wire, RolloutServiceService.getRecords, { request: { rolloutId }, ...options })).records,
+  deliverIntent: (request, options) => callUnary(wire, IntentServiceService.deliverIntent, { request, ...options }),
   listFlows: (request, options) => callUnary(wire, FlowServiceService.listFlows, { request, ...options }),
   summarizeFlows: (request, options) => callUnary(wire, FlowServiceService.summarizeFlows, { request, ...options }),
   listBalancers: (options) => callUnary(wire, TrafficServiceService.listBalancers, { request: {}, ...options }),

@@ -9,7 +9,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 // Decorator metadata is what the X.509 library describes its ASN.1 with; it must be loaded before it.
 import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';
-import { ConfigRevision, ConfigRevision_State, ConfigServiceService, PlanConfigResponse } from '../../proto/gen/nest/v1/config.ts';
+import {
+  ConfigRevision,
+  ConfigRevision_State,
+  ConfigServiceService,
+  PlanConfigResponse,
+  RollbackConfigResponse,
+} from '../../proto/gen/nest/v1/config.ts';
 import type {
   ApplyConfigRequest,
   ApplyConfigResponse,
@@ -365,22 +371,31 @@ const addServices = (server: Server, { state, watchers, strangers, identity, emi
       settlePending(state, { state: ConfigRevision_State.CONFIRMED, reason: '' });
       return { config: state.revisions[0] };
     }),
-    rollbackConfig: answer<RollbackConfigRequest, { config: ConfigRevision | undefined }>(async () => {
+    rollbackConfig: answer<RollbackConfigRequest, RollbackConfigResponse>(async (request) => {
       await refuse();
-      settlePending(state, { state: ConfigRevision_State.ROLLED_BACK, reason: 'Taken back by the operator' });
-      return { config: state.revisions[0] };
+      if (request.toRevision === 0n) {
+        settlePending(state, { state: ConfigRevision_State.ROLLED_BACK, reason: 'Taken back by the operator' });
+        return { ...RollbackConfigResponse.fromPartial({}), config: state.revisions[0] };
+      }
+      const old = state.revisions.find(({ revision }) => revision === request.toRevision);
+      if (old === undefined) throw new NestError('REVISION_UNKNOWN', 'No such revision.');
+      return applyTo(state, { ...request, policyJson: old.policyJson }, old.generation);
     }),
     watchConfig: () => undefined,
   });
 };
 
-const applyTo = (state: FakeAgentState, request: ApplyConfigRequest): ApplyConfigResponse => {
+const applyTo = (
+  state: FakeAgentState,
+  request: Pick<ApplyConfigRequest, 'transactionId' | 'policyJson' | 'comment' | 'confirmWithinSeconds'>,
+  generation = state.plan.generation,
+): ApplyConfigResponse => {
   state.transactions.push(request.transactionId);
   const revision = (state.revisions[0]?.revision ?? 0n) + 1n;
   const config = ConfigRevision.fromPartial({
     revision,
     policyJson: request.policyJson,
-    generation: state.plan.generation,
+    generation,
     state: ConfigRevision_State.PENDING,
     comment: request.comment,
     author: 'operator',

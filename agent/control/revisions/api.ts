@@ -60,6 +60,11 @@ export interface ApplyRequest {
   readonly comment: string;
 }
 
+export interface ReturnRequest extends Pick<ApplyRequest, 'transactionId' | 'confirmWithinSeconds' | 'author' | 'comment'> {
+  /** 1 or more. */
+  readonly toRevision: number;
+}
+
 export interface Applied {
   readonly revision: Revision;
   readonly rollbackAtMs: number;
@@ -89,11 +94,10 @@ export interface RevisionControl {
   get(revision: number): Revision;
   apply(request: ApplyRequest, signal: AbortSignal): Promise<Applied>;
   confirm(request: { readonly revision: number; readonly transactionId: string }): Promise<Revision>;
-  /** toRevision 0: take the pending one back now. Else the old document becomes a new, confirmed revision. */
-  rollback(
-    request: { readonly toRevision: number; readonly author: string; readonly comment: string },
-    signal: AbortSignal,
-  ): Promise<Revision>;
+  /** Takes the pending revision back now; returns the one in force. */
+  rollback(request: { readonly author: string; readonly comment: string }, signal: AbortSignal): Promise<Revision>;
+  /** The document of an older revision becomes a new, pending one under the dead-man timer. Throws REVISION_UNKNOWN. */
+  returnTo(request: ReturnRequest, signal: AbortSignal): Promise<Applied>;
   /** The present state first, then every change; a revision taken back is followed by the one in force. Ends when the signal aborts. */
   watch(signal: AbortSignal): AsyncIterable<RevisionEvent>;
   /** Stops the timer; a pending revision is taken back by the next start when its time is over. */

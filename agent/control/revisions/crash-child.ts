@@ -34,7 +34,7 @@ for (let count = 0; ; count++) {
     signal,
   );
   stdout.write('.');
-  if (count % 3 === 0) await control.rollback({ toRevision: 0, author: 'child', comment: '' }, signal);
+  if (count % 3 === 0) await control.rollback({ author: 'child', comment: '' }, signal);
   else await control.confirm({ revision: revision.revision, transactionId });
   stdout.write('.');
 }

@@ -65,7 +65,7 @@ describe('revision control, killed at any point', () => {
         where,
       ).toEqual(control.pending() === null ? [] : [current.revision]);
       expect(confirmed.length, where).toBeLessThanOrEqual(1);
-      if (control.pending() !== null) await control.rollback({ toRevision: 0, author: 'test', comment: '' }, signal);
+      if (control.pending() !== null) await control.rollback({ author: 'test', comment: '' }, signal);
       await control.close();
     }
   });

@@ -45,8 +45,6 @@ export interface RevisionStore {
     reason: string,
     options: { readonly atMs: number; readonly outcome?: Outcome },
   ): void;
-  /** Writes a confirmed revision that follows the present one. Returns its number. */
-  insertConfirmed(revision: NewRevision): number;
   outcome(transactionId: string, notBeforeMs: number): Outcome | undefined;
   close(): void;
 }
@@ -162,13 +160,6 @@ class SqliteRevisionStore implements RevisionStore {
     this.#atomically(() => {
       this.#settle(state, { atMs, reason });
       if (outcome !== undefined) this.#keepOutcome(outcome, atMs);
-    });
-  }
-
-  insertConfirmed(revision: NewRevision): number {
-    return this.#atomically(() => {
-      this.#supersede();
-      return this.#insert(revision);
     });
   }
 

@@ -8,7 +8,7 @@ import { NestError } from '../../../proto/model/error.ts';
 import { silentLogger } from '../../lib/log.ts';
 import { createManualClock } from '../../lib/manual-clock.ts';
 import type { ManualClock } from '../../lib/manual-clock.ts';
-import type { ApplyRequest, Revision, RevisionControl, RevisionEvent } from './api.ts';
+import type { ApplyRequest, ReturnRequest, Revision, RevisionControl, RevisionEvent } from './api.ts';
 import { attemptsMax } from './paced-retry.ts';
 import { createRevisionControl, emptyPolicyJson } from './revisions.ts';
 
@@ -62,6 +62,14 @@ const request = (control: RevisionControl, name: string, more: Partial<ApplyRequ
   author: 'ada',
   comment: '',
   ...more,
+});
+
+const back = (toRevision: number): ReturnRequest => ({
+  toRevision,
+  transactionId: 't-back',
+  confirmWithinSeconds: 60,
+  author: 'bob',
+  comment: 'back',
 });
 
 const keep = async (control: RevisionControl, name: string): Promise<Revision> => {
@@ -182,7 +190,7 @@ describe('revision control', () => {
     });
     await control.apply(request(control, 'b'), signal);
     await expect(control.apply(request(control, 'c'), signal)).rejects.toMatchObject({ code: 'APPLY_IN_PROGRESS' });
-    await expect(control.rollback({ toRevision: 1, author: 'ada', comment: '' }, signal)).rejects.toMatchObject({
+    await expect(control.returnTo(back(1), signal)).rejects.toMatchObject({
       code: 'APPLY_IN_PROGRESS',
     });
   });
@@ -246,36 +254,40 @@ describe('revision control', () => {
     kernel.failure = null;
     await advance(3_600_000);
     expect(kernel.policyJson).toBe('a');
-    await control.rollback({ toRevision: 0, author: 'ada', comment: '' }, signal);
+    await control.rollback({ author: 'ada', comment: '' }, signal);
     expect(state(control)).toEqual({ kernel: emptyPolicyJson, current: emptyPolicyJson, pending: null });
   });
 
   it('takes back on demand and says who did', async () => {
     const control = await open();
-    await expect(control.rollback({ toRevision: 0, author: 'ada', comment: '' }, signal)).rejects.toMatchObject({
+    await expect(control.rollback({ author: 'ada', comment: '' }, signal)).rejects.toMatchObject({
       code: 'NOTHING_TO_CONFIRM',
     });
     await control.apply(request(control, 'a'), signal);
-    await control.rollback({ toRevision: 0, author: 'ada', comment: 'wrong host' }, signal);
+    await control.rollback({ author: 'ada', comment: 'wrong host' }, signal);
     expect(control.get(1)).toMatchObject({ state: 'rolled-back', settledReason: 'Taken back by ada: wrong host' });
     await expect(control.confirm({ revision: 1, transactionId: 't-a' })).rejects.toMatchObject({ code: 'NOTHING_TO_CONFIRM' });
   });
 
-  it('returns to an older revision as a new confirmed one', async () => {
+  it('returns to an older revision as a new one that waits, and takes even that back when nobody confirms it', async () => {
     const control = await open();
     await keep(control, 'a');
     await keep(control, 'b');
-    expect(await control.rollback({ toRevision: 1, author: 'bob', comment: 'back' }, signal)).toMatchObject({
-      revision: 3,
-      state: 'confirmed',
-      policyJson: 'a',
-      generation: 'g-a',
-      author: 'bob',
+    const first = await control.returnTo(back(1), signal);
+    expect(first).toMatchObject({
+      revision: { revision: 3, state: 'pending', policyJson: 'a', generation: 'g-a', author: 'bob', comment: 'back' },
+      remainingMs: 60_000,
     });
+    expect(await control.returnTo(back(1), signal)).toEqual(first);
     expect(kernel.policyJson).toBe('a');
-    await expect(control.rollback({ toRevision: 99, author: 'bob', comment: '' }, signal)).rejects.toMatchObject({
-      code: 'REVISION_UNKNOWN',
-    });
+    await advance(60_000);
+    expect({ ...state(control), ended: control.get(3).state }).toEqual({ kernel: 'b', current: 'b', pending: null, ended: 'rolled-back' });
+    const second = { ...back(1), transactionId: 't-back-2' };
+    await control.returnTo(second, signal);
+    await control.confirm({ revision: 4, transactionId: second.transactionId });
+    await advance(60_000);
+    expect(state(control)).toEqual({ kernel: 'a', current: 'a', pending: null });
+    await expect(control.returnTo({ ...back(99), transactionId: 't-back-3' }, signal)).rejects.toMatchObject({ code: 'REVISION_UNKNOWN' });
   });
 
   it('keeps fifty revisions and never the same etag twice', async () => {

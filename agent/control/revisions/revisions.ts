@@ -6,7 +6,17 @@ import type { Clock, Timer } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import { systemRandom } from '../../lib/random.ts';
 import type { RandomSource } from '../../lib/random.ts';
-import type { Activation, Applied, ApplyRequest, Pending, RaiseWarning, Revision, RevisionControl, RevisionEvent } from './api.ts';
+import type {
+  Activation,
+  Applied,
+  ApplyRequest,
+  Pending,
+  RaiseWarning,
+  ReturnRequest,
+  Revision,
+  RevisionControl,
+  RevisionEvent,
+} from './api.ts';
 import { deadlineAfter, remainingMs, systemBootClock } from './deadline.ts';
 import type { BootClock } from './deadline.ts';
 import { createPacedRetry } from './paced-retry.ts';
@@ -114,24 +124,10 @@ class StoredRevisionControl implements RevisionControl {
   }
 
   async apply(request: ApplyRequest, signal: AbortSignal): Promise<Applied> {
-    return await this.#exclusive(async () => {
-      const { clock } = this.#options;
-      signal.throwIfAborted();
-      const earlier = this.#store.outcome(request.transactionId, clock.nowMs() - outcomeLifeMs);
-      if (earlier !== undefined) return this.#repeat(earlier);
-      const pending = this.pending();
-      if (pending !== null) throw applyInProgress(pending);
+    return await this.#once(request.transactionId, signal, async () => {
       const base = this.current();
       if (request.baseEtag !== base.etag) throw conflict(base);
-      const windowMs = request.confirmWithinSeconds * 1000;
-      const revision = this.#newRevision(request, 'pending');
-      this.#store.begin(revision, {
-        previousRevision: base.revision,
-        transactionId: request.transactionId,
-        deadline: deadlineAfter(windowMs, clock, this.#boot),
-      });
-      this.#readPending();
-      return await this.#activatePending(request.transactionId, windowMs);
+      return await this.#begin(request, request);
     });
   }
 
@@ -150,40 +146,25 @@ class StoredRevisionControl implements RevisionControl {
     });
   }
 
-  async rollback(
-    request: { readonly toRevision: number; readonly author: string; readonly comment: string },
-    signal: AbortSignal,
-  ): Promise<Revision> {
+  async rollback(request: { readonly author: string; readonly comment: string }, signal: AbortSignal): Promise<Revision> {
     return await this.#exclusive(async () => {
       signal.throwIfAborted();
-      const pending = this.pending();
-      if (request.toRevision === 0) {
-        if (pending === null)
-          throw new NestError(
-            'NOTHING_TO_CONFIRM',
-            'No revision waits for its confirmation, so there is nothing to take back. Choose a revision of the history to return to.',
-          );
-        await this.#activate(this.#confirmed);
-        const said = request.comment === '' ? '' : `: ${request.comment}`;
-        return this.#taken('rolled-back', `Taken back by ${request.author}${said}`);
-      }
-      if (pending !== null) throw applyInProgress(pending);
-      const old = this.get(request.toRevision);
-      const { generation } = await this.#activate(old);
-      const created = this.#newRevision(
-        { ...request, policyJson: old.policyJson, generation, mappingCount: old.mappingCount, serviceCount: old.serviceCount },
-        'confirmed',
-      );
-      try {
-        this.#store.insertConfirmed(created);
-      } catch (error) {
-        await this.#reactivate(this.#confirmed);
-        throw error;
-      }
-      this.#confirmed = this.#store.confirmed() ?? revisionZero;
-      this.#options.log.info('returned to an older revision', { revision: this.#confirmed.revision, from: request.toRevision });
-      this.#publish(this.#confirmed);
-      return this.#confirmed;
+      if (this.#pending === null)
+        throw new NestError(
+          'NOTHING_TO_CONFIRM',
+          'No revision waits for its confirmation, so there is nothing to take back. Choose a revision of the history to return to.',
+        );
+      await this.#activate(this.#confirmed);
+      const said = request.comment === '' ? '' : `: ${request.comment}`;
+      return this.#taken('rolled-back', `Taken back by ${request.author}${said}`);
+    });
+  }
+
+  async returnTo(request: ReturnRequest, signal: AbortSignal): Promise<Applied> {
+    return await this.#once(request.transactionId, signal, async () => {
+      const { policyJson, generation, mappingCount, serviceCount } = this.get(request.toRevision);
+      const { author, comment } = request;
+      return await this.#begin({ policyJson, generation, mappingCount, serviceCount, author, comment }, request);
     });
   }
 
@@ -208,6 +189,31 @@ class StoredRevisionControl implements RevisionControl {
     this.#events.close();
     await this.#queue.catch(() => undefined);
     this.#store.close();
+  }
+
+  /** Runs a change alone, and answers a transaction that was seen before with its first outcome. */
+  async #once(transactionId: string, signal: AbortSignal, change: () => Promise<Applied>): Promise<Applied> {
+    return await this.#exclusive(async () => {
+      signal.throwIfAborted();
+      const earlier = this.#store.outcome(transactionId, this.#options.clock.nowMs() - outcomeLifeMs);
+      if (earlier !== undefined) return this.#repeat(earlier);
+      const pending = this.pending();
+      if (pending !== null) throw applyInProgress(pending);
+      return await change();
+    });
+  }
+
+  /** Writes the document as a pending revision and makes it current. */
+  async #begin(
+    document: NewDocument,
+    { transactionId, confirmWithinSeconds }: Pick<ApplyRequest, 'transactionId' | 'confirmWithinSeconds'>,
+  ): Promise<Applied> {
+    const windowMs = confirmWithinSeconds * 1000;
+    const deadline = deadlineAfter(windowMs, this.#options.clock, this.#boot);
+    const previousRevision = this.current().revision;
+    this.#store.begin(this.#newPending(document), { previousRevision, transactionId, deadline });
+    this.#readPending();
+    return await this.#activatePending(transactionId, windowMs);
   }
 
   /** The pending revision is on disk; its tables are not current yet. */
@@ -351,22 +357,17 @@ class StoredRevisionControl implements RevisionControl {
     };
   }
 
-  #newRevision(
-    from: Pick<Revision, 'policyJson' | 'generation' | 'mappingCount' | 'serviceCount' | 'author' | 'comment'>,
-    state: 'pending' | 'confirmed',
-  ): NewRevision {
-    const createdAtMs = this.#options.clock.nowMs();
-    const { policyJson, generation, mappingCount, serviceCount, author, comment } = from;
+  #newPending({ policyJson, generation, mappingCount, serviceCount, author, comment }: NewDocument): NewRevision {
     const etag = Buffer.from(this.#random.bytes(etagBytes)).toString('hex');
     return {
       etag,
       policyJson,
       generation,
-      state,
+      state: 'pending',
       author,
       comment,
-      createdAtMs,
-      settledAtMs: state === 'confirmed' ? createdAtMs : null,
+      createdAtMs: this.#options.clock.nowMs(),
+      settledAtMs: null,
       settledReason: '',
       mappingCount,
       serviceCount,
@@ -413,6 +414,7 @@ class StoredRevisionControl implements RevisionControl {
   }
 }
 
+type NewDocument = Pick<Revision, 'policyJson' | 'generation' | 'mappingCount' | 'serviceCount' | 'author' | 'comment'>;
 type Activated = Awaited<ReturnType<Activation['activate']>>;
 
 const revisionZero: Revision = {

@@ -18,7 +18,8 @@ import type {
 } from '../../../proto/gen/nest/v1/config.ts';
 import { NestError } from '../../../proto/model/error.ts';
 import { confirmWithinSeconds, policyBytesMax } from '../../../proto/model/limits.ts';
-import type { RevisionControl } from '../../control/revisions/api.ts';
+import type { Applied, RevisionControl } from '../../control/revisions/api.ts';
+import type { RolloutControl } from '../../control/rollout/api.ts';
 import type { Traffic } from '../../domains/traffic/api.ts';
 import type { Service } from '../acceptor.ts';
 import type { Call, CallAdapter } from '../call-adapter.ts';
@@ -30,6 +31,7 @@ import { toWireRevision, wholeMs } from '../wire/revision-wire.ts';
 export interface ConfigServiceOptions {
   readonly adapter: CallAdapter;
   readonly revisions: RevisionControl;
+  readonly rollouts: Pick<RolloutControl, 'admit'>;
   readonly traffic: Pick<Traffic, 'plan' | 'takePlan' | 'status'>;
 }
 
@@ -38,7 +40,7 @@ const transactionIdPattern = /^[A-Za-z0-9-]{8,64}$/;
 const planHashPattern = /^[0-9a-f]{64}$/;
 
 /** The host's one document on the wire: plan, apply, confirm, take back, watch. */
-export const createConfigService = ({ adapter, revisions, traffic }: ConfigServiceOptions): Service => {
+export const createConfigService = ({ adapter, revisions, rollouts, traffic }: ConfigServiceOptions): Service => {
   const implementation: ConfigServiceServer = {
     getConfig: adapter.unary<GetConfigRequest, GetConfigResponse>(async ({ revision }) => ({
       config: toWireRevision(revision === 0n ? revisions.current() : revisions.get(toSafeNumber(revision, 'revision'))),
@@ -47,20 +49,15 @@ export const createConfigService = ({ adapter, revisions, traffic }: ConfigServi
       revisions: revisions.list().map((revision) => toWireRevision({ ...revision, policyJson: '' })),
     })),
     planConfig: adapter.unary<PlanConfigRequest, PlanConfigResponse>((request, call) => plan({ revisions, traffic }, request, call)),
-    applyConfig: adapter.unary<ApplyConfigRequest, ApplyConfigResponse>((request, call) => apply({ revisions, traffic }, request, call)),
+    applyConfig: adapter.unary<ApplyConfigRequest, ApplyConfigResponse>((request, call) =>
+      apply({ revisions, rollouts, traffic }, request, call),
+    ),
     confirmConfig: adapter.unary<ConfirmConfigRequest, ConfirmConfigResponse>(async ({ revision, transactionId }) => ({
       config: toWireRevision(
         await revisions.confirm({ revision: toSafeNumber(revision, 'revision'), transactionId: checkedTransactionId(transactionId) }),
       ),
     })),
-    rollbackConfig: adapter.unary<RollbackConfigRequest, RollbackConfigResponse>(async ({ toRevision, comment }, call) => {
-      const request = {
-        toRevision: toSafeNumber(toRevision, 'to_revision'),
-        author: callerOf(call).subject,
-        comment: checkedComment(comment),
-      };
-      return { config: toWireRevision(await revisions.rollback(request, call.signal)) };
-    }),
+    rollbackConfig: adapter.unary<RollbackConfigRequest, RollbackConfigResponse>((request, call) => rollback(revisions, request, call)),
     watchConfig: adapter.stream<WatchConfigRequest, WatchConfigResponse>((_request, call) => watch(revisions, call)),
   };
   return { definition: ConfigServiceService, implementation };
@@ -88,7 +85,11 @@ const plan = async ({ revisions, traffic }: Domains, request: PlanConfigRequest,
   return toWirePlan(planned);
 };
 
-const apply = async ({ revisions, traffic }: Domains, request: ApplyConfigRequest, call: Call): Promise<ApplyConfigResponse> => {
+const apply = async (
+  { revisions, rollouts, traffic }: Domains & Pick<ConfigServiceOptions, 'rollouts'>,
+  request: ApplyConfigRequest,
+  call: Call,
+): Promise<ApplyConfigResponse> => {
   checkPolicySize(request.policyJson);
   if (!planHashPattern.test(request.planHash))
     throw new NestError('INPUT_INVALID', 'plan_hash is not the hash of a plan. Plan the change first.');
@@ -96,6 +97,7 @@ const apply = async ({ revisions, traffic }: Domains, request: ApplyConfigReques
   const confirmWithin = withDefault(request.confirmWithinSeconds, { field: 'confirm_within_seconds', min, max, fallback });
   const transactionId = checkedTransactionId(request.transactionId);
   const comment = checkedComment(request.comment);
+  if (request.rolloutId !== '') rollouts.admit(request.rolloutId, toSafeNumber(request.rolloutTerm, 'rollout_term'));
   const taken = await traffic.takePlan(request.planHash, request.policyJson);
   if (!taken.canApply) throw new NestError('OBSERVE_ONLY', taken.cannotApplyReason);
   const applied = await revisions.apply(
@@ -112,15 +114,36 @@ const apply = async ({ revisions, traffic }: Domains, request: ApplyConfigReques
     },
     call.signal,
   );
-  const { revision, rollbackAtMs, remainingMs, loadMs, flipMs } = applied;
-  return {
-    config: toWireRevision(revision),
-    rollbackAtMs: wholeMs(rollbackAtMs),
-    remainingMs: Math.max(0, Math.round(remainingMs)),
-    loadMs,
-    flipMs,
-  };
+  return toWireApplied(applied);
 };
+
+const rollback = async (revisions: RevisionControl, request: RollbackConfigRequest, call: Call): Promise<RollbackConfigResponse> => {
+  const toRevision = toSafeNumber(request.toRevision, 'to_revision');
+  const said = { author: callerOf(call).subject, comment: checkedComment(request.comment) };
+  if (toRevision === 0) {
+    const revision = await revisions.rollback(said, call.signal);
+    return toWireApplied({ revision, rollbackAtMs: 0, remainingMs: 0, loadMs: 0, flipMs: 0 });
+  }
+  const { min, max, default: fallback } = confirmWithinSeconds;
+  const returned = await revisions.returnTo(
+    {
+      ...said,
+      toRevision,
+      confirmWithinSeconds: withDefault(request.confirmWithinSeconds, { field: 'confirm_within_seconds', min, max, fallback }),
+      transactionId: checkedTransactionId(request.transactionId),
+    },
+    call.signal,
+  );
+  return toWireApplied(returned);
+};
+
+const toWireApplied = ({ revision, rollbackAtMs, remainingMs, loadMs, flipMs }: Applied): ApplyConfigResponse & RollbackConfigResponse => ({
+  config: toWireRevision(revision),
+  rollbackAtMs: wholeMs(rollbackAtMs),
+  remainingMs: Math.max(0, Math.round(remainingMs)),
+  loadMs,
+  flipMs,
+});
 
 /** Counts up per stream; nothing is lost on it, each event holds the whole state. */
 async function* watch(revisions: RevisionControl, call: Call): AsyncGenerator<WatchConfigResponse> {

@@ -11,6 +11,13 @@ export const migrations: readonly string[] = [
    ) STRICT;
    CREATE TABLE value (name TEXT PRIMARY KEY, content TEXT NOT NULL) STRICT;
    CREATE TABLE rollout (rollout_id TEXT PRIMARY KEY, started_at INTEGER NOT NULL, content TEXT NOT NULL) STRICT`,
+  `CREATE TABLE record (
+     kind TEXT NOT NULL,
+     id TEXT NOT NULL,
+     at INTEGER NOT NULL,
+     content TEXT NOT NULL,
+     PRIMARY KEY (kind, id)
+   ) STRICT`,
 ];
 
 export const cacheVersion = migrations.length;

@@ -26,6 +26,9 @@ export interface HostRecord {
 export type DocumentKind =
   'host' | 'sample' | 'counters' | 'flows' | 'revisions' | 'policy' | 'balancers' | 'deny-lists' | 'audit' | 'audit-entries';
 
+/** What the console writes down about its own work, by id. */
+export type RecordKind = 'rollout-plan' | 'rollout-progress' | 'rollout-lease' | 'rollout-command' | 'intent';
+
 export interface CachedDocument<Content> {
   /** When it was measured, milliseconds since the Unix epoch. */
   readonly at: number;
@@ -49,6 +52,11 @@ export interface FleetCache {
   /** Newest first. */
   rollouts<Content>(limit: number): readonly Content[];
   putRollout(rolloutId: string, startedAt: number, content: unknown): void;
+  /** Records of one kind, newest first. */
+  records<Content>(kind: RecordKind, limit: number): readonly Content[];
+  record<Content>(kind: RecordKind, id: string): Content | null;
+  putRecord(kind: RecordKind, id: string, record: { readonly at: number; readonly content: unknown }): void;
+  dropRecord(kind: RecordKind, id: string): void;
   /** True once after another process changed the file. */
   isChangedElsewhere(): boolean;
   close(): void;

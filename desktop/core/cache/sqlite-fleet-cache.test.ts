@@ -114,7 +114,7 @@ describe('the fleet cache', () => {
     const database = new DatabaseSync(path);
     database.exec('PRAGMA user_version = 99');
     database.close();
-    expect(() => open()).toThrow(expect.objectContaining({ code: 'STATE_FAILED', details: { version: 99, known: 1 } }));
+    expect(() => open()).toThrow(expect.objectContaining({ code: 'STATE_FAILED', details: { version: 99, known: 2 } }));
     expect(() => openFleetCache(join(path, 'below-a-file', 'fleet.sqlite'), 1)).toThrow(expect.objectContaining({ code: 'STATE_FAILED' }));
   });
 });

@@ -5,11 +5,13 @@ import { DatabaseSync } from 'node:sqlite';
 import type { StatementSync } from 'node:sqlite';
 import { NestError } from '../../../proto/model/error.ts';
 import { cacheVersion, migrations } from './cache-schema.ts';
-import type { FleetCache, HostRecord } from './fleet-cache.ts';
+import type { FleetCache, HostRecord, RecordKind } from './fleet-cache.ts';
 
 const busyTimeoutMs = 3_000;
 /** Rollouts kept; the oldest go. */
 const rolloutsMax = 200;
+/** Records kept of each kind; the oldest go. */
+const recordsMax = 2_000;
 /** Hosts taken over from a damaged file: damage can make a table look endless. */
 const salvagedMax = 100_000;
 
@@ -111,6 +113,7 @@ const cacheOver = (database: DatabaseSync): FleetCache => {
   return {
     ...hostTables(database, sql),
     ...consoleTables(sql),
+    ...recordTable(sql),
     isChangedElsewhere: () =>
       guard(() => {
         const version = dataVersion();
@@ -199,6 +202,34 @@ const consoleTables = (sql: Prepare): Pick<FleetCache, 'value' | 'putValue' | 'd
       ).run(rolloutId, Math.round(startedAt), JSON.stringify(content));
       sql('DELETE FROM rollout WHERE rollout_id NOT IN (SELECT rollout_id FROM rollout ORDER BY started_at DESC LIMIT ?)').run(rolloutsMax);
     });
+  },
+});
+
+const recordTable = (sql: Prepare): Pick<FleetCache, 'records' | 'record' | 'putRecord' | 'dropRecord'> => ({
+  records: <Content>(kind: RecordKind, limit: number) =>
+    guard(() =>
+      sql('SELECT content FROM record WHERE kind = ? ORDER BY at DESC, id DESC LIMIT ?')
+        .all(kind, limit)
+        .map((row) => parsed<Content>(row['content'])),
+    ),
+  record: (kind, id) =>
+    guard(() => {
+      const row = sql('SELECT content FROM record WHERE kind = ? AND id = ?').get(kind, id);
+      return row === undefined ? null : parsed(row['content']);
+    }),
+  putRecord: (kind, id, { at, content }) => {
+    guard(() => {
+      sql(
+        'INSERT INTO record (kind, id, at, content) VALUES (?, ?, ?, ?) ON CONFLICT (kind, id) DO UPDATE SET at = excluded.at, content = excluded.content',
+      ).run(kind, id, Math.round(at), JSON.stringify(content));
+      sql('DELETE FROM record WHERE kind = ?1 AND id NOT IN (SELECT id FROM record WHERE kind = ?1 ORDER BY at DESC LIMIT ?2)').run(
+        kind,
+        recordsMax,
+      );
+    });
+  },
+  dropRecord: (kind, id) => {
+    guard(() => sql('DELETE FROM record WHERE kind = ? AND id = ?').run(kind, id));
   },
 });
 

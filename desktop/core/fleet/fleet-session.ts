@@ -11,8 +11,15 @@ import type { CertificateDesk } from '../certificate/certificate-desk.ts';
 import { createEnrollmentDesk } from '../hosts/enrollment-desk.ts';
 import type { EnrollmentDesk } from '../hosts/enrollment-desk.ts';
 import type { HostRoster } from '../hosts/host-roster.ts';
+import { operatorSigner, operatorSubject } from '../authority/operator-signer.ts';
+import { IntentQueue } from '../intent/intent-queue.ts';
 import { RolloutBook } from '../policy/rollout-book.ts';
 import type { RolloutBookOptions } from '../policy/rollout-book.ts';
+
+import { ulidOf } from '../../lib/api.ts';
+import { RolloutDesk } from '../rollout/rollout-desk.ts';
+import { createRolloutHosts } from '../rollout/rollout-hosts.ts';
+import { RolloutRecords } from '../rollout/rollout-records.ts';
 
 /** How long an agent may take to come back with its new certificate. */
 const enrolledAnswerMs = 8_000;
@@ -27,6 +34,8 @@ export interface FleetSession {
   readonly rollouts: RolloutBook;
   readonly access: FleetAccess;
   readonly certificates: CertificateDesk;
+  readonly staged: RolloutDesk;
+  readonly intents: IntentQueue;
   close(): Promise<void>;
 }
 
@@ -41,6 +50,8 @@ export interface FleetSessionOptions extends RolloutBookOptions {
   readonly roster: HostRoster;
   /** Renews what this console holds, when due. */
   readonly refreshOwn: (signal: AbortSignal) => Promise<void>;
+  /** Goes on by itself with the staged rollouts it conducted before. */
+  readonly resumesRollouts: boolean;
 }
 
 /** Connects everything; the caller closes it. */
@@ -50,6 +61,7 @@ export const openFleetSession = (first: FleetKeys, options: FleetSessionOptions)
   const operator = createOperatorIdentity(materialOf(keys, clock.now()));
   const rollouts = new RolloutBook(options);
   const access = openAccess(() => keys, options);
+  const { intents, staged } = openStaged(keys, options);
   roster.connect({ fleetId: keys.fleetId, operator });
   const desk = createEnrollmentDesk({
     keys: () => keys,
@@ -77,11 +89,15 @@ export const openFleetSession = (first: FleetKeys, options: FleetSessionOptions)
     rollouts,
     access,
     certificates,
+    staged,
+    intents,
     close: async () => {
       await access.sync.close();
       access.book.close();
       await certificates.close();
       await desk.close();
+      await staged.close();
+      await intents.close();
       await rollouts.close();
       await roster.disconnect();
     },
@@ -123,3 +139,14 @@ const materialOf = (keys: FleetKeys, now: number): OperatorMaterial => ({
   privateKey: keys.operator.privateKey,
   revocationLists: contextLists(keys.revocation, now),
 });
+/** Staged rollouts and the intents they leave for hosts that are away, signed by this operator's device. */
+const openStaged = (keys: FleetKeys, options: FleetSessionOptions): Pick<FleetSession, 'staged' | 'intents'> => {
+  const { roster, cache, clock, random, report } = options;
+  const signed = { signer: operatorSigner(keys), operator: operatorSubject(keys), fleetId: keys.fleetId };
+  const conductor = ulidOf(clock.now(), random);
+  const hosts = createRolloutHosts({ roster, clock });
+  const intents = new IntentQueue({ ...signed, roster, cache, clock, random, report });
+  const records = new RolloutRecords({ ...signed, cache, hosts, clock, conductor, fleetRoot: keys.root.certificate });
+  const resumes = options.resumesRollouts;
+  return { intents, staged: new RolloutDesk({ ...signed, roster, hosts, records, intents, clock, random, conductor, resumes, report }) };
+};

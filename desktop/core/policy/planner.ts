@@ -74,7 +74,7 @@ export const createPlanner = (context: { readonly roster: HostRoster; readonly c
   };
 };
 
-const planHost = async (
+export const planHost = async (
   host: ManagedHost,
   policy: string,
   signal: AbortSignal,

@@ -3,6 +3,7 @@
  * follows it by their statuses and asks them when a status says that something ended.
  */
 import { NestError } from '../../../proto/model/error.ts';
+import { rolloutTransactionPrefix } from '../../../proto/model/rollout.ts';
 import type { Rollout, RolloutHost } from '../../bridge/model.ts';
 import { createLatest, createTaskGroup, mapConcurrently, ulidOf } from '../../lib/api.ts';
 import type { Clock, Latest, RandomBytes, TaskGroup } from '../../lib/api.ts';
@@ -301,6 +302,8 @@ export class RolloutBook {
 /** A pending revision without a transaction (made by a roll back command) is known by its host and number. */
 const rolloutIdOf = ({ reading, record }: ManagedHost): string | null => {
   if (reading?.policy.pending === null || reading?.policy.pending === undefined) return null;
+  // A staged rollout waits for its gates, not for a person.
+  if (reading.pendingTransactionId.startsWith(rolloutTransactionPrefix)) return null;
   return reading.pendingTransactionId === '' ? `${record.hostId}-${String(reading.policy.pending.revision)}` : reading.pendingTransactionId;
 };
 

@@ -30,7 +30,14 @@ export interface StepContext {
 /** Applies a planned policy. Never raises but CANCELLED. */
 export const applyStep = async (
   context: StepContext,
-  request: { readonly planHash: string; readonly policy: string; readonly confirmWithinSeconds: number; readonly comment: string },
+  request: {
+    readonly planHash: string;
+    readonly policy: string;
+    readonly confirmWithinSeconds: number;
+    readonly comment: string;
+    /** The staged rollout it belongs to. */
+    readonly conducted?: { readonly rolloutId: string; readonly term: number };
+  },
 ): Promise<HostChange> => {
   const { host, clock, signal, transactionId } = context;
   for (let attempt = 1; ; attempt += 1) {
@@ -44,6 +51,8 @@ export const applyStep = async (
           confirmWithinSeconds: request.confirmWithinSeconds,
           comment: request.comment,
           policyJson: request.policy,
+          rolloutId: request.conducted?.rolloutId ?? '',
+          rolloutTerm: BigInt(request.conducted?.term ?? 0),
         },
         { signal, deadlineMs: applyDeadlineMs },
       );
@@ -77,7 +86,10 @@ export const confirmStep = (context: StepContext, pending: RolloutHost): Promise
 /** Takes the pending revision back now. Never raises but CANCELLED. */
 export const undoStep = (context: StepContext, pending: RolloutHost): Promise<HostChange> =>
   untilAnswered(context, pending, async (client) => {
-    await client.rollbackConfig({ toRevision: 0n, comment: 'on request' }, { signal: context.signal });
+    await client.rollbackConfig(
+      { toRevision: 0n, comment: 'on request', confirmWithinSeconds: 0, transactionId: '' },
+      { signal: context.signal },
+    );
     return { state: 'rolled-back', rollbackAt: null, problem: null };
   });
 

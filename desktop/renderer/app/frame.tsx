@@ -16,6 +16,8 @@ const HostPage = lazy(async () => ({ default: (await import('../features/host/ho
 const PolicyPage = lazy(async () => ({ default: (await import('../features/policy/policy-page.tsx')).PolicyPage }));
 const ReviewPage = lazy(async () => ({ default: (await import('../features/review/review-page.tsx')).ReviewPage }));
 const RolloutPage = lazy(async () => ({ default: (await import('../features/rollout/rollout-page.tsx')).RolloutPage }));
+const StagedListPage = lazy(async () => ({ default: (await import('../features/rollout/staged-list-page.tsx')).StagedListPage }));
+const StagedPage = lazy(async () => ({ default: (await import('../features/rollout/staged-page.tsx')).StagedPage }));
 const FlowsPage = lazy(async () => ({ default: (await import('../features/flows/flows-page.tsx')).FlowsPage }));
 const TracePage = lazy(async () => ({ default: (await import('../features/trace/trace-page.tsx')).TracePage }));
 const AuditPage = lazy(async () => ({ default: (await import('../features/audit/audit-page.tsx')).AuditPage }));
@@ -80,6 +82,8 @@ const Pages = ({ state }: { readonly state: ConsoleState }) => {
           <Route path="/policy/review" element={<ReviewPage />} />
           <Route path="/policy/review/:planId" element={<ReviewPage />} />
           <Route path="/rollout/:id" element={<RolloutPage />} />
+          <Route path="/rollouts" element={<StagedListPage />} />
+          <Route path="/rollouts/:id" element={<StagedPage />} />
           <Route path="/flows" element={<FlowsPage />} />
           <Route path="/trace" element={<TracePage />} />
           <Route path="/audit" element={<AuditPage />} />

@@ -83,7 +83,19 @@ const followFleet = (input: InputOf<'hosts.watch'>, life: StreamLife): Promise<v
   );
 };
 
-const tags = ['settings', 'draft', 'enrollments', 'host', 'revisions', 'rollout', 'deny-lists', 'audit', 'certificates'] as const;
+const tags = [
+  'settings',
+  'draft',
+  'enrollments',
+  'host',
+  'revisions',
+  'rollout',
+  'deny-lists',
+  'audit',
+  'certificates',
+  'staged',
+  'intents',
+] as const;
 type Tag = (typeof tags)[number];
 
 /** The three kinds of methods as endpoints. */
@@ -168,6 +180,15 @@ export const bridgeApi = createApi({
       currentRollout: query('rollout.current', ['rollout']),
       watchRollout: stream('rollout.watch'),
 
+      stagedRollouts: query('rollouts.list', ['staged']),
+      watchStaged: stream('rollouts.watch'),
+      pauseStaged: command('rollouts.pause', ['staged']),
+      resumeStaged: command('rollouts.resume', ['staged']),
+      abortStaged: command('rollouts.abort', ['staged']),
+      takeOverStaged: command('rollouts.takeOver', ['staged']),
+      intents: query('intents.list', ['intents']),
+      cancelIntent: command('intents.cancel', ['intents']),
+
       trace: command('trace.run'),
     };
   },
@@ -220,5 +241,13 @@ export const {
   useRollbackPolicyMutation,
   useCurrentRolloutQuery,
   useWatchRolloutQuery,
+  useStagedRolloutsQuery,
+  useWatchStagedQuery,
+  usePauseStagedMutation,
+  useResumeStagedMutation,
+  useAbortStagedMutation,
+  useTakeOverStagedMutation,
+  useIntentsQuery,
+  useCancelIntentMutation,
   useTraceMutation,
 } = bridgeApi;

@@ -15,6 +15,7 @@ import type {
   Settings,
 } from '../../bridge/model.ts';
 import { certificateAnswers } from './test-certificates.ts';
+import type { IntentRow, StagedRollout } from '../../bridge/rollout-model.ts';
 import {
   testCounters,
   testDetail,
@@ -52,6 +53,8 @@ export class TestBridge implements BridgeClient {
   readonly revoked = new Set<string>();
   enrollment: Enrollment | null = null;
   rollout: Rollout | null = null;
+  staged: readonly StagedRollout[] = [];
+  intents: readonly IntentRow[] = [];
   plan: FleetPlan | null = null;
   access: AccessView | null = null;
   denyLists: readonly DenyListRow[];
@@ -144,6 +147,8 @@ export class TestBridge implements BridgeClient {
         return this.access;
       case 'host.watch':
         return testSample(this.#host((input as { hostId: string }).hostId), this.now());
+      case 'rollouts.watch':
+        return this.staged.find(({ rolloutId }) => rolloutId === (input as { rolloutId: string }).rolloutId) ?? null;
       default:
         return this.rollout;
     }
@@ -200,6 +205,29 @@ export class TestBridge implements BridgeClient {
     };
     this.denyLists = whole ? others : [...others, changed];
     return { added: add.length, removed: whole ? (before?.prefixes ?? 0) : remove.length, prefixes: whole ? 0 : prefixes };
+  }
+
+  #stagedAnswers(): Answers {
+    return {
+      'rollout.current': () => this.rollout,
+      'rollouts.list': () => this.staged,
+      'rollouts.pause': ({ rolloutId }) => this.#stage(rolloutId, { phase: 'paused' }),
+      'rollouts.resume': ({ rolloutId }) => this.#stage(rolloutId, { phase: 'running', conducted: 'here' }),
+      'rollouts.abort': ({ rolloutId }) => this.#stage(rolloutId, { phase: 'aborted' }),
+      'rollouts.takeOver': ({ rolloutId }) => this.#stage(rolloutId, { conducted: 'here' }),
+      'intents.list': () => this.intents,
+      'intents.cancel': ({ intentId }) => {
+        this.intents = this.intents.map((intent) => (intent.intentId === intentId ? { ...intent, state: 'cancelled' } : intent));
+        return this.intents[0] as IntentRow;
+      },
+    };
+  }
+
+  #stage(rolloutId: string, change: Partial<StagedRollout>): StagedRollout {
+    this.staged = this.staged.map((one) => (one.rolloutId === rolloutId ? { ...one, ...change } : one));
+    const found = this.staged.find((one) => one.rolloutId === rolloutId);
+    if (found === undefined) throw Object.assign(new Error('There is no rollout.'), { code: 'NOT_FOUND' });
+    return found;
   }
 
   /** What the core would do, as far as a view can see it. */
@@ -272,7 +300,7 @@ export class TestBridge implements BridgeClient {
         (this.rollout = startedRollout({ planId, confirmWithinSeconds, plan: this.plan, now: this.now() })),
       'policy.confirm': () => roll('confirmed', 'confirmed'),
       'policy.undo': () => roll('rolled-back', 'rolled-back'),
-      'rollout.current': () => this.rollout,
+      ...this.#stagedAnswers(),
       'policy.rollback': ({ hostId }) => this.#revision(hostId, undefined),
       'trace.run': ({ draft }) => testTrace(draft !== undefined),
     };

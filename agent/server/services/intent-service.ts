@@ -1,0 +1,63 @@
+import { IntentServiceService } from '../../../proto/gen/nest/v1/intent.ts';
+import type { DeliverIntentRequest, DeliverIntentResponse, IntentServiceServer } from '../../../proto/gen/nest/v1/intent.ts';
+import { NestError } from '../../../proto/model/error.ts';
+import type { IntentControl } from '../../control/intent/api.ts';
+import type { RevisionControl } from '../../control/revisions/api.ts';
+import type { Traffic } from '../../domains/traffic/api.ts';
+import type { Service } from '../acceptor.ts';
+import type { Call, CallAdapter } from '../call-adapter.ts';
+import { toWireRevision, wholeMs } from '../wire/revision-wire.ts';
+
+export interface IntentServiceOptions {
+  readonly adapter: CallAdapter;
+  readonly intents: IntentControl;
+  readonly revisions: RevisionControl;
+  readonly traffic: Pick<Traffic, 'plan' | 'takePlan'>;
+}
+
+/** Nobody looks at the effect: the shortest replay. */
+const flowWindowMinutes = 1;
+
+/** Signed changes for a host that was away, on the wire. */
+export const createIntentService = (options: IntentServiceOptions): Service => {
+  const implementation: IntentServiceServer = {
+    deliverIntent: options.adapter.unary<DeliverIntentRequest, DeliverIntentResponse>((request, call) => deliver(options, request, call)),
+  };
+  return { definition: IntentServiceService, implementation };
+};
+
+/** The author of the revision is who signed the intent, whoever delivers it. */
+const deliver = async (
+  { intents, revisions, traffic }: IntentServiceOptions,
+  request: DeliverIntentRequest,
+  call: Call,
+): Promise<DeliverIntentResponse> => {
+  if (request.intent === undefined) throw new NestError('INPUT_INVALID', 'There is no intent in the call. Upgrade the console.');
+  const { revision, etag, policyJson } = revisions.current();
+  const { intent, subject } = intents.take(request.intent, revision);
+  const plan = await traffic.plan(
+    { policyJson: intent.policy, base: { revision, etag, policyJson }, flowWindowMinutes, management: call.endpoints },
+    call.signal,
+  );
+  const taken = await traffic.takePlan(plan.planHash, intent.policy);
+  if (!taken.canApply) throw new NestError('OBSERVE_ONLY', taken.cannotApplyReason);
+  const applied = await revisions.apply(
+    {
+      policyJson: intent.policy,
+      generation: taken.generation,
+      mappingCount: taken.mappingCount,
+      serviceCount: taken.serviceCount,
+      baseEtag: etag,
+      transactionId: intent.intentId,
+      confirmWithinSeconds: intent.confirmWithinSeconds,
+      author: subject,
+      comment: intent.comment,
+    },
+    call.signal,
+  );
+  return {
+    config: toWireRevision(applied.revision),
+    rollbackAtMs: wholeMs(applied.rollbackAtMs),
+    remainingMs: Math.max(0, Math.round(applied.remainingMs)),
+  };
+};

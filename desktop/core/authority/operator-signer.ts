@@ -1,0 +1,23 @@
+/** The operator's device as the signer of documents: its key, and the chain others check it by. */
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import type { EnvelopeSigner } from '../../../proto/model/envelope.ts';
+import type { FleetKeys } from './fleet-authority.ts';
+
+const certificatePattern = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+
+/** Signs with the key and chain the console connects with. */
+export const operatorSigner = ({ root, operator }: Pick<FleetKeys, 'root' | 'operator'>): EnvelopeSigner => {
+  const chain = (operator.certificate.match(certificatePattern) ?? []).map((pem) => new X509Certificate(pem));
+  const rootBytes = new X509Certificate(root.certificate).raw;
+  const [leaf] = chain;
+  if (leaf === undefined) throw new Error('the operator has no certificate');
+  return {
+    privateKey: createPrivateKey(operator.privateKey),
+    publicKey: leaf.publicKey,
+    certificateChain: chain.map(({ raw }) => raw).filter((raw) => !raw.equals(rootBytes)),
+  };
+};
+
+/** spiffe://<fleet>/operator/<name> of the operator's own certificate. */
+export const operatorSubject = ({ operator }: Pick<FleetKeys, 'operator'>): string =>
+  /URI:(spiffe:[^,\s]+)/.exec(new X509Certificate(operator.certificate).subjectAltName ?? '')?.[1] ?? '';

@@ -1,0 +1,19 @@
+/** What a rollout says about a host, when the host itself does not. */
+
+export const silentProblem = {
+  code: 'HOST_UNREACHABLE',
+  message: 'The host does not answer. It takes a change that waits back by itself; its state is read when it answers.',
+};
+export const goneProblem = {
+  code: 'HOST_UNREACHABLE',
+  message: 'The host answered when the rollout began, and not when its turn came. Nothing was changed on it.',
+};
+export const lapsedProblem = { code: 'TIMED_OUT', message: 'The host took the change back by itself.' };
+export const staysProblem = {
+  code: 'HOST_UNREACHABLE',
+  message: 'The host does not answer and keeps the policy. It returns to its earlier revision when it is back.',
+};
+export const lostRecordProblem = {
+  code: 'REVISION_CONFLICT',
+  message: 'The host has lost its record of the rollout: look at its revisions.',
+};
