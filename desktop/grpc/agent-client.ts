@@ -22,7 +22,14 @@ import type {
   RollbackConfigResponse,
 } from '../../proto/gen/nest/v1/config.ts';
 import { FlowServiceService } from '../../proto/gen/nest/v1/flow.ts';
-import type { ListFlowsRequest, ListFlowsResponse, SummarizeFlowsRequest, SummarizeFlowsResponse } from '../../proto/gen/nest/v1/flow.ts';
+import type {
+  FlowFilter,
+  ListFlowsRequest,
+  ListFlowsResponse,
+  SummarizeFlowsRequest,
+  SummarizeFlowsResponse,
+  WatchFlowsResponse,
+} from '../../proto/gen/nest/v1/flow.ts';
 import { HostServiceService } from '../../proto/gen/nest/v1/host.ts';
 import type { GetHostResponse, HostStatus } from '../../proto/gen/nest/v1/host.ts';
 import { IntentServiceService } from '../../proto/gen/nest/v1/intent.ts';
@@ -44,6 +51,7 @@ import type {
   UpdateDenyListResponse,
 } from '../../proto/gen/nest/v1/traffic.ts';
 import { NestError } from '../../proto/model/error.ts';
+import type { BulkChannel } from './bulk-channel.ts';
 import { callStream, callUnary } from './call.ts';
 import type { CallOptions, Wire } from './call.ts';
 
@@ -67,6 +75,8 @@ export interface AgentClient {
   getRolloutRecords(rolloutId: string, options: CallOptions): Promise<readonly RolloutRecord[]>;
   deliverIntent(request: DeliverIntentRequest, options: CallOptions): Promise<DeliverIntentResponse>;
   listFlows(request: ListFlowsRequest, options: CallOptions): Promise<ListFlowsResponse>;
+  /** Batches of flows as they happen, on a connection of their own; `position.lost` counts what this reader was too slow for. */
+  watchFlows(filter: FlowFilter | undefined, signal: AbortSignal): AsyncIterable<WatchFlowsResponse>;
   summarizeFlows(request: SummarizeFlowsRequest, options: CallOptions): Promise<SummarizeFlowsResponse>;
   getCounters(options: CallOptions): Promise<GetCountersResponse>;
   listBalancers(options: CallOptions): Promise<ListBalancersResponse>;
@@ -94,8 +104,8 @@ export interface AgentClient {
   ): Promise<number>;
 }
 
-/** Typed calls over one wire. */
-export const createAgentClient = (wire: Wire): AgentClient => ({
+/** Typed calls over one wire, long answers over another. */
+export const createAgentClient = (wire: Wire, bulk: Pick<BulkChannel, 'stream'>): AgentClient => ({
   hello: (request, options) => callUnary(wire, SessionServiceService.hello, { request, ...options }),
   getHost: (options) => callUnary(wire, HostServiceService.getHost, { request: {}, ...options }),
   watchStatus: async function* (signal) {
@@ -116,6 +126,7 @@ export const createAgentClient = (wire: Wire): AgentClient => ({
     (await callUnary(wire, RolloutServiceService.getRecords, { request: { rolloutId }, ...options })).records,
   deliverIntent: (request, options) => callUnary(wire, IntentServiceService.deliverIntent, { request, ...options }),
   listFlows: (request, options) => callUnary(wire, FlowServiceService.listFlows, { request, ...options }),
+  watchFlows: (filter, signal) => bulk.stream(FlowServiceService.watchFlows, { request: { filter }, signal }),
   summarizeFlows: (request, options) => callUnary(wire, FlowServiceService.summarizeFlows, { request, ...options }),
   listBalancers: (options) => callUnary(wire, TrafficServiceService.listBalancers, { request: {}, ...options }),
   listDenyLists: (prefixes, options) => callUnary(wire, TrafficServiceService.listDenyLists, { request: { prefixes }, ...options }),

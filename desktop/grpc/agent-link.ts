@@ -5,8 +5,10 @@ import { backoffDelayMs, createLatest, isCancelled, throwIfCancelled } from '../
 import type { Clock, Gate, RandomBytes } from '../lib/api.ts';
 import { createAgentClient } from './agent-client.ts';
 import type { AgentClient } from './agent-client.ts';
-import { openChannel } from './channel.ts';
+import { createBulkChannel } from './bulk-channel.ts';
+import { openBulkChannel, openChannel } from './channel.ts';
 import type { Channel, Endpoint } from './channel.ts';
+import type { CredentialOptions } from './agent-credentials.ts';
 import type { OperatorIdentity } from './operator-identity.ts';
 import { agentIdentityProblem, agentServerName } from './peer-identity.ts';
 import type { AgentIdentity } from './peer-identity.ts';
@@ -65,10 +67,15 @@ export const createAgentLink = (options: AgentLinkOptions): AgentLink => {
     follow: (signal) => state.follow(signal),
     maintain: async (work, signal) => {
       for (let attempts = 1; !signal.aborted; attempts += 1) {
-        const channel = openAgentChannel(options);
+        const bulk = createBulkChannel(() => openBulkChannel(options.endpoint, credentialsOf(options)));
+        let channel: Channel | undefined;
         const startedMs = clock.monotonicMs();
         try {
-          const up = await options.gate.run(() => greet(channel, options, signal), signal);
+          // Behind the gate, too: a thousand channels made in one turn would hold up the event loop.
+          const up = await options.gate.run(() => {
+            channel = openChannel(options.endpoint, credentialsOf(options));
+            return greet({ channel, client: createAgentClient(channel, bulk) }, options, signal);
+          }, signal);
           state.set(up);
           await work(up.client, signal);
           throw new NestError('HOST_UNREACHABLE', 'The agent ended the connection. It will be made again.');
@@ -77,7 +84,8 @@ export const createAgentLink = (options: AgentLinkOptions): AgentLink => {
           if (isUp() && clock.monotonicMs() - startedMs > stableAfterMs) attempts = 1;
           state.set({ kind: 'down', error: nestErrorOf(error), since: downSince(state.value, clock), attempts });
         } finally {
-          channel.close();
+          bulk.close();
+          channel?.close();
         }
         await clock.sleep(backoffDelayMs(attempts, reconnectLimits, options.random), signal).catch(() => undefined);
       }
@@ -107,33 +115,28 @@ export const createAgentLink = (options: AgentLinkOptions): AgentLink => {
 
 const downSince = (before: LinkState, clock: Clock): number => (before.kind === 'down' ? before.since : clock.now());
 
-const openAgentChannel = ({ endpoint, identity, operator }: AgentLinkOptions): Channel =>
-  openChannel(endpoint, {
-    operator,
-    serverName: agentServerName(identity.agentId),
-    sessionKey: `${identity.agentId} ${identity.spkiSha256}`,
-    isChainVerified: true,
-    judge: (certificate) => agentIdentityProblem(certificate, identity, operator.rootNames),
-  });
+const credentialsOf = ({ identity, operator }: AgentLinkOptions): CredentialOptions => ({
+  operator,
+  serverName: agentServerName(identity.agentId),
+  sessionKey: `${identity.agentId} ${identity.spkiSha256}`,
+  isChainVerified: true,
+  judge: (certificate) => agentIdentityProblem(certificate, identity, operator.rootNames),
+});
 
 /** First call on every connection: both ends learn who the other is, and how far the clocks are apart. */
-const greet = async (channel: Channel, options: AgentLinkOptions, signal: AbortSignal): Promise<LinkState & { readonly kind: 'up' }> => {
+const greet = async (
+  { channel, client }: { readonly channel: Channel; readonly client: AgentClient },
+  options: AgentLinkOptions,
+  signal: AbortSignal,
+): Promise<LinkState & { readonly kind: 'up' }> => {
   const { clock, identity } = options;
-  const client = createAgentClient(channel);
-  const greetOnce = async (): Promise<{
-    readonly answer: Awaited<ReturnType<AgentClient['hello']>>;
-    readonly askedAt: number;
-    readonly roundTripMs: number;
-  }> => {
-    const askedAt = clock.now();
-    const startedMs = clock.monotonicMs();
-    const request = { consoleVersion: options.consoleVersion, features: [...wireFeatures], timeMs: BigInt(Math.round(askedAt)) };
-    const answer = await client.hello(request, { signal, deadlineMs: helloTimeoutMs });
-    return { answer, askedAt, roundTripMs: clock.monotonicMs() - startedMs };
-  };
-  // The first round trip contains the handshakes: only the second says something about the clocks.
-  await greetOnce();
-  const { answer, askedAt, roundTripMs } = await greetOnce();
+  // Without the handshakes, so that the round trip says something about the clocks.
+  await channel.settled(helloTimeoutMs, signal);
+  const askedAt = clock.now();
+  const startedMs = clock.monotonicMs();
+  const request = { consoleVersion: options.consoleVersion, features: [...wireFeatures], timeMs: BigInt(Math.round(askedAt)) };
+  const answer = await client.hello(request, { signal, deadlineMs: helloTimeoutMs });
+  const roundTripMs = clock.monotonicMs() - startedMs;
   if (answer.agentId !== identity.agentId || answer.fleetId !== identity.fleetId) {
     throw new NestError('IDENTITY_MISMATCH', 'The agent says it is another one than its certificate. Remove the host and add it again.', {
       details: { expected: identity.agentId, presented: answer.agentId },

@@ -1,11 +1,11 @@
 /** Opens gRPC channels to agents with the options the console wants. */
-import { Client } from '@grpc/grpc-js';
+import { Client, connectivityState } from '@grpc/grpc-js';
 import { isIPv4, isIPv6 } from 'node:net';
 import { messageBytesMax } from '../../proto/model/limits.ts';
 import { AgentCredentials } from './agent-credentials.ts';
 import type { CredentialOptions } from './agent-credentials.ts';
 import type { Wire } from './call.ts';
-import { flowWindowBytes, keepaliveTimeMs, keepaliveTimeoutMs, reconnectLimits } from './wire-limits.ts';
+import { bulkWindowBytes, keepaliveTimeMs, keepaliveTimeoutMs, reconnectLimits, statusWindowBytes } from './wire-limits.ts';
 
 export interface Endpoint {
   /** IPv4, IPv6 or a DNS name. */
@@ -15,11 +15,18 @@ export interface Endpoint {
 
 export interface Channel extends Wire {
   readonly isResumed: () => boolean;
+  /** Connects; resolves when that has succeeded or failed, the time is over (milliseconds) or the signal aborts. The next call tells which. */
+  settled(timeoutMs: number, signal: AbortSignal): Promise<void>;
   close(): void;
 }
 
-/** A channel that connects at its first call. Addresses skip DNS. */
-export const openChannel = (endpoint: Endpoint, options: CredentialOptions): Channel => {
+/** A channel for statuses and calls that connects at its first call. Addresses skip DNS. */
+export const openChannel = (endpoint: Endpoint, options: CredentialOptions): Channel => open(endpoint, options, statusWindowBytes);
+
+/** The same for long answers, with a wider window. */
+export const openBulkChannel = (endpoint: Endpoint, options: CredentialOptions): Channel => open(endpoint, options, bulkWindowBytes);
+
+const open = (endpoint: Endpoint, options: CredentialOptions, windowBytes: number): Channel => {
   const credentials = new AgentCredentials(options);
   const client = new Client(targetOf(endpoint), credentials, {
     'grpc.ssl_target_name_override': options.serverName,
@@ -29,7 +36,7 @@ export const openChannel = (endpoint: Endpoint, options: CredentialOptions): Cha
     'grpc.keepalive_permit_without_calls': 1,
     'grpc.max_receive_message_length': messageBytesMax,
     'grpc.max_send_message_length': messageBytesMax,
-    'grpc-node.flow_control_window': flowWindowBytes,
+    'grpc-node.flow_control_window': windowBytes,
     'grpc.use_local_subchannel_pool': 1,
     'grpc.service_config_disable_resolution': 1,
     'grpc.enable_channelz': 0,
@@ -43,11 +50,35 @@ export const openChannel = (endpoint: Endpoint, options: CredentialOptions): Cha
     client,
     failure: () => credentials.failure,
     isResumed: () => credentials.isResumed,
+    settled: (timeoutMs, signal) => connectionSettled(client, timeoutMs, signal),
     close: () => {
       client.close();
     },
   };
 };
+
+const settledStates: readonly connectivityState[] = [
+  connectivityState.READY,
+  connectivityState.TRANSIENT_FAILURE,
+  connectivityState.SHUTDOWN,
+];
+
+const connectionSettled = (client: Client, timeoutMs: number, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    const channel = client.getChannel();
+    const deadline = Date.now() + timeoutMs;
+    const done = (): void => {
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const look = (): void => {
+      const state = channel.getConnectivityState(true);
+      if (signal.aborted || settledStates.includes(state)) done();
+      else channel.watchConnectivityState(state, deadline, (error) => (error === undefined ? look() : done()));
+    };
+    signal.addEventListener('abort', done, { once: true });
+    look();
+  });
 
 const targetOf = ({ address, port }: Endpoint): string => {
   if (isIPv4(address)) return `ipv4:${address}:${String(port)}`;
