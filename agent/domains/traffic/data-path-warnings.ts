@@ -1,9 +1,34 @@
-import { NestError } from '../../../proto/model/error.ts';
+import { NestError, toErrorShape } from '../../../proto/model/error.ts';
 import type { RaiseWarning } from '../../control/revisions/api.ts';
 import type { EngineCounters, Policy } from '../../engine/api.ts';
 import type { Logger } from '../../lib/log.ts';
+import type { DenyList } from './api.ts';
 import type { Attachment } from './attachments.ts';
 import { localSourceWarning } from './local-source-warning.ts';
+
+/** Which changes of the data path failed when they were tried last; what succeeds takes its part of the warning back. */
+export interface FailedChanges {
+  failed(what: string, error: unknown): void;
+  succeeded(what: string): void;
+}
+
+/** No change has failed yet. */
+export const createFailedChanges = (raise: RaiseWarning): FailedChanges => {
+  const failures = new Map<string, string>();
+  const tell = (): void => {
+    const message = [...failures.values()].join(' ');
+    raise('DATA_PATH_NOT_CHANGED', message === '' ? null : { title: 'The data path was not changed', message, severity: 'warning' });
+  };
+  return {
+    failed: (what, error) => {
+      failures.set(what, `${toErrorShape(error).message} What concerns ${what} stays as it was; it is tried again at the next change.`);
+      tell();
+    },
+    succeeded: (what) => {
+      if (failures.delete(what)) tell();
+    },
+  };
+};
 
 /** There is no data path. Raises ENGINE_UNAVAILABLE when the configuration demands one. */
 export const warnObserving = (
@@ -26,6 +51,23 @@ export const warnAttachments = (raise: RaiseWarning, attachments: readonly Attac
   raise(
     'INTERFACE_NOT_ATTACHED',
     missing.length === 0 ? null : { title: 'Policy is not enforced on every interface', message, severity: 'warning' },
+  );
+};
+
+/** Lists named in one warning. */
+const listsNamed = 5;
+
+/** Tells which deny lists are not what their files say now, and takes the warning back when all are. */
+export const warnDenyLists = (raise: RaiseWarning, lists: readonly DenyList[]): void => {
+  const failing = lists.filter(({ problem, isExpired }) => problem !== '' && !isExpired);
+  const more = failing.length > listsNamed ? ` And ${String(failing.length - listsNamed)} more.` : '';
+  const message = failing
+    .slice(0, listsNamed)
+    .map(({ name, problem }) => `${name}: ${problem}`)
+    .join(' ');
+  raise(
+    'DENY_LIST_NOT_READ',
+    failing.length === 0 ? null : { title: 'A deny list is not read from its file', message: `${message}${more}`, severity: 'warning' },
   );
 };
 

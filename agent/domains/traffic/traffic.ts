@@ -27,9 +27,9 @@ import type { Attachments } from './attachments.ts';
 import { createCounterLedger, ledgerMigrations } from './counter-ledger.ts';
 import type { CounterLedger } from './counter-ledger.ts';
 import type { FlowExporter } from './export/exporter.ts';
-import { warnAttachments, warnLocalSource, warnObserving, warnTables } from './data-path-warnings.ts';
+import { createFailedChanges, warnAttachments, warnDenyLists, warnLocalSource, warnObserving, warnTables } from './data-path-warnings.ts';
+import { createDenyCopies } from './deny/deny-copies.ts';
 import { createDenySources } from './deny/deny-sources.ts';
-import type { DenySources } from './deny/deny-sources.ts';
 import { openHostDenyLists } from './deny/host-deny-lists.ts';
 import type { HostDenyLists } from './deny/host-deny-lists.ts';
 import { startFlowFeed } from './flow-feed.ts';
@@ -86,6 +86,7 @@ export interface TrafficOptions {
 export const upkeepMs = 5_000;
 /** Upkeeps between two checkpoints of the counters. */
 const upkeepsPerCheckpoint = 12;
+const denyListChanges = 'the deny lists';
 /** How often the miss rate is looked at. */
 const sampleMs = 1_000;
 
@@ -127,9 +128,7 @@ class HostTraffic implements Traffic {
   readonly #ledger: CounterLedger;
   readonly #compiler = createDocumentCompiler();
   readonly #plans;
-  readonly #lists: HostDenyLists;
   readonly #choices: EngineChoices;
-  readonly #sources: DenySources;
   readonly #steering: Steering;
   readonly #interfaces = createInterfaceWatch();
   readonly #local: LocalTraffic;
@@ -145,22 +144,27 @@ class HostTraffic implements Traffic {
   #sampling: Timer | undefined;
   #upkeeps = 0;
   #isClosed = false;
+  readonly #failures;
 
   constructor(options: TrafficOptions, { ledger, lists, choices }: Kept) {
     this.#options = options;
     this.#ledger = ledger;
     this.#choices = choices;
-    this.#lists = lists;
-    this.#sources = createDenySources({ directory: options.denyListDir, lists, nowMs: () => options.clock.nowMs() });
     this.#steering = createSteering({
       clock: options.clock,
       log: options.log,
       probe: options.probe ?? probeBackend,
-      sources: this.#sources,
+      sources: createDenySources({
+        directory: options.denyListDir,
+        copies: createDenyCopies({ directory: join(options.stateDir, 'deny-copies'), log: options.log }),
+        lists,
+        nowMs: () => options.clock.nowMs(),
+      }),
       lists,
       enqueue: (what, work) => void this.#change(what, work),
-      reload: () => void this.#change('the deny lists', async () => await this.#reload()),
+      reload: () => void this.#change(denyListChanges, async () => await this.#reload()),
     });
+    this.#failures = createFailedChanges(options.raise);
     this.#plans = createPlanCache(options.clock);
     this.#local = createLocalTraffic({ wanted: options.local ?? 'auto', log: options.log });
     this.#users = createUserEngines({
@@ -288,14 +292,9 @@ class HostTraffic implements Traffic {
 
   async updateDenyList(update: DenyListUpdate): ReturnType<Traffic['updateDenyList']> {
     if (this.#live === null) throw this.#observeOnly();
-    if (this.#steering.policyListNames().includes(update.name))
-      throw new NestError('INPUT_INVALID', `The deny list "${update.name}" belongs to the policy. Change it there, by plan and apply.`);
     return await this.#inTurn(async () => {
-      const { added, removed, prefixes } = this.#lists.update(update, this.#options.clock.nowMs());
-      if (added.length + removed.length > 0) {
-        this.#sources.touch();
-        await this.#reload();
-      }
+      const { added, removed, prefixes } = this.#steering.updateDenyList(update);
+      if (added.length + removed.length > 0) await this.#reload();
       return { added: added.length, removed: removed.length, prefixes };
     });
   }
@@ -372,17 +371,22 @@ class HostTraffic implements Traffic {
     const isLoaded = this.#ledger.sequence(instance, engine.state().sequence)?.generation === tables.generation;
     // The same policy, taken over from the agent before: its tables lack nothing, unless they hold more than the document says.
     if (isLoaded && this.#tables === null && loadable.content.isPlain) {
-      this.#tables = tables;
-      this.#steering.loaded(tables, loadable);
+      this.#inForce(tables, loadable);
       await engine.setBackendStates(loadable.states);
       await this.#users.provide(loadable.image, loadable.states);
       return { generation: tables.generation, loadMs: 0, flipMs: 0 };
     }
     if (isLoaded && this.#tables !== null && !isReload) return { generation: tables.generation, loadMs: 0, flipMs: 0 };
     const { loadMs, flipMs } = await this.#swap(live, tables, loadable);
+    this.#inForce(tables, loadable);
+    return { generation: tables.generation, loadMs, flipMs };
+  }
+
+  #inForce(tables: PolicyTables, loadable: LoadableTables): void {
     this.#tables = tables;
     this.#steering.loaded(tables, loadable);
-    return { generation: tables.generation, loadMs, flipMs };
+    this.#failures.succeeded(denyListChanges);
+    warnDenyLists(this.#options.raise, this.#steering.denyLists(noCounters, 0));
   }
 
   async #swap(
@@ -419,10 +423,10 @@ class HostTraffic implements Traffic {
       await this.#inTurn(async () => {
         if (this.#live !== null && !this.#isClosed) await work(this.#live.engine);
       });
+      this.#failures.succeeded(what);
     } catch (error) {
       this.#options.log.error('the data path was not changed', { what, error });
-      const message = `${toErrorShape(error).message} What concerns ${what} stays as it was; it is tried again at the next change.`;
-      this.#options.raise('DATA_PATH_NOT_CHANGED', { title: 'The data path was not changed', message, severity: 'warning' });
+      this.#failures.failed(what, error);
     }
   }
 
@@ -452,6 +456,7 @@ class HostTraffic implements Traffic {
         warnTables(this.#options.raise, counters);
         await warnLocalSource(this.#options.raise, this.#tables?.policy, live.engine.state().interfaces);
         await this.#steering.checkDenyLists();
+        warnDenyLists(this.#options.raise, this.#steering.denyLists(counters, 0));
         await this.#interfaces.refresh(live.engine, [...live.engine.state().interfaces, ...this.#users.links()]);
         await this.#local.refresh(live.engine);
         if (++this.#upkeeps % upkeepsPerCheckpoint === 0)
