@@ -2,8 +2,9 @@ import { NestError, toErrorShape } from '../../../proto/model/error.ts';
 import type { RaiseWarning } from '../../control/revisions/api.ts';
 import type { EngineCounters, Policy } from '../../engine/api.ts';
 import type { Logger } from '../../lib/log.ts';
-import type { DenyList } from './api.ts';
+import type { DenyList, InterfaceService } from './api.ts';
 import type { Attachment } from './attachments.ts';
+import { mixedEnginesWarning } from './engine-mix.ts';
 import { localSourceWarning } from './local-source-warning.ts';
 
 /** Which changes of the data path failed when they were tried last; what succeeds takes its part of the warning back. */
@@ -78,6 +79,16 @@ export const warnTables = (raise: RaiseWarning, counters: EngineCounters): void 
   const message =
     'Packets passed because a policy table was missing in the kernel. Apply the policy again; if it comes back, restart the agent.';
   raise('TABLE_MISSING', { title: 'A policy table was missing', message, severity: 'critical' });
+};
+
+/** Tells that connections cross engines which do not share flows, and takes the warning back when none does. Returns its message; empty = none. */
+export const warnMixedEngines = (raise: RaiseWarning, interfaces: readonly InterfaceService[], policy: Policy | undefined): string => {
+  const message = mixedEnginesWarning(interfaces, policy);
+  raise(
+    'ENGINES_MIXED',
+    message === '' ? null : { title: 'Interfaces are served by engines that do not share flows', message, severity: 'warning' },
+  );
+  return message;
 };
 
 /** Tells that the kernel would drop packets that leave under an address of this host, and takes the warning back when it would not. */

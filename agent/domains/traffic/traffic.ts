@@ -27,7 +27,15 @@ import type { Attachments } from './attachments.ts';
 import { createCounterLedger, ledgerMigrations } from './counter-ledger.ts';
 import type { CounterLedger } from './counter-ledger.ts';
 import type { FlowExporter } from './export/exporter.ts';
-import { createFailedChanges, warnAttachments, warnDenyLists, warnLocalSource, warnObserving, warnTables } from './data-path-warnings.ts';
+import {
+  createFailedChanges,
+  warnAttachments,
+  warnDenyLists,
+  warnLocalSource,
+  warnMixedEngines,
+  warnObserving,
+  warnTables,
+} from './data-path-warnings.ts';
 import { createDenyCopies } from './deny/deny-copies.ts';
 import { createDenySources } from './deny/deny-sources.ts';
 import { openHostDenyLists } from './deny/host-deny-lists.ts';
@@ -48,6 +56,7 @@ import { listNetworkInterfaces } from './network-interfaces.ts';
 import type { NetworkInterface } from './network-interfaces.ts';
 import { makePlan } from './plan.ts';
 import { createPlanCache } from './plan-cache.ts';
+import { loadPolicy } from './policy-load.ts';
 import { createDocumentCompiler } from './policy-tables.ts';
 import type { PolicyTables } from './policy-tables.ts';
 import { createSteering } from './steering.ts';
@@ -220,10 +229,7 @@ class HostTraffic implements Traffic {
     };
   }
 
-  async activate(
-    policyJson: string,
-    signal: AbortSignal,
-  ): Promise<{ readonly generation: string; readonly loadMs: number; readonly flipMs: number }> {
+  async activate(policyJson: string, signal: AbortSignal): ReturnType<Traffic['activate']> {
     return await this.#inTurn(async () => {
       const tables = await this.#compiler.compile(policyJson);
       this.#desiredGeneration = tables.generation;
@@ -309,7 +315,7 @@ class HostTraffic implements Traffic {
     this.#users.forgive(name);
     await this.#users.align();
     const service = this.status().interfaces.find((candidate) => candidate.name === name);
-    return { engine: service?.engine ?? '', reason: service?.reason ?? '' };
+    return { engine: service?.engine ?? '', reason: service?.reason ?? '', warning: this.#warnEngines() };
   }
 
   async trace(request: { readonly interface: string; readonly packet: Uint8Array }, signal: AbortSignal): ReturnType<Traffic['trace']> {
@@ -360,25 +366,20 @@ class HostTraffic implements Traffic {
     log.info(adopted ? 'data path adopted' : 'data path loaded', { instance, sequence });
   }
 
-  async #makeCurrent(
-    tables: PolicyTables,
-    isReload = false,
-  ): Promise<{ readonly generation: string; readonly loadMs: number; readonly flipMs: number }> {
-    const live = this.#live;
-    if (live === null) throw this.#observeOnly();
-    const { engine, instance } = live;
-    const loadable = await this.#steering.prepare(tables);
-    const isLoaded = this.#ledger.sequence(instance, engine.state().sequence)?.generation === tables.generation;
-    // The same policy, taken over from the agent before: its tables lack nothing, unless they hold more than the document says.
-    if (isLoaded && this.#tables === null && loadable.content.isPlain) {
-      this.#inForce(tables, loadable);
-      await engine.setBackendStates(loadable.states);
-      await this.#users.provide(loadable.image, loadable.states);
-      return { generation: tables.generation, loadMs: 0, flipMs: 0 };
-    }
-    if (isLoaded && this.#tables !== null && !isReload) return { generation: tables.generation, loadMs: 0, flipMs: 0 };
-    const { loadMs, flipMs } = await this.#swap(live, tables, loadable);
-    this.#inForce(tables, loadable);
+  async #makeCurrent(tables: PolicyTables, isReload = false): ReturnType<Traffic['activate']> {
+    if (this.#live === null) throw this.#observeOnly();
+    const { loadable, loadMs, flipMs } = await loadPolicy(
+      { tables, current: this.#tables, isReload },
+      {
+        live: this.#live,
+        ledger: this.#ledger,
+        steering: this.#steering,
+        users: this.#users,
+        log: this.#options.log,
+        keep: (what, work) => this.#keep(what, work),
+      },
+    );
+    if (loadable !== null) this.#inForce(tables, loadable);
     return { generation: tables.generation, loadMs, flipMs };
   }
 
@@ -387,22 +388,11 @@ class HostTraffic implements Traffic {
     this.#steering.loaded(tables, loadable);
     this.#failures.succeeded(denyListChanges);
     warnDenyLists(this.#options.raise, this.#steering.denyLists(noCounters, 0));
+    this.#warnEngines();
   }
 
-  async #swap(
-    { engine, instance }: Live,
-    { generation, record }: PolicyTables,
-    { image, states }: LoadableTables,
-  ): Promise<{ readonly loadMs: number; readonly flipMs: number }> {
-    // A full disk must not keep an unwanted policy in force: then the swap goes on and its counters stay without names.
-    const sequence = engine.state().sequence + 1;
-    this.#keep('the names of the next tables', () => this.#ledger.prepareSwap(instance, engine.counters(), { sequence, record }));
-    const times = await engine.swap(image, sequence, states).catch((error: unknown) => {
-      this.#keep('that the tables were not loaded', () => this.#ledger.cancelSwap(instance, sequence));
-      throw error;
-    });
-    this.#options.log.info('policy current', { generation, sequence, ...times });
-    return times;
+  #warnEngines(): string {
+    return warnMixedEngines(this.#options.raise, this.status().interfaces, this.#tables?.policy);
   }
 
   /** Loads the policy in force once more, with its deny lists as they are now. */
@@ -454,6 +444,7 @@ class HostTraffic implements Traffic {
       if (live !== null) {
         const counters = live.engine.counters();
         warnTables(this.#options.raise, counters);
+        this.#warnEngines();
         await warnLocalSource(this.#options.raise, this.#tables?.policy, live.engine.state().interfaces);
         await this.#steering.checkDenyLists();
         warnDenyLists(this.#options.raise, this.#steering.denyLists(counters, 0));

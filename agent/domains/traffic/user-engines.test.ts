@@ -80,6 +80,22 @@ describe('engines beside the kernel', () => {
     expect(denied(traffic)).toBe(22n);
   });
 
+  it('are told when connections cross one and the kernel, until they do not any more', async () => {
+    const traffic = await host.open({ fastpath: fastpath() });
+    await traffic.activate(policy([denyDb], 'deny'), signal);
+    expect(host.warnings.has('ENGINES_MIXED')).toBe(false);
+    const { warning } = await traffic.setInterfaceEngine('lan0', 'af_xdp');
+    expect(warning).toContain('lan0 by af_xdp');
+    expect(warning).toContain('wan0 by xdp');
+    expect(host.warnings.get('ENGINES_MIXED')).toBe(warning);
+    await traffic.activate(policy([denyDb], 'allow'), signal);
+    expect(host.warnings.has('ENGINES_MIXED')).toBe(false);
+    await traffic.activate(policy([denyDb], 'deny'), signal);
+    expect(host.warnings.get('ENGINES_MIXED')).toBe(warning);
+    expect(await traffic.setInterfaceEngine('lan0', 'auto')).toMatchObject({ warning: '' });
+    expect(host.warnings.has('ENGINES_MIXED')).toBe(false);
+  });
+
   it('get each policy that is made current', async () => {
     const traffic = await host.open({ fastpath: fastpath() });
     await traffic.activate(policy([denyDb]), signal);
