@@ -62,6 +62,9 @@ export interface FakeKernel {
   /** As last given; null: those of the image. */
   readonly backendStates: Uint8Array | null;
   readonly isFlood: boolean;
+  /** Next hops that were asked for, since ever; a test says what the answer to each is, as native/addon.ts numbers it. */
+  readonly nextHopsAsked: number;
+  nextHop: number;
   /** Packets that no flow settled: a test counts them up. */
   judged: bigint;
 }
@@ -120,6 +123,10 @@ class MemoryKernel implements FakeKernel {
       const facts = { driver: 'veth', receiveQueues: 1, sendQueues: 1, numaNode: null, mtu: 1500, speedMbps: null };
       return { ...facts, name, index, xdpFeatures: ['basic', 'redirect', 'ndo-xmit'], addresses4: [], addresses6: [] };
     },
+    askNextHops: async (rows) => {
+      this.nextHopsAsked += rows.length / 20;
+      return Buffer.alloc(rows.length / 20, this.nextHop);
+    },
     open: async () => {
       const adopted = this.state.isLoaded;
       this.state.isLoaded = true;
@@ -133,6 +140,8 @@ class MemoryKernel implements FakeKernel {
   untoldLosses = 0n;
   backendStates: Uint8Array | null = null;
   isFlood = false;
+  nextHopsAsked = 0;
+  nextHop = 2;
   judged = 0n;
 
   get sequence(): number {

@@ -1,93 +1,19 @@
 /** The agent and nest-fastpathd over AF_XDP, in namespaces: who judges, what is counted, and what happens when either of them dies. */
-import { spawn } from 'node:child_process';
-import type { ChildProcessByStdio } from 'node:child_process';
-import { once } from 'node:events';
-import type { Readable, Writable } from 'node:stream';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Flow, TrafficCounters, TrafficStatus } from '../../agent/domains/traffic/api.ts';
+import type { Flow } from '../../agent/domains/traffic/api.ts';
 import { Bench, missing } from '../../native/test/support/fastpathd.ts';
 import { ethernet, ipv4, udp } from '../../native/test/support/packets.ts';
+import { NamespaceAgent as Agent } from './namespace-agent.ts';
 
 const reason = missing('af_xdp');
-const driver = fileURLToPath(new URL('agent-in-namespace.ts', import.meta.url));
 const awaitedMs = 10_000;
-
-type Status = TrafficStatus & { readonly warnings: Readonly<Record<string, string>>; readonly logged: readonly string[] };
-
-/** A running agent in the namespace in the middle. */
-class Agent {
-  readonly #child: ChildProcessByStdio<Writable, Readable, null>;
-  readonly #lines: AsyncIterator<string>;
-
-  constructor(bench: Bench, fallback: 'xdp' | 'pass') {
-    const setup = {
-      stateDir: bench.folder,
-      pinPath: join(bench.bpffs, 'nest'),
-      interfaces: ['a1'],
-      fallback,
-      fastpathFolder: process.env['NEST_FASTPATHD_FOLDER'] ?? null,
-    };
-    const words = [`--net=/run/netns/${bench.dut}`, process.execPath, driver, JSON.stringify(setup)];
-    this.#child = spawn('nsenter', words, { stdio: ['pipe', 'pipe', 'inherit'] });
-    this.#lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
-  }
-
-  async #answer(): Promise<{ readonly value?: unknown; readonly error?: string }> {
-    const { done, value } = await this.#lines.next();
-    if (done === true) throw new Error('the agent has ended');
-    return JSON.parse(value) as { readonly value?: unknown; readonly error?: string };
-  }
-
-  async ready(): Promise<this> {
-    expect(await this.#answer()).toEqual({ ready: true });
-    return this;
-  }
-
-  async ask(command: object): Promise<unknown> {
-    this.#child.stdin.write(`${JSON.stringify(command)}\n`);
-    const { value, error } = await this.#answer();
-    if (error !== undefined) throw new Error(error);
-    return value;
-  }
-
-  async status(): Promise<Status> {
-    return (await this.ask({ kind: 'status' })) as Status;
-  }
-
-  async engine(): Promise<string> {
-    return (await this.status()).interfaces[0]?.engine ?? '';
-  }
-
-  async pid(): Promise<number> {
-    const { interfaces } = await this.status();
-    return Number(/process (\d+)/.exec(interfaces[0]?.reason ?? '')?.[1] ?? 0);
-  }
-
-  /** Packets by mapping, and by reason at the interface. */
-  async packets(): Promise<Record<string, number>> {
-    const { mappings, interfaces } = (await this.ask({ kind: 'counters' })) as TrafficCounters;
-    const ofMappings = mappings.map(({ mapping, count }) => [mapping, Number(count.packets)] as const);
-    const ofReasons = interfaces.flatMap(({ reasons }) => reasons.map(({ reason: name, count }) => [name, Number(count.packets)] as const));
-    return Object.fromEntries([...ofMappings, ...ofReasons]);
-  }
-
-  async end(signal: NodeJS.Signals): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
-    const ended = once(this.#child, 'exit');
-    this.#child.kill(signal);
-    await ended;
-  }
-}
 
 let bench: Bench;
 const agents: Agent[] = [];
 const pids = new Set<number>();
 
 const startAgent = async (fallback: 'xdp' | 'pass' = 'xdp'): Promise<Agent> => {
-  const agent = new Agent(bench, fallback);
+  const agent = new Agent(bench, { fallback });
   agents.push(agent);
   return await agent.ready();
 };

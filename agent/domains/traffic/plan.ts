@@ -6,6 +6,7 @@ import type { Policy, PolicyImage } from '../../engine/api.ts';
 import type { FlowImpact, Plan, PlanRequest, Problem } from './api.ts';
 import type { Attachment } from './attachments.ts';
 import { contextWarnings, isManagementReachable } from './context-warnings.ts';
+import { localSourceWarning } from './local-source-warning.ts';
 import { parseDocument } from './policy-tables.ts';
 import type { DocumentCompiler, PolicyTables } from './policy-tables.ts';
 
@@ -36,7 +37,11 @@ export const makePlan = async (request: PlanRequest, context: PlanContext, signa
   await setImmediate();
   const impact = await context.replay(judge, request.flowWindowMinutes, signal);
   const isEnforcing = context.observeReason === '';
-  const problems = [...found, ...contextWarnings(judge, { managementReachable, attachments: context.attachments, isEnforcing })];
+  const problems = [
+    ...found,
+    ...contextWarnings(judge, { managementReachable, attachments: context.attachments, isEnforcing }),
+    ...(isEnforcing ? await sourceNatProblems(tables.policy, context.attachments) : []),
+  ];
   return {
     planHash: planHashOf(request.base.etag, tables.generation),
     baseRevision: request.base.revision,
@@ -87,6 +92,13 @@ const refusedPlan = (request: PlanRequest, context: PlanContext, problems: reado
   mappingCount: 0,
   serviceCount: 0,
 });
+
+/** What the kernel of this host would do to packets that leave under its own address. */
+const sourceNatProblems = async (policy: Policy, attachments: readonly Attachment[]): Promise<readonly Problem[]> => {
+  const attached = attachments.filter(({ mode }) => mode !== null).map(({ name }) => name);
+  const message = await localSourceWarning(policy, attached);
+  return message === '' ? [] : [{ code: 'SOURCE_NAT_DROPPED_BY_KERNEL', severity: 'warning', path: 'mappings', message }];
+};
 
 const problemOf = ({ code, severity, path, message }: Problem): Problem => ({ code, severity, path, message });
 

@@ -24,6 +24,7 @@ import type {
 } from './api.ts';
 import { createAttachments, wantedNames } from './attachments.ts';
 import type { Attachments } from './attachments.ts';
+import { createNextHops } from './balancing/next-hops.ts';
 import { createCounterLedger, ledgerMigrations } from './counter-ledger.ts';
 import type { CounterLedger } from './counter-ledger.ts';
 import type { FlowExporter } from './export/exporter.ts';
@@ -96,6 +97,8 @@ export const upkeepMs = 5_000;
 /** Upkeeps between two checkpoints of the counters. */
 const upkeepsPerCheckpoint = 12;
 const denyListChanges = 'the deny lists';
+/** Upkeeps between two looks for next hops. */
+const upkeepsPerLook = 2;
 /** How often the miss rate is looked at. */
 const sampleMs = 1_000;
 
@@ -154,6 +157,7 @@ class HostTraffic implements Traffic {
   #upkeeps = 0;
   #isClosed = false;
   readonly #failures;
+  readonly #nextHops;
 
   constructor(options: TrafficOptions, { ledger, lists, choices }: Kept) {
     this.#options = options;
@@ -174,6 +178,7 @@ class HostTraffic implements Traffic {
       reload: () => void this.#change(denyListChanges, async () => await this.#reload()),
     });
     this.#failures = createFailedChanges(options.raise);
+    this.#nextHops = createNextHops(options);
     this.#plans = createPlanCache(options.clock);
     this.#local = createLocalTraffic({ wanted: options.local ?? 'auto', log: options.log });
     this.#users = createUserEngines({
@@ -380,6 +385,7 @@ class HostTraffic implements Traffic {
       },
     );
     if (loadable !== null) this.#inForce(tables, loadable);
+    await this.#nextHops.look(tables.policy, this.#live.engine);
     return { generation: tables.generation, loadMs, flipMs };
   }
 
@@ -450,6 +456,7 @@ class HostTraffic implements Traffic {
         warnDenyLists(this.#options.raise, this.#steering.denyLists(counters, 0));
         await this.#interfaces.refresh(live.engine, [...live.engine.state().interfaces, ...this.#users.links()]);
         await this.#local.refresh(live.engine);
+        if (this.#upkeeps % upkeepsPerLook === 0) await this.#nextHops.look(this.#tables?.policy, live.engine);
         if (++this.#upkeeps % upkeepsPerCheckpoint === 0)
           this.#keep('the counters', () => this.#ledger.checkpoint(live.instance, counters));
       }
