@@ -286,7 +286,7 @@ const dataPathOf = (kernel: MemoryKernel, adopted: boolean): DataPath => ({
     return { records: Buffer.concat(kernel.state.records.splice(0, limit)), lost };
   },
   trace: async (packet, interfaceName) => {
-    if (!kernel.state.attached.has(interfaceName)) throw failure('NATIVE_INTERFACE_UNKNOWN', `Nest is not attached to ${interfaceName}.`);
+    if (!kernel.interfaces.has(interfaceName)) throw failure('NATIVE_INTERFACE_UNKNOWN', `There is no interface ${interfaceName}.`);
     return {
       trace: traceOf(packet, kernel.state),
       more: Buffer.alloc(traceMoreBytes),

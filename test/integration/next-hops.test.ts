@@ -3,7 +3,9 @@ import { execFileSync, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { TraceResult } from '../../agent/domains/traffic/api.ts';
 import { Bench, missing } from '../../native/test/support/fastpathd.ts';
+import { ethernet, ipv4, udp } from '../../native/test/support/packets.ts';
 import { NamespaceAgent } from './namespace-agent.ts';
 
 const reason = missing('af_xdp');
@@ -117,6 +119,10 @@ describe('a backend that nobody has talked to', { timeout: 60_000 }, () => {
     ip(bench.sink, 'address', 'del', `${server}/24`, 'dev', 'b0');
     agent = await new NamespaceAgent(bench, { interfaces: ['a1', 'b1'] }).ready();
     await agent.ask({ kind: 'activate', policy: policy('dsr') });
+    const packet = ethernet(0x0800, ipv4({ from: '198.18.1.2', to: virtual, protocol: 17, payload: udp({ to: port, payload: 30 }) }));
+    const traced = (await agent.ask({ kind: 'trace', interface: 'a1', packet: packet.toString('hex') })) as TraceResult;
+    expect(traced.reason).toBe('NO_ROUTE');
+    expect(traced.steps.find(({ title }) => title === 'Balance')?.detail).toBe('a backend was chosen, but its next hop is not known');
     let message: string | undefined;
     for (let tries = 0; tries < 80 && message === undefined; tries++) {
       await new Promise((resolve) => setTimeout(resolve, 500));

@@ -332,6 +332,7 @@ class HostTraffic implements Traffic {
         engine: live.engine,
         sequence: (sequence) => this.#ledger.sequence(live.instance, sequence),
         tables: () => this.#tables,
+        userEngines: this.#users.serving(),
         nameOf: (index) => this.#attachments.nameOf(index),
       },
       signal,
