@@ -6,6 +6,7 @@ import type { DenyList, InterfaceService } from './api.ts';
 import type { Attachment } from './attachments.ts';
 import { mixedEnginesWarning } from './engine-mix.ts';
 import { localSourceWarning } from './local-source-warning.ts';
+import type { ReadSetting } from './local-source-warning.ts';
 
 /** Which changes of the data path failed when they were tried last; what succeeds takes its part of the warning back. */
 export interface FailedChanges {
@@ -93,7 +94,7 @@ export const warnMixedEngines = (raise: RaiseWarning, interfaces: readonly Inter
 
 /** Tells that the kernel would drop packets that leave under an address of this host, and takes the warning back when it would not. */
 export const warnLocalSource = async (
-  raise: RaiseWarning,
+  { raise, readSetting }: { readonly raise: RaiseWarning; readonly readSetting?: ReadSetting | undefined },
   policy: Policy | undefined,
   interfaces: readonly { readonly name: string }[],
 ): Promise<void> => {
@@ -103,6 +104,7 @@ export const warnLocalSource = async (
       : await localSourceWarning(
           policy,
           interfaces.map(({ name }) => name),
+          readSetting,
         );
   raise(
     'SOURCE_NAT_DROPPED_BY_KERNEL',

@@ -7,6 +7,7 @@ import type { FlowImpact, Plan, PlanRequest, Problem } from './api.ts';
 import type { Attachment } from './attachments.ts';
 import { contextWarnings, isManagementReachable } from './context-warnings.ts';
 import { localSourceWarning } from './local-source-warning.ts';
+import type { ReadSetting } from './local-source-warning.ts';
 import { parseDocument } from './policy-tables.ts';
 import type { DocumentCompiler, PolicyTables } from './policy-tables.ts';
 
@@ -20,6 +21,7 @@ export interface PlanContext {
   /** null where no flows are known. */
   readonly replay: (candidate: PolicyImage, windowMinutes: number, signal: AbortSignal) => Promise<FlowImpact | null>;
   readonly expiresAtMs: number;
+  readonly readSetting: ReadSetting | undefined;
 }
 
 /** SHA-256 of the base's etag and the candidate's generation: the same plan on the same base has the same hash. */
@@ -40,7 +42,7 @@ export const makePlan = async (request: PlanRequest, context: PlanContext, signa
   const problems = [
     ...found,
     ...contextWarnings(judge, { managementReachable, attachments: context.attachments, isEnforcing }),
-    ...(isEnforcing ? await sourceNatProblems(tables.policy, context.attachments) : []),
+    ...(isEnforcing ? await sourceNatProblems(tables.policy, context) : []),
   ];
   return {
     planHash: planHashOf(request.base.etag, tables.generation),
@@ -94,9 +96,9 @@ const refusedPlan = (request: PlanRequest, context: PlanContext, problems: reado
 });
 
 /** What the kernel of this host would do to packets that leave under its own address. */
-const sourceNatProblems = async (policy: Policy, attachments: readonly Attachment[]): Promise<readonly Problem[]> => {
+const sourceNatProblems = async (policy: Policy, { attachments, readSetting }: PlanContext): Promise<readonly Problem[]> => {
   const attached = attachments.filter(({ mode }) => mode !== null).map(({ name }) => name);
-  const message = await localSourceWarning(policy, attached);
+  const message = await localSourceWarning(policy, attached, readSetting);
   return message === '' ? [] : [{ code: 'SOURCE_NAT_DROPPED_BY_KERNEL', severity: 'warning', path: 'mappings', message }];
 };
 

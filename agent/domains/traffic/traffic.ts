@@ -51,6 +51,7 @@ import type { Probe } from './health/probe.ts';
 import { checkEngineChoice, interfaceService, openEngineChoices } from './interface-engines.ts';
 import type { EngineChoices } from './interface-engines.ts';
 import { createInterfaceWatch } from './interface-watch.ts';
+import type { ReadSetting } from './local-source-warning.ts';
 import { createLocalTraffic } from './local-traffic.ts';
 import type { LocalTraffic } from './local-traffic.ts';
 import { listNetworkInterfaces } from './network-interfaces.ts';
@@ -90,6 +91,8 @@ export interface TrafficOptions {
   readonly fastpath?: Fastpath;
   /** Asks backends whether they are there. */
   readonly probe?: Probe;
+  /** Reads settings of the kernel. */
+  readonly readSetting?: ReadSetting;
 }
 
 /** How often missing interfaces are tried again and counters are looked through. */
@@ -249,6 +252,7 @@ class HostTraffic implements Traffic {
       attachments: this.#attachments.status(),
       observeReason: this.#observeReason,
       complete: async (tables: PolicyTables) => await this.#steering.preview(tables),
+      readSetting: this.#options.readSetting,
       expiresAtMs: this.#options.clock.nowMs() + planLifeMs,
       replay: async (candidate: PolicyImage, windowMinutes: number) =>
         (await this.#live?.reader.replay(candidate, this.#tables?.judge ?? null, { windowMinutes, signal })) ?? null,
@@ -259,14 +263,7 @@ class HostTraffic implements Traffic {
   }
 
   async takePlan(planHash: string, policyJson: string): Promise<Plan> {
-    const plan = this.#plans.get(planHash);
-    const { generation } = await this.#compiler.compile(policyJson);
-    if (generation !== plan.generation) {
-      throw new NestError('PLAN_MISMATCH', 'The policy is not the one that was planned: plan it, review the effect and apply that plan.', {
-        details: { planned: plan.generation, given: generation },
-      });
-    }
-    return plan;
+    return await this.#plans.take(planHash, async () => (await this.#compiler.compile(policyJson)).generation);
   }
 
   setRevision(revision: number): void {
@@ -452,7 +449,7 @@ class HostTraffic implements Traffic {
         const counters = live.engine.counters();
         warnTables(this.#options.raise, counters);
         this.#warnEngines();
-        await warnLocalSource(this.#options.raise, this.#tables?.policy, live.engine.state().interfaces);
+        await warnLocalSource(this.#options, this.#tables?.policy, live.engine.state().interfaces);
         await this.#steering.checkDenyLists();
         warnDenyLists(this.#options.raise, this.#steering.denyLists(counters, 0));
         await this.#interfaces.refresh(live.engine, [...live.engine.state().interfaces, ...this.#users.links()]);
