@@ -3,7 +3,18 @@
  * on it (phases, enrolment steps, plan, rollout), and `answers` replaces any call, also by a failure.
  */
 import type { BridgeClient, CallName, InputOf, OutputOf, StreamName } from '../../bridge/contract.ts';
-import type { ConsoleState, Draft, Enrollment, FleetPlan, HostRow, PolicyRevision, Rollout, Settings } from '../../bridge/model.ts';
+import type {
+  ConsoleState,
+  Draft,
+  EngineChoice,
+  EngineName,
+  Enrollment,
+  FleetPlan,
+  HostRow,
+  PolicyRevision,
+  Rollout,
+  Settings,
+} from '../../bridge/model.ts';
 import {
   testCounters,
   testDetail,
@@ -222,10 +233,7 @@ export class TestBridge implements BridgeClient {
       'host.balancers': ({ hostId }) => testBalancers(this.#host(hostId), this.now()),
       'host.denyLists': ({ hostId }) => this.#denyTable(this.#host(hostId)),
       'host.denyList.update': (input) => this.#updateDenyList(input),
-      'host.interface.engine': ({ engine }) =>
-        engine === 'off'
-          ? { engine: null, reason: 'off was chosen' }
-          : { engine: engine === 'auto' || engine === 'xdp' ? 'xdp-native' : engine, reason: `${engine} was chosen` },
+      'host.interface.engine': ({ engine }) => engineChosen(engine),
       'policy.get': ({ hostId, revision }) => ({ ...this.#revision(hostId, revision), policy: testPolicy }),
       'policy.revisions': ({ hostId }) => testRevisions(this.#host(hostId), this.now()),
       'policy.validate': ({ policy }) => validated(policy),
@@ -323,3 +331,12 @@ const startedRollout = ({ planId, confirmWithinSeconds, plan, now }: RolloutSeed
     problem: null,
   })),
 });
+
+const engineChosen = (engine: EngineName): EngineChoice =>
+  engine === 'off'
+    ? { engine: null, reason: 'off was chosen', warning: '' }
+    : {
+        engine: engine === 'auto' || engine === 'xdp' ? 'xdp-native' : engine,
+        reason: `${engine} was chosen`,
+        warning: engine === 'af_xdp' ? 'Engines do not share flows. Put these interfaces on the same engine.' : '',
+      };
