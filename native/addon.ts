@@ -233,6 +233,13 @@ export interface NativeAddon {
   probe(): Promise<readonly EngineProbe[]>;
   /** In the network namespace of this process. Raises NATIVE_INTERFACE_UNKNOWN. */
   interfaceFacts(name: string): Promise<InterfaceFacts>;
+  /**
+   * Finds the next hop towards each address, and has the kernel look for those it does not know or has not heard of lately, without
+   * waiting for their answers. Rows of 20 bytes, at most 1,024: family (4 or 6), 1 when a gateway alone counts, two bytes of padding, 16
+   * bytes of address. One byte for each row: 0 no route, 1 not needed (an address of this host, or no gateway leads there), 2 known, 3 the kernel
+   * looks for it now. In the network namespace of this process.
+   */
+  askNextHops(rows: Uint8Array): Promise<Buffer>;
   /** Adopts what is pinned under pinPath, else loads and pins. */
   open(options: LoadOptions): Promise<DataPath>;
 }

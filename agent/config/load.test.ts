@@ -84,6 +84,41 @@ describe('configuration', () => {
     expect(problems.map(({ path }) => path).sort()).toEqual(['GRPC_ENABLED', 'GRPC_PORT', 'listen.port', 'stateDir', 'traffic.mode']);
   });
 
+  it('names entry and field of every fault of a list', () => {
+    const interfaces = [
+      { name: 'lan0', engine: 'turbo' },
+      'wan0',
+      { engine: 'xdp', fallback: 1 },
+      7,
+      { name: 'lan1', engin: 'xdp' },
+      'a b',
+    ];
+    const interfaceName = 'must be an interface name of 1 to 15 characters without spaces or "/"';
+    expect(problemsOf(() => parse({ traffic: { interfaces } }))).toEqual([
+      { path: 'traffic.interfaces[0].engine', message: '"turbo" is none of "auto", "xdp", "af_xdp", "dpdk", "off"' },
+      { path: 'traffic.interfaces[2].name', message: interfaceName },
+      { path: 'traffic.interfaces[2].fallback', message: '1 is none of "xdp", "pass"' },
+      { path: 'traffic.interfaces[3]', message: 'must be an interface name, or { "name", "engine", "fallback" }' },
+      { path: 'traffic.interfaces[4].engin', message: 'is not a known key. Did you mean "engine"?' },
+      { path: 'traffic.interfaces[5]', message: interfaceName },
+    ]);
+    expect(problemsOf(() => parse({ traffic: { interfaces: 'all' } }))).toEqual([
+      {
+        path: 'traffic.interfaces',
+        message: 'must be "auto" or a list of 1 to 64 interface names, or of { "name", "engine", "fallback" }',
+      },
+    ]);
+  });
+
+  it('says what a value of another kind must be, in words', () => {
+    expect(problemsOf(() => parse({ traffic: { denyListDir: 5, pinPath: 'x' }, listen: 5, export: { cluster: 7 } }))).toEqual([
+      { path: 'listen', message: 'must be a section, { ... }' },
+      { path: 'traffic.pinPath', message: 'must be an absolute path' },
+      { path: 'traffic.denyListDir', message: 'must be a path' },
+      { path: 'export.cluster', message: 'must be a text in quotes' },
+    ]);
+  });
+
   it.each<[string, unknown, string]>([
     ['a list', [], ''],
     ['a text', 'config', ''],
@@ -96,11 +131,11 @@ describe('configuration', () => {
     ['a state directory with a zero byte', { stateDir: '/var/lib\0/x' }, 'stateDir'],
     ['a state directory too long for a socket', { stateDir: `/${'x'.repeat(100)}` }, 'stateDir'],
     ['a name with a line break', { name: 'edge\n1' }, 'name'],
-    ['an interface name with a path', { traffic: { interfaces: ['../eth0'] } }, 'traffic.interfaces.0'],
+    ['an interface name with a path', { traffic: { interfaces: ['../eth0'] } }, 'traffic.interfaces[0]'],
     ['an interface named twice', { traffic: { interfaces: ['lan0', 'lan0'] } }, 'traffic.interfaces'],
     ['a reflection switch as text', { reflection: 'true' }, 'reflection'],
     ['an interface named twice in two ways', { traffic: { interfaces: ['lan0', { name: 'lan0' }] } }, 'traffic.interfaces'],
-    ['an unknown engine', { traffic: { interfaces: [{ name: 'lan0', engine: 'turbo' }] } }, 'traffic.interfaces'],
+    ['an unknown engine', { traffic: { interfaces: [{ name: 'lan0', engine: 'turbo' }] } }, 'traffic.interfaces[0].engine'],
     ['no interface', { traffic: { interfaces: [] } }, 'traffic.interfaces'],
     ['65 interfaces', { traffic: { interfaces: Array.from({ length: 65 }, (_, index) => `lan${index}`) } }, 'traffic.interfaces'],
     ['a prototype as a key', JSON.parse('{"__proto__": {"port": 1}}'), '__proto__'],

@@ -37,8 +37,8 @@ export const parseConfig = (document: unknown, source: Omit<ConfigSource, 'file'
   const overrides = readEnvironment(source.environment);
   const level = ([undefined, 'warn', 'info', 'debug'] as const)[Math.min(source.verbosity, 3)];
   const merged = mergeSections(document, { ...overrides.document, ...(level === undefined ? {} : { log: { level } }) });
-  const result = configSchema.safeParse(merged);
-  const problems = [...overrides.problems, ...(result.success ? [] : result.error.issues.flatMap(describeIssue))];
+  const result = configSchema.safeParse(merged, { error: wordIssue });
+  const problems = [...overrides.problems, ...(result.success ? [] : result.error.issues.flatMap((issue) => describeIssue(issue)))];
   if (!result.success || problems.length > 0) throw invalid(problems);
   const config = { ...result.data, name: result.data.name ?? hostname() };
   return deepFreeze(config) as AgentConfig;
@@ -79,15 +79,48 @@ const mergeSections = (document: unknown, overrides: Readonly<Record<string, Rea
   return merged;
 };
 
-const describeIssue = (issue: z.core.$ZodIssue): ConfigProblem[] => {
-  const path = issue.path.map(String).join('.');
+/** In words what a value of another kind should have been; zod's own speak of types. */
+const kindWords: Readonly<Record<string, string>> = {
+  string: 'must be a text in quotes',
+  object: 'must be a section, { ... }',
+  array: 'must be a list, [ ... ]',
+  boolean: 'must be true or false',
+  number: 'must be a number',
+};
+
+/** For messages that the schema does not word itself. */
+const wordIssue = (issue: { readonly code: string; readonly expected?: unknown }): string | undefined =>
+  issue.code === 'invalid_type' ? kindWords[String(issue.expected)] : undefined;
+
+type Path = readonly PropertyKey[];
+
+/** As a reader of JSON would write it: traffic.interfaces[0].engine. */
+const pathWords = (path: Path): string =>
+  path.reduce<string>(
+    (text, part) => (typeof part === 'number' ? `${text}[${String(part)}]` : text === '' ? String(part) : `${text}.${String(part)}`),
+    '',
+  );
+
+/** `outer`: where the value stands that the issue speaks of. */
+const describeIssue = (issue: z.core.$ZodIssue, outer: Path = []): ConfigProblem[] => {
+  const at = [...outer, ...issue.path];
+  const path = pathWords(at);
+  if (issue.code === 'invalid_union') {
+    const branch = meantBranch(issue.errors);
+    return branch === undefined ? [{ path, message: issue.message }] : branch.flatMap((inner) => describeIssue(inner, at));
+  }
   if (issue.code !== 'unrecognized_keys') return [{ path, message: issue.message }];
+  const known = knownKeys[path.replaceAll(/\[\d+\]/g, '[]')] ?? [];
   return issue.keys.map((key) => {
-    const nearest = nearestKey(key, knownKeys[path] ?? []);
-    const advice = nearest === undefined ? `Known keys: ${(knownKeys[path] ?? []).join(', ')}.` : `Did you mean "${nearest}"?`;
+    const nearest = nearestKey(key, known);
+    const advice = nearest === undefined ? `Known keys: ${known.join(', ')}.` : `Did you mean "${nearest}"?`;
     return { path: path === '' ? key : `${path}.${key}`, message: `is not a known key. ${advice}` };
   });
 };
+
+/** Of several ways to write a value the one whose kind was met, so that only its details are wrong; undefined when none was. */
+const meantBranch = (branches: readonly (readonly z.core.$ZodIssue[])[]): readonly z.core.$ZodIssue[] | undefined =>
+  branches.find((issues) => issues.every(({ code, path }) => path.length > 0 || (code !== 'invalid_type' && code !== 'invalid_value')));
 
 const invalid = (problems: readonly ConfigProblem[], cause?: unknown): NestError => {
   const lines = problems.map(({ path, message }) => `  ${path === '' ? 'the file' : path}: ${message}`);

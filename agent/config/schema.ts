@@ -6,23 +6,24 @@ import type { SyslogFacility } from '../lib/syslog-message.ts';
 /** Exporters usually answer here; distinct from the gRPC port so that a firewall can tell them apart. */
 export const metricsPortDefault = 9090;
 /** The kernel knows at most 15 bytes (IFNAMSIZ - 1). */
-const interfaceName = z.string().regex(/^[^\s/]{1,15}$/, 'must be an interface name of 1 to 15 characters without spaces or "/"');
+const interfaceNameRule = 'must be an interface name of 1 to 15 characters without spaces or "/"';
+const interfaceName = z.string(interfaceNameRule).regex(/^[^\s/]{1,15}$/, interfaceNameRule);
 /** The data path counts per interface in 64 slots. */
 const interfacesMax = 64;
 const absolutePath = z
-  .string()
-  .max(4096)
+  .string('must be a path')
+  .max(4096, 'must be at most 4096 characters long')
   .regex(/^\/[^\0]*$/, 'must be an absolute path');
 const address = z.union([z.ipv4(), z.ipv6()], 'must be an IPv4 or IPv6 address');
 const port = z.int('must be a whole number').min(0, 'must be 0 to 65535').max(65_535, 'must be 0 to 65535');
 const hostName = z
-  .string()
-  .max(253)
+  .string('must be a host name')
+  .max(253, 'must be at most 253 characters long')
   .regex(/^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$/, 'must be a host name: letters, digits, "-", "." and "_"');
 
 const listenShape = {
   /** False: the agent enforces its last policy and nobody can manage it over the network. */
-  enabled: z.boolean().default(true),
+  enabled: z.boolean('must be true or false').default(true),
   /** All addresses: the console dials the agent, and mutual TLS guards the port. */
   address: address.default('0.0.0.0'),
   port: port.default(agentPortDefault),
@@ -32,12 +33,18 @@ const metricsShape = {
   address: address.default('127.0.0.1'),
   port: port.default(metricsPortDefault),
 };
+const engineNames = ['auto', 'xdp', 'af_xdp', 'dpdk', 'off'] as const;
+const fallbackNames = ['xdp', 'pass'] as const;
+/** Longer ones are cut in a message. */
+const shownMax = 40;
+const noneOf = (input: unknown, known: readonly string[]): string =>
+  `${(JSON.stringify(input) ?? 'nothing').slice(0, shownMax)} is none of ${known.map((name) => `"${name}"`).join(', ')}`;
 const interfaceShape = {
   name: interfaceName,
   /** auto: XDP, in the driver where it can; the others on demand. */
-  engine: z.enum(['auto', 'xdp', 'af_xdp', 'dpdk', 'off'], 'must be "auto", "xdp", "af_xdp", "dpdk" or "off"').default('auto'),
+  engine: z.enum(engineNames, { error: ({ input }) => noneOf(input, engineNames) }).default('auto'),
   /** What happens to packets while nest-fastpathd (af_xdp, dpdk) does not serve the interface: judged by the kernel's verdict, or passed. */
-  fallback: z.enum(['xdp', 'pass'], 'must be "xdp" or "pass"').default('xdp'),
+  fallback: z.enum(fallbackNames, { error: ({ input }) => noneOf(input, fallbackNames) }).default('xdp'),
 };
 const nameOf = (entry: string | { readonly name: string }): string => (typeof entry === 'string' ? entry : entry.name);
 const trafficShape = {
@@ -49,9 +56,9 @@ const trafficShape = {
       [
         z.literal('auto'),
         z
-          .array(z.union([interfaceName, z.strictObject(interfaceShape)]))
-          .min(1)
-          .max(interfacesMax),
+          .array(z.union([interfaceName, z.strictObject(interfaceShape)], 'must be an interface name, or { "name", "engine", "fallback" }'))
+          .min(1, 'must name 1 to 64 interfaces')
+          .max(interfacesMax, 'must name 1 to 64 interfaces'),
       ],
       'must be "auto" or a list of 1 to 64 interface names, or of { "name", "engine", "fallback" }',
     )
@@ -148,12 +155,13 @@ declare const checked: unique symbol;
 /** Parsed, complete and frozen; only agent/config makes one. */
 export type AgentConfig = Omit<ParsedConfig, 'name'> & { readonly name: string; readonly [checked]: true };
 
-/** Keys by section ('' = top level), to name the nearest one. */
+/** Keys by section ('' = top level, [] = an entry of a list), to name the nearest one. */
 export const knownKeys: Readonly<Record<string, readonly string[]>> = {
   '': Object.keys(rootShape),
   listen: Object.keys(listenShape),
   metrics: Object.keys(metricsShape),
   traffic: Object.keys(trafficShape),
+  'traffic.interfaces[]': Object.keys(interfaceShape),
   log: Object.keys(logShape),
   'log.syslog': Object.keys(syslogShape),
   export: Object.keys(exportShape),

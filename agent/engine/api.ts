@@ -8,6 +8,7 @@ import type { ReasonName } from '../../proto/model/reason.ts';
 
 export {
   addressFromBytes,
+  addressToBytes,
   burstOf,
   compilePolicy,
   completeHealthCheck,
@@ -124,6 +125,17 @@ export interface InterfaceAddress {
 }
 
 /** What the kernel and the driver say about an interface. null: not known, or it has none. */
+/** A destination that packets leave for without the kernel. */
+export interface NextHopWanted {
+  /** 4 or 16 bytes. */
+  readonly address: Uint8Array;
+  /** For a network: the gateway that leads there counts, its addresses on the link itself do not. */
+  readonly isGatewayOnly: boolean;
+}
+
+/** notNeeded: an address of this host, or no gateway leads there; asked: the kernel looks for it now. */
+export type EngineNextHop = 'noRoute' | 'notNeeded' | 'known' | 'asked';
+
 export interface InterfaceFacts {
   readonly index: number;
   readonly driver: string;
@@ -186,6 +198,11 @@ export interface Engine {
   setInterfaceAddresses(addresses: readonly InterfaceAddress[]): Promise<void>;
   /** Interfaces that packets may be sent to without the kernel. */
   setTransmitPorts(indexes: readonly number[]): Promise<void>;
+  /**
+   * Has the kernel look for next hops that it does not know, or has not heard of lately; does not wait for their answers. At most 1,024 at
+   * a time; an answer for each. Raises ENGINE_FAILED.
+   */
+  askNextHops(wanted: readonly NextHopWanted[]): Promise<readonly EngineNextHop[]>;
   /** Raises INTERFACE_UNKNOWN. */
   interfaceFacts(name: string): Promise<InterfaceFacts>;
   counters(): EngineCounters;

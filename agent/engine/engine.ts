@@ -5,6 +5,7 @@ import { reasonName } from '../../proto/model/reason.ts';
 import type { Engine, EngineCounters, EngineOpening, EngineSource, EngineState, MappingValues, ReasonCount, RecordBatch } from './api.ts';
 import { flowsMax, lossKinds, recordBytes, statKinds } from './layout.ts';
 import { nativeError, translated } from './native-error.ts';
+import { decodeNextHops, encodeNextHops } from './next-hops.ts';
 import { decodeTrace } from './trace.ts';
 
 export interface EngineOptions {
@@ -92,6 +93,7 @@ const engineOf = (addon: NativeAddon, dataPath: DataPath, bootId: string): Engin
   setFlood: (isOn) => guarded(() => dataPath.setFlood(isOn)),
   setInterfaceAddresses: (addresses) => translated(() => dataPath.setInterfaceAddresses(addresses)),
   setTransmitPorts: (indexes) => translated(() => dataPath.setTxPorts(Uint32Array.from(indexes))),
+  askNextHops: (wanted) => translated(async () => decodeNextHops(await addon.askNextHops(encodeNextHops(wanted)))),
   interfaceFacts: (name) => translated(() => addon.interfaceFacts(name)),
   counters: () => guarded(() => countersOf(dataPath.counters())),
   flows: (limit) =>

@@ -65,6 +65,9 @@ export interface FakeKernel {
   /** As last given; null: those of the image. */
   readonly backendStates: Uint8Array | null;
   readonly isFlood: boolean;
+  /** Next hops that were asked for, since ever; a test says what the answer to each is, as native/addon.ts numbers it. */
+  readonly nextHopsAsked: number;
+  nextHop: number;
   /** Packets that no flow settled: a test counts them up. */
   judged: bigint;
 }
@@ -123,6 +126,10 @@ class MemoryKernel implements FakeKernel {
       const facts = { driver: 'veth', receiveQueues: 1, sendQueues: 1, numaNode: null, mtu: 1500, speedMbps: null };
       return { ...facts, name, index, xdpFeatures: ['basic', 'redirect', 'ndo-xmit'], addresses4: [], addresses6: [] };
     },
+    askNextHops: async (rows) => {
+      this.nextHopsAsked += rows.length / 20;
+      return Buffer.alloc(rows.length / 20, this.nextHop);
+    },
     open: async () => {
       const adopted = this.state.isLoaded;
       this.state.isLoaded = true;
@@ -136,6 +143,8 @@ class MemoryKernel implements FakeKernel {
   untoldLosses = 0n;
   backendStates: Uint8Array | null = null;
   isFlood = false;
+  nextHopsAsked = 0;
+  nextHop = 2;
   judged = 0n;
 
   get sequence(): number {
@@ -280,7 +289,7 @@ const dataPathOf = (kernel: MemoryKernel, adopted: boolean): DataPath => ({
     return { records: Buffer.concat(kernel.state.records.splice(0, limit)), lost };
   },
   trace: async (packet, interfaceName) => {
-    if (!kernel.state.attached.has(interfaceName)) throw failure('NATIVE_INTERFACE_UNKNOWN', `Nest is not attached to ${interfaceName}.`);
+    if (!kernel.interfaces.has(interfaceName)) throw failure('NATIVE_INTERFACE_UNKNOWN', `There is no interface ${interfaceName}.`);
     return {
       trace: traceOf(packet, kernel.state),
       more: Buffer.alloc(traceMoreBytes),

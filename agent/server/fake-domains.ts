@@ -264,7 +264,11 @@ const createFakeTraffic = (planned: PlanRequest[]): Traffic => ({
     },
   ],
   updateDenyList: async ({ add, remove }) => ({ added: add.length, removed: remove.length, prefixes: 2 }),
-  setInterfaceEngine: async (_name, engine) => ({ engine: engine === 'off' ? '' : 'xdp-native', reason: `It was told ${engine}.` }),
+  setInterfaceEngine: async (_name, engine) => ({
+    engine: engine === 'off' ? '' : 'xdp-native',
+    reason: `It was told ${engine}.`,
+    warning: '',
+  }),
   watchFlows: async function* watchFlows() {},
   trace: async ({ packet }) => {
     if (packet.length === 1) throw new Error('a secret about the inside');

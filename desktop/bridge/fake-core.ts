@@ -47,7 +47,7 @@ export const createFakeTraffic = (): Pick<BridgeHandlers, 'host.denyLists' | 'ho
     },
     'host.interface.engine': async ({ interface: name, engine }) => {
       engines.set(name, engine);
-      return Promise.resolve({ engine: engine === 'off' ? null : engine, reason: `${engine} was chosen` });
+      return Promise.resolve({ engine: engine === 'off' ? null : engine, reason: `${engine} was chosen`, warning: '' });
     },
   };
 };

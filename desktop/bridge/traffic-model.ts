@@ -5,6 +5,8 @@ export type EngineName = 'auto' | 'xdp' | 'af_xdp' | 'dpdk' | 'off';
 export interface EngineChoice {
   readonly engine: string | null;
   readonly reason: string;
+  /** What fails from now on and what to do; empty = nothing, or the host is older than the warning. */
+  readonly warning: string;
 }
 
 export interface FlowSums {

@@ -141,6 +141,9 @@ describe('nest engines', () => {
       out: 'wan0 is served by af_xdp now: af_xdp was chosen',
     });
     expect(opened.agent.state.engines.get('wan0')).toBe('af_xdp');
+    expect((await nest(['engines', 'edge-1', 'set', 'wan0', 'dpdk'])).out).toBe(
+      'wan0 is served by dpdk now: dpdk was chosen\nWarning: Engines do not share flows: put the others on dpdk, too.',
+    );
   });
 
   it('takes an engine off only when told yes, and refuses what is none', async () => {
@@ -149,6 +152,7 @@ describe('nest engines', () => {
     expect(JSON.parse((await nest(['engines', 'edge-1', 'set', 'wan0', 'off', '--yes', '--json'])).out)).toEqual({
       engine: null,
       reason: 'off was chosen',
+      warning: '',
     });
     expect(await nest(['engines', 'edge-1', 'set', 'wan0', 'fast'])).toMatchObject({
       code: 2,

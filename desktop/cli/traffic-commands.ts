@@ -167,7 +167,10 @@ const addEngineCommands = (program: Command, invocation: Invocation): void => {
       const question = `Every packet on ${interfaceName} passes unjudged from then on. Take the engine off?`;
       if (wanted === 'off' && options.yes !== true && !(await askYes(context, question, '--yes'))) return;
       const choice = await context.handlers['host.interface.engine']({ hostId, interface: interfaceName, engine: wanted }, context.signal);
-      context.print(choice, (chosen) => `${interfaceName} is served by ${chosen.engine ?? 'no engine'} now: ${clean(chosen.reason)}`);
+      context.print(choice, ({ engine: served, reason, warning }) => {
+        const line = `${interfaceName} is served by ${served ?? 'no engine'} now: ${clean(reason)}`;
+        return warning === '' ? line : `${line}\nWarning: ${clean(warning)}`;
+      });
     });
   });
 };

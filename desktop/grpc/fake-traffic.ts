@@ -74,7 +74,8 @@ export const trafficService = (state: FakeTraffic): UntypedServiceImplementation
   setInterfaceEngine: answer<SetInterfaceEngineRequest, SetInterfaceEngineResponse>(async ({ interface: name, engine }) => {
     state.engines.set(name, engine);
     const served = engine === 'off' ? '' : engine === 'auto' || engine === 'xdp' ? 'xdp-native' : engine;
-    return { engine: served, reason: `${engine} was chosen` };
+    const warning = engine === 'dpdk' ? `Engines do not share flows: put the others on dpdk, too.` : '';
+    return { engine: served, reason: `${engine} was chosen`, warning };
   }),
 });
 

@@ -115,12 +115,20 @@ const limitSteps = ({ trace, mapping }: TracedPacket): readonly TraceStep[] => {
   return [{ stage: 'limit', title: 'Rate limit', detail, subject: mapping }];
 };
 
+/** A backend was chosen, but nothing leaves for it. */
+const notSent: Readonly<Record<string, string>> = {
+  NO_ROUTE: 'a backend was chosen, but its next hop is not known',
+  NAT_EXHAUSTED: 'a backend was chosen, but no source address or port is free',
+};
+
 const rewriteSteps = ({ trace, names, mapping }: TracedPacket, words: PacketWords): readonly TraceStep[] => {
   const { rewrite, balancer, ringPosition } = trace;
   const steps: TraceStep[] = [];
   if (balancer !== null) {
     const chosen =
-      names.backend === null ? 'no backend takes new flows' : `backend ${names.backend}, ring position ${String(ringPosition)}`;
+      names.backend === null
+        ? (notSent[trace.reason] ?? 'no backend takes new flows')
+        : `backend ${names.backend}, ring position ${String(ringPosition)}`;
     steps.push({ stage: 'balance', title: 'Balance', detail: chosen, subject: names.backend ?? mapping });
   }
   if (rewrite === null) return steps;

@@ -112,6 +112,29 @@ describe('forwarding', () => {
       receiveLost: 0,
     });
   });
+
+  it('leaves the flags of an interface as they were, also when it is killed', async () => {
+    const link = (): { readonly flags: readonly string[]; readonly promiscuity: number } => {
+      const [found] = JSON.parse(bench.in(bench.dut, 'ip', '-details', '-json', 'link', 'show', 'a1')) as readonly {
+        readonly flags: readonly string[];
+        readonly promiscuity: number;
+      }[];
+      if (found === undefined) throw new Error('a1 is gone');
+      return found;
+    };
+    const start = async () =>
+      await bench.start([...small, ...eal('--vdev=net_af_xdp0,iface=a1,force_copy=1,busy_budget=0')], { engine: 'dpdk' });
+    const before = link();
+    expect(before).toMatchObject({ promiscuity: 0 });
+    const daemon = await start();
+    expect(link()).toMatchObject({ promiscuity: 1 });
+    await daemon.end();
+    expect(link()).toMatchObject({ flags: before.flags, promiscuity: 0 });
+    const killed = await start();
+    killed.child.kill('SIGKILL');
+    await eventually(() => link().promiscuity === 0);
+    expect(link()).toMatchObject({ flags: before.flags, promiscuity: 0 });
+  });
 });
 
 describe('refusing', () => {

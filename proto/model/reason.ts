@@ -54,7 +54,7 @@ const sentences: Readonly<Record<ReasonName, string>> = {
   DENY_LIST: 'Source or destination is on a deny list',
   RATE_LIMIT: 'Over the rate limit of its mapping',
   NO_BACKEND: 'None of the backends takes new flows',
-  NAT_EXHAUSTED: 'Source NAT found no free port',
+  NAT_EXHAUSTED: 'Source NAT found no address, or no free port, to translate to',
   NOT_TRANSLATABLE: 'The protocol has no port that could be translated',
   NO_ROUTE: 'No next hop is known for the new destination',
   TOO_BIG: 'Larger than the way out takes, answered by ICMP',

@@ -82,6 +82,7 @@ const traffic = createTraffic({
 type Command =
   | { readonly kind: 'activate'; readonly policy: string }
   | { readonly kind: 'engine'; readonly name: string; readonly engine: EngineName }
+  | { readonly kind: 'trace'; readonly interface: string; readonly packet: string }
   | { readonly kind: 'status' | 'counters' | 'flows' | 'balancers' | 'close' };
 
 const answer = async (command: Command): Promise<unknown> => {
@@ -90,6 +91,8 @@ const answer = async (command: Command): Promise<unknown> => {
       return await traffic.activate(command.policy, signal);
     case 'engine':
       return await traffic.setInterfaceEngine(command.name, command.engine);
+    case 'trace':
+      return await traffic.trace({ interface: command.interface, packet: Buffer.from(command.packet, 'hex') }, signal);
     case 'status':
       return { ...traffic.status(), warnings: Object.fromEntries(warnings), logged };
     case 'counters':

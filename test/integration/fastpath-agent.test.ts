@@ -1,6 +1,6 @@
 /** The agent and nest-fastpathd over AF_XDP, in namespaces: who judges, what is counted, and what happens when either of them dies. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Flow } from '../../agent/domains/traffic/api.ts';
+import type { Flow, TraceResult } from '../../agent/domains/traffic/api.ts';
 import { Bench, missing } from '../../native/test/support/fastpathd.ts';
 import { ethernet, ipv4, udp } from '../../native/test/support/packets.ts';
 import { become, kill, NamespaceAgent } from './namespace-agent.ts';
@@ -68,6 +68,10 @@ describe('an interface of nest-fastpathd', { timeout: 90_000 }, () => {
     };
     expect(chosen.engine, JSON.stringify(await agent.status())).toBe('af_xdp');
     const first = await served(agent);
+
+    const traced = (await agent.ask({ kind: 'trace', interface: 'a1', packet: query(54).toString('hex') })) as TraceResult;
+    expect(traced).toMatchObject({ reason: 'POLICY_DENY', mapping: 'rest' });
+    expect(traced.steps.find(({ title }) => title === 'Engine')?.detail).toContain('a1 is served by af_xdp');
 
     await send(53, 3000);
     await send(54, 2000);

@@ -20,11 +20,13 @@ export class NamespaceAgent {
   readonly #child: ChildProcessByStdio<Writable, Readable, null>;
   readonly #lines: AsyncIterator<string>;
 
-  constructor(bench: Bench, options: Pick<Setup, 'fallback' | 'ipfixPort'>) {
+  constructor(bench: Bench, options: Partial<Pick<Setup, 'fallback' | 'interfaces' | 'ipfixPort'>> = {}) {
     const setup: Setup = {
       stateDir: bench.folder,
       pinPath: join(bench.bpffs, 'nest'),
       interfaces: ['a1'],
+      fallback: 'xdp',
+      ipfixPort: null,
       fastpathFolder: process.env['NEST_FASTPATHD_FOLDER'] ?? null,
       ...options,
     };

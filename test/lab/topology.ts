@@ -80,7 +80,14 @@ export const settingsOf = (namespace: string): readonly string[] => [
   'net.ipv4.conf.default.rp_filter=0',
   'net.ipv4.ping_group_range=0 2147483647',
   ...(namespace.startsWith('nest-edge-')
-    ? ['net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1', 'net.ipv4.conf.all.send_redirects=0']
+    ? [
+        'net.ipv4.ip_forward=1',
+        'net.ipv6.conf.all.forwarding=1',
+        'net.ipv4.conf.all.send_redirects=0',
+        // Masquerade and full NAT: a translated packet that the kernel routes has an address of this host as its source.
+        'net.ipv4.conf.all.accept_local=1',
+        'net.ipv4.conf.default.accept_local=1',
+      ]
     : []),
 ];
 

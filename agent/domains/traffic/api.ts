@@ -346,9 +346,12 @@ export interface Traffic extends Activation {
   updateDenyList(update: DenyListUpdate): Promise<{ readonly added: number; readonly removed: number; readonly prefixes: number }>;
   /**
    * Which engine serves an interface from now on; kept over restarts. Raises INTERFACE_UNKNOWN, ENGINE_UNAVAILABLE (with the reason), OBSERVE_ONLY,
-   * STATE_FAILED.
+   * STATE_FAILED. `warning`: what fails from now on because interfaces are served by engines that do not share flows; empty = nothing.
    */
-  setInterfaceEngine(name: string, engine: EngineName): Promise<{ readonly engine: string; readonly reason: string }>;
+  setInterfaceEngine(
+    name: string,
+    engine: EngineName,
+  ): Promise<{ readonly engine: string; readonly reason: string; readonly warning: string }>;
   trace(request: { readonly interface: string; readonly packet: Uint8Array }, signal: AbortSignal): Promise<TraceResult>;
   /** Stops threads; traffic goes on under the pinned programs. */
   close(): Promise<void>;

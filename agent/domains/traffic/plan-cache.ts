@@ -8,8 +8,8 @@ const plansMax = 32;
 
 export interface PlanCache {
   put(plan: Plan): void;
-  /** Raises PLAN_EXPIRED. */
-  get(planHash: string): Plan;
+  /** The plan, when `given` answers its generation. Raises PLAN_EXPIRED before it asks, PLAN_MISMATCH, and what `given` raises. */
+  take(planHash: string, given: () => Promise<string>): Promise<Plan>;
 }
 
 /** Plans by hash for ten minutes of monotonic time. */
@@ -24,13 +24,20 @@ export const createPlanCache = (clock: Clock): PlanCache => {
         plans.delete(oldest);
       }
     },
-    get: (planHash) => {
+    take: async (planHash, given) => {
       const found = plans.get(planHash);
-      if (found !== undefined && clock.monotonicMs() < found.endsMs) return found.plan;
-      throw new NestError(
-        'PLAN_EXPIRED',
-        'This plan is not known any more: it is older than ten minutes, or the agent was restarted. Plan again and review the effect.',
-      );
+      if (found === undefined || clock.monotonicMs() >= found.endsMs) {
+        throw new NestError(
+          'PLAN_EXPIRED',
+          'This plan is not known any more: it is older than ten minutes, or the agent was restarted. Plan again and review the effect.',
+        );
+      }
+      const { plan } = found;
+      const generation = await given();
+      if (generation === plan.generation) return plan;
+      throw new NestError('PLAN_MISMATCH', 'The policy is not the one that was planned: plan it, review the effect and apply that plan.', {
+        details: { planned: plan.generation, given: generation },
+      });
     },
   };
 };

@@ -23,6 +23,21 @@ const planRequest = (policyJson: string, more: Partial<PlanRequest> = {}): PlanR
 });
 
 describe('plan', () => {
+  it('warns that the kernel would drop what leaves under an address of this host, and not where it accepts that', async () => {
+    let accepts = '0';
+    const traffic = await host.open({ readSetting: async () => accepts });
+    const translating = JSON.parse(policy([{ name: 'out', action: 'allow' }])) as { mappings: object[] };
+    const candidate = JSON.stringify({
+      ...translating,
+      mappings: translating.mappings.map((each) => ({ ...each, sourceNat: 'masquerade' })),
+    });
+    const codes = async (): Promise<readonly string[]> =>
+      (await traffic.plan(planRequest(candidate), signal)).problems.map(({ code, message }) => `${code} ${message.slice(-30)}`);
+    expect((await codes()).join()).toMatch(/SOURCE_NAT_DROPPED_BY_KERNEL .*wan0\.accept_local=1/);
+    accepts = '1';
+    expect((await codes()).join()).not.toContain('SOURCE_NAT_DROPPED_BY_KERNEL');
+  });
+
   it('counts exactly which flows would be cut and newly allowed, the heaviest first', async () => {
     const traffic = await host.open();
     await traffic.activate(policy([{ name: 'deny-mail', action: 'deny', ports: ['25'] }]), signal);

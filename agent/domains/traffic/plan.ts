@@ -7,6 +7,8 @@ import type { Policy, PolicyImage } from '../../engine/api.ts';
 import type { FlowImpact, Plan, PlanRequest, Problem } from './api.ts';
 import type { Attachment } from './attachments.ts';
 import { contextWarnings, isManagementReachable } from './context-warnings.ts';
+import { localSourceWarning } from './local-source-warning.ts';
+import type { ReadSetting } from './local-source-warning.ts';
 import { parseDocument } from './policy-tables.ts';
 import type { DocumentCompiler, PolicyTables } from './policy-tables.ts';
 
@@ -21,6 +23,7 @@ export interface PlanContext {
   readonly replay: (candidate: PolicyImage, windowMinutes: number, signal: AbortSignal) => Promise<FlowImpact | null>;
   /** Milliseconds since the Unix epoch. */
   readonly nowMs: number;
+  readonly readSetting: ReadSetting | undefined;
 }
 
 /** SHA-256 of the base's etag and the candidate's generation: the same plan on the same base has the same hash. */
@@ -38,7 +41,11 @@ export const makePlan = async (request: PlanRequest, context: PlanContext, signa
   await setImmediate();
   const impact = await context.replay(judge, request.flowWindowMinutes, signal);
   const isEnforcing = context.observeReason === '';
-  const problems = [...found, ...contextWarnings(judge, { managementReachable, attachments: context.attachments, isEnforcing })];
+  const problems = [
+    ...found,
+    ...contextWarnings(judge, { managementReachable, attachments: context.attachments, isEnforcing }),
+    ...(isEnforcing ? await sourceNatProblems(tables.policy, context) : []),
+  ];
   return {
     planHash: planHashOf(request.base.etag, tables.generation),
     baseRevision: request.base.revision,
@@ -89,6 +96,13 @@ const refusedPlan = (request: PlanRequest, context: PlanContext, problems: reado
   mappingCount: 0,
   serviceCount: 0,
 });
+
+/** What the kernel of this host would do to packets that leave under its own address. */
+const sourceNatProblems = async (policy: Policy, { attachments, readSetting }: PlanContext): Promise<readonly Problem[]> => {
+  const attached = attachments.filter(({ mode }) => mode !== null).map(({ name }) => name);
+  const message = await localSourceWarning(policy, attached, readSetting);
+  return message === '' ? [] : [{ code: 'SOURCE_NAT_DROPPED_BY_KERNEL', severity: 'warning', path: 'mappings', message }];
+};
 
 const problemOf = ({ code, severity, path, message }: Problem): Problem => ({ code, severity, path, message });
 

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { FakePacket } from '../../engine/fake-data-path.ts';
@@ -190,6 +190,50 @@ describe('deny lists', () => {
     // The disk takes its own time.
     await vi.waitFor(() => expect(traffic.denyLists(0)).toMatchObject([{ name: 'feed', prefixes: 2, problem: '' }]));
     expect(host.kernel.send(web)).toBe('DENY_LIST');
+  });
+
+  it('stay in force when their file goes, also across a restart of the agent, and say so', async () => {
+    const feed = document({ denyLists: [{ name: 'feed', file: 'feed.txt' }] });
+    const file = join(host.directory, 'deny-lists/feed.txt');
+    mkdirSync(join(host.directory, 'deny-lists'));
+    writeFileSync(file, '198.18.1.10\n198.18.7.0/24\n');
+    await traffic.activate(feed, signal);
+    await host.advance(2 * upkeepMs);
+    expect(host.warnings.get('DENY_LIST_NOT_READ')).toBeUndefined();
+    rmSync(file);
+    await host.advance(upkeepMs);
+    await vi.waitFor(() =>
+      expect(traffic.denyLists(0)).toMatchObject([{ prefixes: 2, problem: expect.stringMatching(/feed\.txt.*1[05] seconds/) as string }]),
+    );
+    expect(host.kernel.send(web)).toBe('DENY_LIST');
+    expect(host.warnings.get('DENY_LIST_NOT_READ')).toMatch(/^feed: There is no file feed\.txt in .*copy it to this host.* stays in force/);
+    await traffic.close();
+    const again = await host.open();
+    await again.activate(feed, signal);
+    expect(again.denyLists(0)).toMatchObject([{ name: 'feed', prefixes: 2, problem: expect.stringContaining('feed.txt') as string }]);
+    expect(host.kernel.send(web)).toBe('DENY_LIST');
+    writeFileSync(file, '198.18.7.0/24\n');
+    await host.advance(upkeepMs);
+    await vi.waitFor(() => expect(again.denyLists(0)).toMatchObject([{ prefixes: 1, problem: '' }]));
+    expect(host.warnings.get('DENY_LIST_NOT_READ')).toBeUndefined();
+    expect(host.kernel.send(web)).not.toBe('DENY_LIST');
+  });
+
+  it('stay as they are while their file is malformed, and warn of the last reading alone', async () => {
+    const file = join(host.directory, 'deny-lists/feed.txt');
+    mkdirSync(join(host.directory, 'deny-lists'));
+    writeFileSync(file, '198.18.1.10\n');
+    await traffic.activate(document({ denyLists: [{ name: 'feed', file: 'feed.txt' }] }), signal);
+    writeFileSync(file, '198.18.1.10\nnonsense\n');
+    await host.advance(upkeepMs);
+    await vi.waitFor(() => expect(traffic.denyLists(0)[0]?.problem).toContain('Line 2 of feed.txt'));
+    expect(traffic.denyLists(0)).toMatchObject([{ prefixes: 1 }]);
+    expect(host.warnings.get('DENY_LIST_NOT_READ')).toContain('Line 2 of feed.txt');
+    writeFileSync(file, '198.18.1.10\n198.18.1.11\n');
+    await host.advance(upkeepMs);
+    await vi.waitFor(() => expect(traffic.denyLists(0)).toMatchObject([{ prefixes: 2, problem: '' }]));
+    expect([...host.warnings.keys()]).not.toContain('DENY_LIST_NOT_READ');
+    expect([...host.warnings.keys()]).not.toContain('DATA_PATH_NOT_CHANGED');
   });
 
   it('from a file that is missing or malformed refuse the plan, by line', async () => {

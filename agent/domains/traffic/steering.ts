@@ -1,3 +1,4 @@
+import { NestError } from '../../../proto/model/error.ts';
 import { burstOf, compilePolicy, openImage } from '../../engine/api.ts';
 import type { CheckedMapping, Engine, EngineCounters, PolicyImage } from '../../engine/api.ts';
 import type { Clock } from '../../lib/clock.ts';
@@ -5,9 +6,10 @@ import type { Logger } from '../../lib/log.ts';
 import type { Balancer, Count, DenyList, PathCounters, RateLimit } from './api.ts';
 import { createBalancers } from './balancing/balancers.ts';
 import type { BackendCount } from './balancing/balancers.ts';
+import { denyProblemWords } from './deny/deny-problem-words.ts';
 import { hostListPrefix } from './deny/deny-sources.ts';
 import type { DenyContent, DenySources } from './deny/deny-sources.ts';
-import type { HostDenyLists } from './deny/host-deny-lists.ts';
+import type { DenyListEffect, DenyListUpdate, HostDenyLists } from './deny/host-deny-lists.ts';
 import { createFloodSwitch } from './flood-switch.ts';
 import type { BackendFlows } from './flow-backends.ts';
 import type { Probe } from './health/probe.ts';
@@ -58,8 +60,8 @@ export interface Steering {
   path(counters: EngineCounters): PathCounters;
   /** Rate limits of the policy in force, by mapping, and what went over them. */
   limits(counters: EngineCounters): ReadonlyMap<string, { readonly limit: RateLimit; readonly limited: Count }>;
-  /** Names of the policy's own deny lists. */
-  policyListNames(): readonly string[];
+  /** Changes a list of the host on disk; the tables follow by a reload. Raises INPUT_INVALID, also for a list of the policy, and STATE_FAILED. */
+  updateDenyList(update: DenyListUpdate): DenyListEffect;
   close(): void;
 }
 
@@ -91,8 +93,9 @@ class PolicySteering implements Steering {
   }
 
   async prepare(tables: PolicyTables): Promise<LoadableTables> {
-    const content = await this.#options.sources.gather(tables.policy);
-    const compiled = content.isPlain ? tables : compilePolicy(content.policy, content.options);
+    const { content, compiled } = await this.#options.sources.load(tables.policy, (gathered) =>
+      gathered.isPlain ? tables : compilePolicy(gathered.policy, gathered.options),
+    );
     this.#balancers.use(tables.policy);
     return { image: compiled.image, states: this.#balancers.states(), content, denyLists: compiled.denyLists };
   }
@@ -167,7 +170,7 @@ class PolicySteering implements Steering {
         expiresAtMs,
         isExpired: expiresAtMs !== null && expiresAtMs <= clock.nowMs(),
         hits: hitsOf(list.name),
-        problem: inForce?.loadable.content.problems.get(list.name) ?? '',
+        problem: denyProblemWords(inForce?.loadable.content.problems.get(list.name), clock.nowMs()),
       };
     });
     const ofHost = lists.names().map((name): DenyList => {
@@ -202,8 +205,13 @@ class PolicySteering implements Steering {
     );
   }
 
-  policyListNames(): readonly string[] {
-    return this.#inForce?.tables.policy.denyLists.map(({ name }) => name) ?? [];
+  updateDenyList(update: DenyListUpdate): DenyListEffect {
+    const { lists, sources, clock } = this.#options;
+    if (this.#inForce?.tables.policy.denyLists.some(({ name }) => name === update.name) === true)
+      throw new NestError('INPUT_INVALID', `The deny list "${update.name}" belongs to the policy. Change it there, by plan and apply.`);
+    const effect = lists.update(update, clock.nowMs());
+    if (effect.added.length + effect.removed.length > 0) sources.touch();
+    return effect;
   }
 
   close(): void {

@@ -16,6 +16,8 @@ export interface TraceContext {
   readonly sequence: (sequence: number) => SequenceRecord | undefined;
   /** Tables in force, when they are known. */
   readonly tables: () => PolicyTables | null;
+  /** Interfaces of engines outside the kernel, with the engine; empty while it does not serve. */
+  readonly userEngines: ReadonlyMap<string, string>;
   /** Name of an interface by its index. */
   readonly nameOf: (index: number) => string;
 }
@@ -33,7 +35,7 @@ export const tracePacket = async (
       `The packet has ${String(packet.length)} bytes: give ${String(tracedBytes.min)} to ${String(tracedBytes.max)}, from the Ethernet header on.`,
     );
   }
-  const attached = context.engine.state().interfaces.map(({ name }) => name);
+  const attached = [...context.engine.state().interfaces.map(({ name }) => name), ...context.userEngines.keys()];
   if (!attached.includes(request.interface)) {
     throw new NestError(
       'INTERFACE_UNKNOWN',
@@ -63,14 +65,17 @@ const explain = (
     reason: trace.reason,
     mapping,
     priority: agreed?.priority ?? 0,
-    steps: traceSteps({
-      packet: request.packet,
-      trace,
-      mapping,
-      judgement: agreed,
-      defaultAction: record?.isDefaultAllow === false ? 'deny' : 'allow',
-      names: traceNames(trace, inForce, context),
-    }),
+    steps: withEngine(
+      traceSteps({
+        packet: request.packet,
+        trace,
+        mapping,
+        judgement: agreed,
+        defaultAction: record?.isDefaultAllow === false ? 'deny' : 'allow',
+        names: traceNames(trace, inForce, context),
+      }),
+      { name: request.interface, engine: context.userEngines.get(request.interface) },
+    ),
     generation: record?.generation ?? '',
     interface: request.interface,
     durationNs: trace.durationNs,
@@ -79,6 +84,17 @@ const explain = (
     outcome: trace.outcome,
     output: trace.outcome === 'drop' ? new Uint8Array() : trace.output,
   };
+};
+
+/** Says which flows were not asked where another engine than the kernel's serves the interface. */
+const withEngine = (
+  steps: TraceResult['steps'],
+  { name, engine }: { readonly name: string; readonly engine: string | undefined },
+): TraceResult['steps'] => {
+  if (engine === undefined || engine === '') return steps;
+  const detail = `${name} is served by ${engine}: traced with the same tables in the kernel; the flow table of nest-fastpathd itself was not asked, so a live flow there may pass otherwise`;
+  const after = steps.findIndex(({ stage }) => stage === 'flow' || stage === 'deny') + 1;
+  return steps.toSpliced(after === 0 ? 1 : after, 0, { stage: 'flow', title: 'Engine', detail, subject: '' });
 };
 
 /** What indices in the trace stand for, as far as the tables in force are known. */

@@ -23,12 +23,21 @@ import type {
 } from './api.ts';
 import { createAttachments, wantedNames } from './attachments.ts';
 import type { Attachments } from './attachments.ts';
+import { createNextHops } from './balancing/next-hops.ts';
 import { createCounterLedger, ledgerMigrations } from './counter-ledger.ts';
 import type { CounterLedger } from './counter-ledger.ts';
 import type { FlowExporter } from './export/exporter.ts';
-import { warnAttachments, warnLocalSource, warnObserving, warnTables } from './data-path-warnings.ts';
+import {
+  createFailedChanges,
+  warnAttachments,
+  warnDenyLists,
+  warnLocalSource,
+  warnMixedEngines,
+  warnObserving,
+  warnTables,
+} from './data-path-warnings.ts';
+import { createDenyCopies } from './deny/deny-copies.ts';
 import { createDenySources } from './deny/deny-sources.ts';
-import type { DenySources } from './deny/deny-sources.ts';
 import { openHostDenyLists } from './deny/host-deny-lists.ts';
 import type { HostDenyLists } from './deny/host-deny-lists.ts';
 import { startFlowFeed } from './flow-feed.ts';
@@ -42,12 +51,14 @@ import { checkEngineChoice, interfaceService, openEngineChoices } from './interf
 import type { EngineChoices } from './interface-engines.ts';
 import { readVirtualFunctions } from './interface-functions.ts';
 import { createInterfaceWatch } from './interface-watch.ts';
+import type { ReadSetting } from './local-source-warning.ts';
 import { createLocalTraffic } from './local-traffic.ts';
 import type { LocalTraffic } from './local-traffic.ts';
 import { listNetworkInterfaces } from './network-interfaces.ts';
 import type { NetworkInterface } from './network-interfaces.ts';
 import { makePlan } from './plan.ts';
 import { createPlanCache } from './plan-cache.ts';
+import { loadPolicy } from './policy-load.ts';
 import { createDocumentCompiler } from './policy-tables.ts';
 import type { PolicyTables } from './policy-tables.ts';
 import { createSteering } from './steering.ts';
@@ -82,12 +93,17 @@ export interface TrafficOptions {
   readonly fastpath?: Fastpath;
   /** Asks backends whether they are there. */
   readonly probe?: Probe;
+  /** Reads settings of the kernel. */
+  readonly readSetting?: ReadSetting;
 }
 
 /** How often missing interfaces are tried again and counters are looked through. */
 export const upkeepMs = 5_000;
 /** Upkeeps between two checkpoints of the counters. */
 const upkeepsPerCheckpoint = 12;
+const denyListChanges = 'the deny lists';
+/** Upkeeps between two looks for next hops. */
+const upkeepsPerLook = 2;
 /** How often the miss rate is looked at. */
 const sampleMs = 1_000;
 
@@ -129,9 +145,7 @@ class HostTraffic implements Traffic {
   readonly #ledger: CounterLedger;
   readonly #compiler = createDocumentCompiler();
   readonly #plans;
-  readonly #lists: HostDenyLists;
   readonly #choices: EngineChoices;
-  readonly #sources: DenySources;
   readonly #steering: Steering;
   readonly #interfaces;
   readonly #local: LocalTraffic;
@@ -147,22 +161,29 @@ class HostTraffic implements Traffic {
   #sampling: Timer | undefined;
   #upkeeps = 0;
   #isClosed = false;
+  readonly #failures;
+  readonly #nextHops;
 
   constructor(options: TrafficOptions, { ledger, lists, choices }: Kept) {
     this.#options = options;
     this.#ledger = ledger;
     this.#choices = choices;
-    this.#lists = lists;
-    this.#sources = createDenySources({ directory: options.denyListDir, lists, nowMs: () => options.clock.nowMs() });
     this.#steering = createSteering({
       clock: options.clock,
       log: options.log,
       probe: options.probe ?? probeBackend,
-      sources: this.#sources,
+      sources: createDenySources({
+        directory: options.denyListDir,
+        copies: createDenyCopies({ directory: join(options.stateDir, 'deny-copies'), log: options.log }),
+        lists,
+        nowMs: () => options.clock.nowMs(),
+      }),
       lists,
       enqueue: (what, work) => void this.#change(what, work),
-      reload: () => void this.#change('the deny lists', async () => await this.#reload()),
+      reload: () => void this.#change(denyListChanges, async () => await this.#reload()),
     });
+    this.#failures = createFailedChanges(options.raise);
+    this.#nextHops = createNextHops(options);
     this.#plans = createPlanCache(options.clock);
     this.#interfaces = createInterfaceWatch(options.virtualFunctionsOf ?? readVirtualFunctions);
     this.#local = createLocalTraffic({ wanted: options.local ?? 'auto', log: options.log });
@@ -219,10 +240,7 @@ class HostTraffic implements Traffic {
     };
   }
 
-  async activate(
-    policyJson: string,
-    signal: AbortSignal,
-  ): Promise<{ readonly generation: string; readonly loadMs: number; readonly flipMs: number }> {
+  async activate(policyJson: string, signal: AbortSignal): ReturnType<Traffic['activate']> {
     return await this.#inTurn(async () => {
       const tables = await this.#compiler.compile(policyJson);
       this.#desiredGeneration = tables.generation;
@@ -238,6 +256,7 @@ class HostTraffic implements Traffic {
       observeReason: this.#observeReason,
       complete: async (tables: PolicyTables) => await this.#steering.preview(tables),
       nowMs: this.#options.clock.nowMs(),
+      readSetting: this.#options.readSetting,
       replay: async (candidate: PolicyImage, windowMinutes: number) =>
         (await this.#live?.reader.replay(candidate, this.#tables?.judge ?? null, { windowMinutes, signal })) ?? null,
     };
@@ -247,14 +266,7 @@ class HostTraffic implements Traffic {
   }
 
   async takePlan(planHash: string, policyJson: string): Promise<Plan> {
-    const plan = this.#plans.get(planHash);
-    const { generation } = await this.#compiler.compile(policyJson);
-    if (generation !== plan.generation) {
-      throw new NestError('PLAN_MISMATCH', 'The policy is not the one that was planned: plan it, review the effect and apply that plan.', {
-        details: { planned: plan.generation, given: generation },
-      });
-    }
-    return plan;
+    return await this.#plans.take(planHash, async () => (await this.#compiler.compile(policyJson)).generation);
   }
 
   setRevision(revision: number): void {
@@ -291,14 +303,9 @@ class HostTraffic implements Traffic {
 
   async updateDenyList(update: DenyListUpdate): ReturnType<Traffic['updateDenyList']> {
     if (this.#live === null) throw this.#observeOnly();
-    if (this.#steering.policyListNames().includes(update.name))
-      throw new NestError('INPUT_INVALID', `The deny list "${update.name}" belongs to the policy. Change it there, by plan and apply.`);
     return await this.#inTurn(async () => {
-      const { added, removed, prefixes } = this.#lists.update(update, this.#options.clock.nowMs());
-      if (added.length + removed.length > 0) {
-        this.#sources.touch();
-        await this.#reload();
-      }
+      const { added, removed, prefixes } = this.#steering.updateDenyList(update);
+      if (added.length + removed.length > 0) await this.#reload();
       return { added: added.length, removed: removed.length, prefixes };
     });
   }
@@ -313,7 +320,7 @@ class HostTraffic implements Traffic {
     this.#users.forgive(name);
     await this.#users.align();
     const service = this.status().interfaces.find((candidate) => candidate.name === name);
-    return { engine: service?.engine ?? '', reason: service?.reason ?? '' };
+    return { engine: service?.engine ?? '', reason: service?.reason ?? '', warning: this.#warnEngines() };
   }
 
   async trace(request: { readonly interface: string; readonly packet: Uint8Array }, signal: AbortSignal): ReturnType<Traffic['trace']> {
@@ -325,6 +332,7 @@ class HostTraffic implements Traffic {
         engine: live.engine,
         sequence: (sequence) => this.#ledger.sequence(live.instance, sequence),
         tables: () => this.#tables,
+        userEngines: this.#users.serving(),
         nameOf: (index) => this.#attachments.nameOf(index),
       },
       signal,
@@ -365,44 +373,34 @@ class HostTraffic implements Traffic {
     log.info(adopted ? 'data path adopted' : 'data path loaded', { instance, sequence });
   }
 
-  async #makeCurrent(
-    tables: PolicyTables,
-    isReload = false,
-  ): Promise<{ readonly generation: string; readonly loadMs: number; readonly flipMs: number }> {
-    const live = this.#live;
-    if (live === null) throw this.#observeOnly();
-    const { engine, instance } = live;
-    const loadable = await this.#steering.prepare(tables);
-    const isLoaded = this.#ledger.sequence(instance, engine.state().sequence)?.generation === tables.generation;
-    // The same policy, taken over from the agent before: its tables lack nothing, unless they hold more than the document says.
-    if (isLoaded && this.#tables === null && loadable.content.isPlain) {
-      this.#tables = tables;
-      this.#steering.loaded(tables, loadable);
-      await engine.setBackendStates(loadable.states);
-      await this.#users.provide(loadable.image, loadable.states);
-      return { generation: tables.generation, loadMs: 0, flipMs: 0 };
-    }
-    if (isLoaded && this.#tables !== null && !isReload) return { generation: tables.generation, loadMs: 0, flipMs: 0 };
-    const { loadMs, flipMs } = await this.#swap(live, tables, loadable);
-    this.#tables = tables;
-    this.#steering.loaded(tables, loadable);
+  async #makeCurrent(tables: PolicyTables, isReload = false): ReturnType<Traffic['activate']> {
+    if (this.#live === null) throw this.#observeOnly();
+    const { loadable, loadMs, flipMs } = await loadPolicy(
+      { tables, current: this.#tables, isReload },
+      {
+        live: this.#live,
+        ledger: this.#ledger,
+        steering: this.#steering,
+        users: this.#users,
+        log: this.#options.log,
+        keep: (what, work) => this.#keep(what, work),
+      },
+    );
+    if (loadable !== null) this.#inForce(tables, loadable);
+    await this.#nextHops.look(tables.policy, this.#live.engine);
     return { generation: tables.generation, loadMs, flipMs };
   }
 
-  async #swap(
-    { engine, instance }: Live,
-    { generation, record }: PolicyTables,
-    { image, states }: LoadableTables,
-  ): Promise<{ readonly loadMs: number; readonly flipMs: number }> {
-    // A full disk must not keep an unwanted policy in force: then the swap goes on and its counters stay without names.
-    const sequence = engine.state().sequence + 1;
-    this.#keep('the names of the next tables', () => this.#ledger.prepareSwap(instance, engine.counters(), { sequence, record }));
-    const times = await engine.swap(image, sequence, states).catch((error: unknown) => {
-      this.#keep('that the tables were not loaded', () => this.#ledger.cancelSwap(instance, sequence));
-      throw error;
-    });
-    this.#options.log.info('policy current', { generation, sequence, ...times });
-    return times;
+  #inForce(tables: PolicyTables, loadable: LoadableTables): void {
+    this.#tables = tables;
+    this.#steering.loaded(tables, loadable);
+    this.#failures.succeeded(denyListChanges);
+    warnDenyLists(this.#options.raise, this.#steering.denyLists(noCounters, 0));
+    this.#warnEngines();
+  }
+
+  #warnEngines(): string {
+    return warnMixedEngines(this.#options.raise, this.status().interfaces, this.#tables?.policy);
   }
 
   /** Loads the policy in force once more, with its deny lists as they are now. */
@@ -423,10 +421,10 @@ class HostTraffic implements Traffic {
       await this.#inTurn(async () => {
         if (this.#live !== null && !this.#isClosed) await work(this.#live.engine);
       });
+      this.#failures.succeeded(what);
     } catch (error) {
       this.#options.log.error('the data path was not changed', { what, error });
-      const message = `${toErrorShape(error).message} What concerns ${what} stays as it was; it is tried again at the next change.`;
-      this.#options.raise('DATA_PATH_NOT_CHANGED', { title: 'The data path was not changed', message, severity: 'warning' });
+      this.#failures.failed(what, error);
     }
   }
 
@@ -454,10 +452,13 @@ class HostTraffic implements Traffic {
       if (live !== null) {
         const counters = live.engine.counters();
         warnTables(this.#options.raise, counters);
-        await warnLocalSource(this.#options.raise, this.#tables?.policy, live.engine.state().interfaces);
+        this.#warnEngines();
+        await warnLocalSource(this.#options, this.#tables?.policy, live.engine.state().interfaces);
         await this.#steering.checkDenyLists();
+        warnDenyLists(this.#options.raise, this.#steering.denyLists(counters, 0));
         await this.#interfaces.refresh(live.engine, [...live.engine.state().interfaces, ...this.#users.links()]);
         await this.#local.refresh(live.engine);
+        if (this.#upkeeps % upkeepsPerLook === 0) await this.#nextHops.look(this.#tables?.policy, live.engine);
         if (++this.#upkeeps % upkeepsPerCheckpoint === 0)
           this.#keep('the counters', () => this.#ledger.checkpoint(live.instance, counters));
       }

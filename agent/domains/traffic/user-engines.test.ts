@@ -80,6 +80,42 @@ describe('engines beside the kernel', () => {
     expect(denied(traffic)).toBe(22n);
   });
 
+  it('are told when connections cross one and the kernel, until they do not any more', async () => {
+    const traffic = await host.open({ fastpath: fastpath() });
+    await traffic.activate(policy([denyDb], 'deny'), signal);
+    expect(host.warnings.has('ENGINES_MIXED')).toBe(false);
+    const { warning } = await traffic.setInterfaceEngine('lan0', 'af_xdp');
+    expect(warning).toContain('lan0 by af_xdp');
+    expect(warning).toContain('wan0 by xdp');
+    expect(host.warnings.get('ENGINES_MIXED')).toBe(warning);
+    await traffic.activate(policy([denyDb], 'allow'), signal);
+    expect(host.warnings.has('ENGINES_MIXED')).toBe(false);
+    await traffic.activate(policy([denyDb], 'deny'), signal);
+    expect(host.warnings.get('ENGINES_MIXED')).toBe(warning);
+    expect(await traffic.setInterfaceEngine('lan0', 'auto')).toMatchObject({ warning: '' });
+    expect(host.warnings.has('ENGINES_MIXED')).toBe(false);
+  });
+
+  it('leave a trace to the tables in the kernel, and the trace says so', async () => {
+    const traffic = await host.open({ fastpath: fastpath() });
+    await traffic.activate(policy([denyDb]), signal);
+    await traffic.setInterfaceEngine('lan0', 'af_xdp');
+    const packet = Buffer.alloc(66);
+    packet.writeUInt16BE(0x0800, 12);
+    packet.writeUInt8(0x45, 14);
+    packet.writeUInt8(6, 23);
+    packet.set([198, 18, 1, 10, 198, 19, 1, 10], 26);
+    packet.writeUInt16BE(5432, 36);
+    const { reason, steps } = await traffic.trace({ interface: 'lan0', packet }, signal);
+    expect(reason).toBe('POLICY_DENY');
+    expect(steps.find(({ title }) => title === 'Engine')?.detail).toContain('lan0 is served by af_xdp');
+    expect((await traffic.trace({ interface: 'wan0', packet }, signal)).steps.map(({ title }) => title)).not.toContain('Engine');
+    await expect(traffic.trace({ interface: 'eth9', packet }, signal)).rejects.toMatchObject({
+      code: 'INTERFACE_UNKNOWN',
+      message: expect.stringContaining('wan0, lan0'),
+    });
+  });
+
   it('get each policy that is made current', async () => {
     const traffic = await host.open({ fastpath: fastpath() });
     await traffic.activate(policy([denyDb]), signal);

@@ -27,6 +27,8 @@ export interface UserEngines {
   holds(name: string): boolean;
   links(): readonly AttachedLink[];
   service(name: string): UserService | null;
+  /** Interfaces that they hold now, by name, with the engine; empty while the kernel judges in its place. */
+  serving(): ReadonlyMap<string, string>;
   /** These tables were in force already. */
   provide(image: Uint8Array, states: Uint8Array): Promise<void>;
   forgive(name: string): void;
@@ -80,6 +82,13 @@ export const createUserEngines = ({ fastpath, choiceOf, names, attachments, rais
     },
     holds: (name) => isJoined && fastpath?.holds(name) === true,
     links: () => (isJoined ? (fastpath?.links() ?? []) : []),
+    serving: () =>
+      new Map(
+        (isJoined ? (fastpath?.links() ?? []) : []).map(({ name }) => {
+          const service = fastpath?.service(name);
+          return [name, service?.state === 'serving' ? service.engine : ''];
+        }),
+      ),
     service: (name) => (isJoined ? (fastpath?.service(name) ?? null) : null),
     provide: async (image, states) => await fastpath?.provide(image, states),
     forgive: (name) => fastpath?.forgive(name),

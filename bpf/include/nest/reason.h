@@ -31,7 +31,7 @@
 	X(18, DENY_LIST, 1) /* the source or the destination is on a deny list */ \
 	X(19, RATE_LIMIT, 1) /* over the rate limit of its mapping */ \
 	X(20, NO_BACKEND, 1) /* a balancer allows it, but none of its backends is up */ \
-	X(21, NAT_EXHAUSTED, 1) /* no free port for source NAT */ \
+	X(21, NAT_EXHAUSTED, 1) /* no address or no free port for source NAT */ \
 	X(22, NOT_TRANSLATABLE, 1) /* a balancer or source NAT allows it, but it has no port to translate */ \
 	X(23, NO_ROUTE, 1) /* rewritten, and no next hop is known to an engine without the kernel */ \
 	X(24, TOO_BIG, 1) /* rewritten, and larger than the way out takes: answered by ICMP */

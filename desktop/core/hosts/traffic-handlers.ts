@@ -66,7 +66,7 @@ export const trafficHandlers = (context: HandlerContext): Pick<BridgeHandlers, T
     'host.interface.engine': async ({ hostId, interface: name, engine }, signal) => {
       const client = await roster.get(hostId).client(signal);
       const answer = await client.setInterfaceEngine({ interface: name, engine }, { signal });
-      return { engine: answer.engine === '' ? null : answer.engine, reason: answer.reason };
+      return { engine: answer.engine === '' ? null : answer.engine, reason: answer.reason, warning: answer.warning };
     },
   };
 };

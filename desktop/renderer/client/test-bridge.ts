@@ -7,6 +7,8 @@ import type {
   AccessView,
   ConsoleState,
   Draft,
+  EngineChoice,
+  EngineName,
   Enrollment,
   FleetPlan,
   HostRow,
@@ -270,10 +272,7 @@ export class TestBridge implements BridgeClient {
       'host.balancers': ({ hostId }) => testBalancers(this.#host(hostId), this.now()),
       'host.denyLists': ({ hostId }) => this.#denyTable(this.#host(hostId)),
       'host.denyList.update': (input) => this.#updateDenyList(input),
-      'host.interface.engine': ({ engine }) =>
-        engine === 'off'
-          ? { engine: null, reason: 'off was chosen' }
-          : { engine: engine === 'auto' || engine === 'xdp' ? 'xdp-native' : engine, reason: `${engine} was chosen` },
+      'host.interface.engine': ({ engine }) => engineChosen(engine),
       'policy.get': ({ hostId, revision }) => ({ ...this.#revision(hostId, revision), policy: testPolicy }),
       'policy.revisions': ({ hostId }) => testRevisions(this.#host(hostId), this.now()),
       'policy.validate': ({ policy }) => validated(policy),
@@ -371,3 +370,12 @@ const startedRollout = ({ planId, confirmWithinSeconds, plan, now }: RolloutSeed
     problem: null,
   })),
 });
+
+const engineChosen = (engine: EngineName): EngineChoice =>
+  engine === 'off'
+    ? { engine: null, reason: 'off was chosen', warning: '' }
+    : {
+        engine: engine === 'auto' || engine === 'xdp' ? 'xdp-native' : engine,
+        reason: `${engine} was chosen`,
+        warning: engine === 'af_xdp' ? 'Engines do not share flows. Put these interfaces on the same engine.' : '',
+      };

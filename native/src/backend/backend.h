@@ -204,6 +204,28 @@ class Backend {
 /// Adopts what is pinned under the options' pin path, else loads and pins.
 std::unique_ptr<Backend> open_xdp(const LoadOptions& options);
 
+/// In one call of ask_next_hops.
+constexpr size_t kNextHopsMax = 1024;
+
+struct NextHopQuery {
+  bool is_ipv4 = false;
+  bool is_gateway_only = false;          // for a network: its addresses on the link itself are not asked for
+  std::array<uint8_t, 16> address = {};  // IPv4 in the first four
+};
+
+/// The numbers are those of native/addon.ts.
+enum class NextHop : uint8_t {
+  kNoRoute = 0,
+  kNotNeeded = 1,  // an address of this host, or a network on the link
+  kKnown = 2,
+  kAsked = 3,  // the kernel looks for it now
+};
+
+/// Finds the next hop towards each address by the routes of this host, and has the kernel look for those that
+/// it does not know, or has not heard of lately. Does not wait for their answers. Throws kPermission,
+/// kTableFull.
+std::vector<NextHop> ask_next_hops(std::span<const NextHopQuery> queries);
+
 /// Throws kInterfaceUnknown.
 InterfaceFacts read_interface_facts(const std::string& name);
 

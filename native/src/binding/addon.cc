@@ -20,6 +20,7 @@ class Addon final : public Napi::Addon<Addon> {
                              InstanceValue("abi", Napi::Number::New(env, kAbi)),
                              InstanceMethod("probe", &Addon::probe),
                              InstanceMethod("interfaceFacts", &Addon::interface_facts),
+                             InstanceMethod("askNextHops", &Addon::ask_next_hops),
                              InstanceMethod("open", &Addon::open),
                          });
   }
@@ -35,6 +36,15 @@ class Addon final : public Napi::Addon<Addon> {
     return Task<InterfaceFacts>::run(
         info.Env(), [name = string_argument(info, 0, "name")] { return read_interface_facts(name); },
         [](Napi::Env env, InterfaceFacts& facts) { return to_value(env, facts); });
+  }
+
+  Napi::Value ask_next_hops(const Napi::CallbackInfo& info) {
+    return Task<std::vector<NextHop>>::run(
+        info.Env(), [queries = next_hops_argument(info, 0, "rows")] { return nest::ask_next_hops(queries); },
+        [](Napi::Env env, std::vector<NextHop>& answers) -> Napi::Value {
+          return Napi::Buffer<uint8_t>::Copy(env, reinterpret_cast<const uint8_t*>(answers.data()),
+                                             answers.size());
+        });
   }
 
   Napi::Value open(const Napi::CallbackInfo& info) {

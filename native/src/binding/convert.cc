@@ -3,7 +3,9 @@
 
 #include <linux/bpf.h>
 
+#include <algorithm>
 #include <cmath>
+#include <span>
 
 namespace nest::binding {
 namespace {
@@ -182,6 +184,23 @@ std::vector<uint8_t> bytes_argument(const Napi::CallbackInfo& info, size_t posit
   }
   const auto array = info[position].As<Napi::Uint8Array>();
   return {array.Data(), array.Data() + array.ByteLength()};
+}
+
+std::vector<NextHopQuery> next_hops_argument(const Napi::CallbackInfo& info, size_t position,
+                                             const char* name) {
+  constexpr size_t kRowBytes = 20;
+  constexpr size_t kAddressOffset = 4;
+  const std::vector<uint8_t> rows = bytes_argument(info, position, name);
+  if (rows.size() % kRowBytes != 0) refuse(info, name, "rows of 20 bytes");
+  std::vector<NextHopQuery> queries(rows.size() / kRowBytes);
+  for (size_t i = 0; i < queries.size(); i++) {
+    const std::span<const uint8_t> row = std::span(rows).subspan(i * kRowBytes, kRowBytes);
+    if (row[0] != 4 && row[0] != 6) refuse(info, name, "rows of family 4 or 6");
+    queries[i].is_ipv4 = row[0] == 4;
+    queries[i].is_gateway_only = row[1] == 1;
+    std::ranges::copy(row.subspan(kAddressOffset), queries[i].address.begin());
+  }
+  return queries;
 }
 
 }  // namespace nest::binding

@@ -26,6 +26,9 @@ std::string string_argument(const Napi::CallbackInfo& info, size_t position, con
 uint32_t number_argument(const Napi::CallbackInfo& info, size_t position, const char* name);
 bool boolean_argument(const Napi::CallbackInfo& info, size_t position, const char* name);
 std::vector<uint32_t> numbers_argument(const Napi::CallbackInfo& info, size_t position, const char* name);
+/// Rows of family (4 or 6), flags (1: the gateway alone), two bytes of padding, 16 bytes of address.
+std::vector<NextHopQuery> next_hops_argument(const Napi::CallbackInfo& info, size_t position,
+                                             const char* name);
 std::vector<uint8_t> bytes_argument(const Napi::CallbackInfo& info, size_t position, const char* name);
 
 }  // namespace nest::binding

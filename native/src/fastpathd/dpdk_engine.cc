@@ -11,11 +11,14 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
+#include <optional>
+#include <string_view>
 
 #include "backend/xdp/descriptor.h"
 #include "fastpathd/dpdk_lane.h"
 #include "fastpathd/engine.h"
 #include "fastpathd/failure.h"
+#include "fastpathd/promiscuous.h"
 
 namespace nest::fast {
 namespace {
@@ -130,6 +133,9 @@ PortOptions options_of(const Options& options, uint16_t number) {
   return port;
 }
 
+/// The driver over AF_XDP sockets: an interface of the kernel stands behind its port.
+constexpr std::string_view kSocketDriver = "net_af_xdp";
+
 class DpdkEngine : public Engine {
  public:
   DpdkEngine(const Options& options, nest_user* user, nest_fast_status& status)
@@ -148,10 +154,14 @@ class DpdkEngine : public Engine {
   struct Interface {
     uint16_t number = 0;
     std::vector<std::unique_ptr<DpdkPort>> ports;
+    std::optional<PromiscuousHold> promiscuous;
+    /// The driver was told to take packets for all addresses, and did not before.
+    bool is_told = false;
   };
 
   rte_mempool* pool_of(int node);
   void configure(uint16_t number, const std::string& name, const rte_eth_dev_info& info, int node);
+  void take_all(Interface& interface, const rte_eth_dev_info& info);
   void describe(uint32_t slot, const PortOptions& options, const rte_eth_dev_info& info, uint16_t number);
 
   nest_fast_status& status_;
@@ -200,8 +210,17 @@ void DpdkEngine::configure(uint16_t number, const std::string& name, const rte_e
     check(rte_eth_tx_queue_setup(number, i, send, static_cast<unsigned>(node), nullptr));
   }
   check(rte_eth_dev_start(number));
+}
+
+void DpdkEngine::take_all(Interface& interface, const rte_eth_dev_info& info) {
+  // This driver sets the flag of the kernel's interface and leaves it there, also when the process is killed.
+  if (info.if_index != 0 && std::string_view(info.driver_name) == kSocketDriver) {
+    interface.promiscuous.emplace(info.if_index);
+    return;
+  }
   // A device that cannot, has no filter either.
-  rte_eth_promiscuous_enable(number);
+  if (rte_eth_promiscuous_get(interface.number) != 1)
+    interface.is_told = rte_eth_promiscuous_enable(interface.number) == 0;
 }
 
 void DpdkEngine::add(const PortOptions& options, uint32_t slot, const LaneCall& call) {
@@ -214,6 +233,7 @@ void DpdkEngine::add(const PortOptions& options, uint32_t slot, const LaneCall& 
   rte_eth_dev_info_get(interface.number, &info);
   const int node = rte_eth_dev_socket_id(interface.number);
   configure(interface.number, options.name, info, node);
+  take_all(interface, info);
   const std::shared_ptr<const Tap> tap =
       options.pass == NEST_FAST_PASS_KERNEL
           ? std::make_shared<const Tap>("nestd" + std::to_string(interface.number))
@@ -244,6 +264,7 @@ void DpdkEngine::remove(const std::string& name, bool, const LaneCall& call) {
   Interface& interface = found->second;
   for (uint32_t i = 0; i < interface.ports.size(); i++)
     call(i, [&, i] { lanes_[i]->remove(interface.ports[i].get()); });
+  if (interface.is_told) rte_eth_promiscuous_disable(interface.number);
   rte_eth_dev_stop(interface.number);
   rte_eth_dev_close(interface.number);
   interfaces_.erase(found);

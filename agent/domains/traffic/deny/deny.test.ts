@@ -1,11 +1,14 @@
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync, mkdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync, mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { parsePolicy } from '../../../engine/api.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readDenyFile, stampOfDenyFile } from './deny-files.ts';
+import { createDenyCopies, denyCopiesMax } from './deny-copies.ts';
 import { createDenySources } from './deny-sources.ts';
+import type { DenyContent, DenySources } from './deny-sources.ts';
+import { silentLogger } from '../../../lib/log.ts';
 import { denyListMigration, hostListsMax, openHostDenyLists } from './host-deny-lists.ts';
 import type { DenyListUpdate, HostDenyLists } from './host-deny-lists.ts';
 
@@ -147,11 +150,21 @@ describe('sources of deny lists', () => {
     ],
   });
 
+  const sourcesOf = (lists: HostDenyLists, now = () => nowMs): DenySources =>
+    createDenySources({
+      directory: folder,
+      copies: createDenyCopies({ directory: join(folder, 'copies'), log: silentLogger }),
+      lists,
+      nowMs: now,
+    });
+  const gather = async (sources: DenySources, wanted = policy): Promise<DenyContent> =>
+    (await sources.load(wanted, () => 'compiled')).content;
+
   it('are the document, the files and the host, and say what is missing', async () => {
     const { lists } = openLists();
     lists.update(change({ add: ['198.18.5.5'] }), nowMs);
-    const sources = createDenySources({ directory: folder, lists, nowMs: () => nowMs });
-    const content = await sources.gather(policy);
+    const sources = sourcesOf(lists);
+    const content = await gather(sources);
     expect(content.policy.denyLists.map(({ name }) => name)).toEqual(['from-file', 'gone', 'for-a-while', 'host/scanners']);
     expect(content.options.denyFiles).toEqual(
       new Map([
@@ -167,17 +180,17 @@ describe('sources of deny lists', () => {
   it('are stale when a file changed, a list expired, or the host says so', async () => {
     const { lists } = openLists();
     let now = nowMs;
-    const sources = createDenySources({ directory: folder, lists, nowMs: () => now });
+    const sources = sourcesOf(lists, () => now);
     expect(await sources.isStale()).toBe(false);
-    await sources.gather(policy);
+    await gather(sources);
     expect(await sources.isStale()).toBe(false);
     writeFileSync(join(folder, 'gone.txt'), '198.18.7.7\n');
     expect(await sources.isStale()).toBe(true);
-    await sources.gather(policy);
+    await gather(sources);
     expect(await sources.isStale()).toBe(false);
     now = nowMs + 60_000;
     expect(await sources.isStale()).toBe(true);
-    await sources.gather(policy);
+    await gather(sources);
     expect(await sources.isStale()).toBe(false);
     sources.touch();
     expect(await sources.isStale()).toBe(true);
@@ -186,7 +199,42 @@ describe('sources of deny lists', () => {
   it('leave a policy without files, expiry and host lists as it is', async () => {
     const { lists } = openLists();
     const plain = parsePolicy({ ...policy, denyLists: [{ name: 'inline', prefixes: ['198.18.9.0/24'] }] });
-    const content = await createDenySources({ directory: folder, lists, nowMs: () => nowMs }).gather(plain);
+    const content = await gather(sourcesOf(lists), plain);
     expect(content.isPlain).toBe(true);
+  });
+});
+
+describe('copies of deny-list files', () => {
+  let folder = '';
+  beforeAll(() => void (folder = mkdtempSync(join(tmpdir(), 'nest-deny-'))));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const copy = { text: '\ufeff198.18.4.7\n', readAtMs: nowMs };
+
+  it('come back as they were, after a restart too', async () => {
+    const directory = join(folder, 'plain');
+    await createDenyCopies({ directory, log: silentLogger }).put('sub/feed.txt', copy, new Set(['sub/feed.txt']));
+    const again = createDenyCopies({ directory, log: silentLogger });
+    expect(await again.get('sub/feed.txt')).toEqual(copy);
+    expect(await again.get('other.txt')).toBeNull();
+  });
+
+  it('are bounded: those that nothing uses go, the others stay', async () => {
+    const directory = join(folder, 'bounded');
+    const copies = createDenyCopies({ directory, log: silentLogger });
+    const used = new Set(['first.txt', 'last.txt']);
+    await copies.put('first.txt', copy, used);
+    for (let index = 0; index < denyCopiesMax; index++) writeFileSync(join(directory, `${String(index)}.txt`), '');
+    await copies.put('last.txt', copy, used);
+    expect(readdirSync(directory)).toHaveLength(denyCopiesMax);
+    expect(await copies.get('first.txt')).toEqual(copy);
+    expect(await copies.get('last.txt')).toEqual(copy);
+  });
+
+  it('that the disk refuses are held in memory', async () => {
+    const directory = join(folder, 'refused');
+    writeFileSync(directory, 'a file in its place');
+    const copies = createDenyCopies({ directory, log: silentLogger });
+    await copies.put('feed.txt', copy, new Set(['feed.txt']));
+    expect(await copies.get('feed.txt')).toEqual(copy);
   });
 });

@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { createManualClock } from '../../../lib/manual-clock.ts';
-import { createHealthChecks, probesMax } from './health-checks.ts';
+import { createHealthChecks, failingPauseMs, probesMax } from './health-checks.ts';
 import type { BackendHealth, CheckedBackend } from './health-checks.ts';
 import { probeBackend } from './probe.ts';
 import type { Probe, ProbeAnswer, ProbeTarget } from './probe.ts';
@@ -64,6 +64,43 @@ describe('health checks', () => {
     expect(checks.health('a').health).toBe('down');
     await seconds(1);
     expect(changes.at(-1)).toEqual(['a', 'up']);
+    checks.close();
+  });
+
+  it('ask again soon after a first failure, until the backend is down or answers, and at no other time', async () => {
+    let isHealthy = true;
+    const asked: number[] = [];
+    const { clock, checks, changes } = harness(() => {
+      asked.push(clock.monotonicMs());
+      return { isHealthy, detail: '' };
+    });
+    const pass = async (milliseconds: number): Promise<readonly number[]> => {
+      asked.length = 0;
+      const begunMs = clock.monotonicMs();
+      for (let passed = 0; passed < milliseconds; passed += 50) {
+        clock.advance(50);
+        await settle();
+      }
+      return asked.map((atMs) => atMs - begunMs);
+    };
+    checks.watch([backend('a', { intervalMs: 1000, fall: 3, rise: 2 })]);
+    await pass(1000);
+    expect(checks.health('a').health).toBe('up');
+    isHealthy = false;
+    // One interval until the first failure, then fall - 1 times 100 ms; a backend that is down has its interval again.
+    expect(await pass(3200)).toEqual([1000, 1000 + failingPauseMs, 1000 + 2 * failingPauseMs, 2200, 3200]);
+    expect(changes.at(-1)).toEqual(['a', 'down']);
+    isHealthy = true;
+    expect(await pass(2000)).toEqual([1000, 2000]);
+    expect(changes.at(-1)).toEqual(['a', 'up']);
+    isHealthy = false;
+    expect(await pass(1000)).toEqual([1000]);
+    isHealthy = true;
+    expect(await pass(1200)).toEqual([100, 1100]);
+    expect(checks.health('a').health).toBe('up');
+    checks.watch([backend('a', { intervalMs: 50 })]);
+    isHealthy = false;
+    expect((await pass(1150)).slice(0, 3)).toEqual([900, 950, 1000]);
     checks.close();
   });
 

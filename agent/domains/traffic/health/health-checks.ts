@@ -41,6 +41,9 @@ export interface HealthCheckOptions {
 /** Probes at a time; what comes due beyond it waits for its turn. */
 export const probesMax = 128;
 
+/** From the beginning of one failed check to that of the next, as long as the failures do not suffice. */
+export const failingPauseMs = 100;
+
 const notKnown: BackendHealth = { health: 'unknown', detail: '', sinceMs: null };
 
 /** Checks without backends yet: call `watch`. */
@@ -130,7 +133,7 @@ class Checks implements HealthChecks {
     this.#asking--;
     if (!watched.isGone) {
       this.#take(watched, answer);
-      this.#arm(watched, Math.max(0, watched.backend.intervalMs - (clock.monotonicMs() - begunMs)));
+      this.#arm(watched, Math.max(0, pauseOf(watched) - (clock.monotonicMs() - begunMs)));
     }
     this.#askDue();
   }
@@ -155,6 +158,10 @@ class Checks implements HealthChecks {
     this.#options.onChange(backend.key, watched.known);
   }
 }
+
+/** A backend that is up and began to fail is asked again soon, so that it is down after its first failure and little more. */
+const pauseOf = ({ backend, known, opposing }: Watched): number =>
+  known.health === 'up' && opposing > 0 ? Math.min(backend.intervalMs, failingPauseMs) : backend.intervalMs;
 
 const isSameTarget = (a: ProbeTarget, b: ProbeTarget): boolean =>
   a.kind === b.kind && a.address === b.address && a.port === b.port && a.path === b.path;

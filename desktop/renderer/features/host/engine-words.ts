@@ -29,7 +29,7 @@ export const engineConsequences = (choice: EngineName, name: string): readonly s
   const change = `The host loads ${choice === 'auto' ? 'the engine it finds best' : engineTitles[choice]} on ${name} and hands traffic over.`;
   return [
     change,
-    'Nothing is cut: policy, flows and counters stay as they are.',
+    'Policy and counters stay. Engines do not share flows: live connections are judged anew, and those that cross to an interface of another engine fail under default deny, balancing and NAT.',
     choice === 'af_xdp' || choice === 'dpdk'
       ? 'If it does not start, or dies later, the interface falls back to XDP, or passes packets unjudged where XDP cannot be loaded. The page then says so.'
       : 'If it does not load, the engine that serves the interface now stays.',

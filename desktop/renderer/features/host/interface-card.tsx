@@ -82,6 +82,11 @@ const EngineNow = ({ row, result }: { readonly row: InterfaceRow; readonly resul
         </span>
       </div>
     )}
+    {result === null || result.warning === '' ? null : (
+      <div className="callout warn" role="alert" data-testid="engine-warning">
+        {result.warning}
+      </div>
+    )}
   </div>
 );
 

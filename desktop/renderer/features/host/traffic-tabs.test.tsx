@@ -272,11 +272,12 @@ describe('interfaces and engines', () => {
     expect(screen.getByTestId('engine-auto').textContent).toContain('chosen');
     expect(screen.getByTestId('interface-card').textContent).toContain('2 functions of 63 in use');
     await user.click(screen.getByRole('button', { name: 'Choose AF_XDP' }));
-    expect(screen.getByTestId('engine-dialog').textContent).toContain('Nothing is cut');
+    expect(screen.getByTestId('engine-dialog').textContent).toContain('Engines do not share flows');
     expect(screen.getByTestId('engine-dialog').textContent).toContain('falls back to XDP');
     expect(inputsOf(bridge, 'host.interface.engine')).toEqual([]);
     await user.click(screen.getByTestId('engine-confirm'));
     expect((await screen.findByTestId('engine-result')).textContent).toBe('Served by af_xdp now: af_xdp was chosen.');
+    expect(screen.getByTestId('engine-warning').textContent).toContain('Put these interfaces on the same engine.');
     expect(inputsOf(bridge, 'host.interface.engine')).toEqual([{ hostId: idOf(2), interface: 'eth0', engine: 'af_xdp' }]);
   });
 
