@@ -1,0 +1,113 @@
+/** Facts and readings of a host that does not exist: a steady random walk from a seed, one reading a second. */
+import type { HealthWarning, Host, HostReading, InterfaceReading } from '../../agent/domains/host/api.ts';
+import { createBroadcast } from '../../agent/lib/broadcast.ts';
+import type { Clock, Timer } from '../../agent/lib/clock.ts';
+import { createWalk } from './walk.ts';
+
+/** Readings a slow watcher may be behind. */
+const watchQueueMax = 5;
+const kibibyte = 1024;
+const memoryBytes = 32 * kibibyte ** 3;
+const diskBytes = 512 * kibibyte ** 3;
+/** Since when the simulated machine is up, seconds before the agent started. */
+const upSeconds = 86_400;
+
+export interface SimulatedHostOptions {
+  readonly clock: Clock;
+  readonly name: string;
+  readonly address: string;
+  /** Number of the agent: hosts differ by it, and tick at different moments of the second. */
+  readonly index: number;
+  readonly readingMs: number;
+}
+
+/** A host that answers like a real one. */
+export const createSimulatedHost = (options: SimulatedHostOptions): Host => {
+  const { clock, name, address, index, readingMs } = options;
+  const startedAtMs = clock.nowMs();
+  const readings = createBroadcast<HostReading>(watchQueueMax);
+  const warnings = new Map<string, HealthWarning>();
+  const walk = createWalk(index);
+  let latest = read({ walk, address, index, nowMs: startedAtMs, startedAtMs });
+  let timer: Timer | undefined;
+  const tick = (): void => {
+    latest = read({ walk, address, index, nowMs: clock.nowMs(), startedAtMs });
+    readings.publish(latest);
+    timer = clock.after(readingMs, tick);
+  };
+  return {
+    facts: () => ({
+      hostName: name,
+      operatingSystem: 'Nest simulator',
+      kernel: '6.12.0',
+      architecture: 'x64',
+      cpuCount: 8,
+      cpuModel: 'simulated processor',
+      memoryBytes,
+      bootedAtSeconds: Math.round(startedAtMs / 1000) - upSeconds,
+      addresses: [address],
+    }),
+    reading: () => latest,
+    watch: async function* watch(signal) {
+      for await (const { value } of readings.subscribe(signal)) yield value;
+    },
+    warnings: () => [...warnings.values()],
+    raise: (code, warning) =>
+      void (warning === null ? warnings.delete(code) : warnings.set(code, { ...warning, code, sinceMs: clock.nowMs() })),
+    start: () => {
+      // Spread over the period: a thousand real hosts do not tick together either.
+      timer = clock.after((index * 37) % readingMs, tick);
+    },
+    close: async () => {
+      timer?.cancel();
+      readings.close();
+    },
+  };
+};
+
+interface ReadInput {
+  readonly walk: ReturnType<typeof createWalk>;
+  readonly address: string;
+  readonly index: number;
+  readonly nowMs: number;
+  readonly startedAtMs: number;
+}
+
+const read = ({ walk, address, index, nowMs, startedAtMs }: ReadInput): HostReading => {
+  const upMs = nowMs - startedAtMs;
+  return {
+    timeMs: nowMs,
+    cpuBusy: walk.between('cpu', 0.02, 0.6),
+    memoryUsedBytes: Math.round(memoryBytes * walk.between('memory', 0.2, 0.7)),
+    memoryTotalBytes: memoryBytes,
+    disks: [{ mountPoint: '/', totalBytes: diskBytes, usedBytes: Math.round(diskBytes * walk.between('disk', 0.3, 0.6)) }],
+    interfaces: ['lan0', 'wan0', 'mgmt0'].map((name, port) => reading({ walk, name, port, index, address, upMs })),
+    uptimeSeconds: upSeconds + Math.round(upMs / 1000),
+  };
+};
+
+const reading = (input: {
+  readonly walk: ReadInput['walk'];
+  readonly name: string;
+  readonly port: number;
+  readonly index: number;
+  readonly address: string;
+  readonly upMs: number;
+}): InterfaceReading => {
+  const { walk, name, port, index, address, upMs } = input;
+  const packets = walk.total(name, upMs, 200 * (port + 1));
+  const count = { packets, bytes: packets * 620n, drops: 0n, errors: 0n };
+  return {
+    name,
+    index: port + 2,
+    driver: 'simulated',
+    macAddress: `02:4e:${hex(port)}:${hex(index >> 16)}:${hex(index >> 8)}:${hex(index)}`,
+    mtu: 1500,
+    up: true,
+    addresses: [port === 2 ? `${address}/8` : `198.${18 + port}.${(index >> 8) & 255}.${index & 255}/16`],
+    received: count,
+    sent: count,
+  };
+};
+
+const hex = (value: number): string => (value & 255).toString(16).padStart(2, '0');
