@@ -21,7 +21,14 @@ import type {
   RollbackConfigRequest,
 } from '../../proto/gen/nest/v1/config.ts';
 import { FlowServiceService } from '../../proto/gen/nest/v1/flow.ts';
-import type { ListFlowsRequest, ListFlowsResponse, SummarizeFlowsRequest, SummarizeFlowsResponse } from '../../proto/gen/nest/v1/flow.ts';
+import type {
+  FlowFilter,
+  ListFlowsRequest,
+  ListFlowsResponse,
+  SummarizeFlowsRequest,
+  SummarizeFlowsResponse,
+  WatchFlowsResponse,
+} from '../../proto/gen/nest/v1/flow.ts';
 import { HostServiceService } from '../../proto/gen/nest/v1/host.ts';
 import type { GetHostResponse, HostStatus } from '../../proto/gen/nest/v1/host.ts';
 import { SessionServiceService } from '../../proto/gen/nest/v1/session.ts';
@@ -39,6 +46,7 @@ import type {
   UpdateDenyListResponse,
 } from '../../proto/gen/nest/v1/traffic.ts';
 import { NestError } from '../../proto/model/error.ts';
+import type { BulkChannel } from './bulk-channel.ts';
 import { callStream, callUnary } from './call.ts';
 import type { CallOptions, Wire } from './call.ts';
 
@@ -58,6 +66,8 @@ export interface AgentClient {
   confirmConfig(request: ConfirmConfigRequest, options: CallOptions): Promise<ConfigRevision>;
   rollbackConfig(request: RollbackConfigRequest, options: CallOptions): Promise<ConfigRevision>;
   listFlows(request: ListFlowsRequest, options: CallOptions): Promise<ListFlowsResponse>;
+  /** Batches of flows as they happen, on a connection of their own; `position.lost` counts what this reader was too slow for. */
+  watchFlows(filter: FlowFilter | undefined, signal: AbortSignal): AsyncIterable<WatchFlowsResponse>;
   summarizeFlows(request: SummarizeFlowsRequest, options: CallOptions): Promise<SummarizeFlowsResponse>;
   getCounters(options: CallOptions): Promise<GetCountersResponse>;
   listBalancers(options: CallOptions): Promise<ListBalancersResponse>;
@@ -85,8 +95,8 @@ export interface AgentClient {
   ): Promise<number>;
 }
 
-/** Typed calls over one wire. */
-export const createAgentClient = (wire: Wire): AgentClient => ({
+/** Typed calls over one wire, long answers over another. */
+export const createAgentClient = (wire: Wire, bulk: Pick<BulkChannel, 'stream'>): AgentClient => ({
   hello: (request, options) => callUnary(wire, SessionServiceService.hello, { request, ...options }),
   getHost: (options) => callUnary(wire, HostServiceService.getHost, { request: {}, ...options }),
   watchStatus: async function* (signal) {
@@ -104,6 +114,7 @@ export const createAgentClient = (wire: Wire): AgentClient => ({
   rollbackConfig: async (request, options) =>
     required((await callUnary(wire, ConfigServiceService.rollbackConfig, { request, ...options })).config),
   listFlows: (request, options) => callUnary(wire, FlowServiceService.listFlows, { request, ...options }),
+  watchFlows: (filter, signal) => bulk.stream(FlowServiceService.watchFlows, { request: { filter }, signal }),
   summarizeFlows: (request, options) => callUnary(wire, FlowServiceService.summarizeFlows, { request, ...options }),
   listBalancers: (options) => callUnary(wire, TrafficServiceService.listBalancers, { request: {}, ...options }),
   listDenyLists: (prefixes, options) => callUnary(wire, TrafficServiceService.listDenyLists, { request: { prefixes }, ...options }),

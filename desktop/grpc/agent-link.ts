@@ -5,8 +5,10 @@ import { backoffDelayMs, createLatest, isCancelled, throwIfCancelled } from '../
 import type { Clock, Gate, RandomBytes } from '../lib/api.ts';
 import { createAgentClient } from './agent-client.ts';
 import type { AgentClient } from './agent-client.ts';
-import { openChannel } from './channel.ts';
+import { createBulkChannel } from './bulk-channel.ts';
+import { openBulkChannel, openChannel } from './channel.ts';
 import type { Channel, Endpoint } from './channel.ts';
+import type { CredentialOptions } from './agent-credentials.ts';
 import type { OperatorIdentity } from './operator-identity.ts';
 import { agentIdentityProblem, agentServerName } from './peer-identity.ts';
 import type { AgentIdentity } from './peer-identity.ts';
@@ -65,10 +67,11 @@ export const createAgentLink = (options: AgentLinkOptions): AgentLink => {
     follow: (signal) => state.follow(signal),
     maintain: async (work, signal) => {
       for (let attempts = 1; !signal.aborted; attempts += 1) {
-        const channel = openAgentChannel(options);
+        const channel = openChannel(options.endpoint, credentialsOf(options));
+        const bulk = createBulkChannel(() => openBulkChannel(options.endpoint, credentialsOf(options)));
         const startedMs = clock.monotonicMs();
         try {
-          const up = await options.gate.run(() => greet(channel, options, signal), signal);
+          const up = await options.gate.run(() => greet({ channel, client: createAgentClient(channel, bulk) }, options, signal), signal);
           state.set(up);
           await work(up.client, signal);
           throw new NestError('HOST_UNREACHABLE', 'The agent ended the connection. It will be made again.');
@@ -77,6 +80,7 @@ export const createAgentLink = (options: AgentLinkOptions): AgentLink => {
           if (isUp() && clock.monotonicMs() - startedMs > stableAfterMs) attempts = 1;
           state.set({ kind: 'down', error: nestErrorOf(error), since: downSince(state.value, clock), attempts });
         } finally {
+          bulk.close();
           channel.close();
         }
         await clock.sleep(backoffDelayMs(attempts, reconnectLimits, options.random), signal).catch(() => undefined);
@@ -107,19 +111,21 @@ export const createAgentLink = (options: AgentLinkOptions): AgentLink => {
 
 const downSince = (before: LinkState, clock: Clock): number => (before.kind === 'down' ? before.since : clock.now());
 
-const openAgentChannel = ({ endpoint, identity, operator }: AgentLinkOptions): Channel =>
-  openChannel(endpoint, {
-    operator,
-    serverName: agentServerName(identity.agentId),
-    sessionKey: `${identity.agentId} ${identity.spkiSha256}`,
-    isChainVerified: true,
-    judge: (certificate) => agentIdentityProblem(certificate, identity, operator.rootNames),
-  });
+const credentialsOf = ({ identity, operator }: AgentLinkOptions): CredentialOptions => ({
+  operator,
+  serverName: agentServerName(identity.agentId),
+  sessionKey: `${identity.agentId} ${identity.spkiSha256}`,
+  isChainVerified: true,
+  judge: (certificate) => agentIdentityProblem(certificate, identity, operator.rootNames),
+});
 
 /** First call on every connection: both ends learn who the other is, and how far the clocks are apart. */
-const greet = async (channel: Channel, options: AgentLinkOptions, signal: AbortSignal): Promise<LinkState & { readonly kind: 'up' }> => {
+const greet = async (
+  { channel, client }: { readonly channel: Channel; readonly client: AgentClient },
+  options: AgentLinkOptions,
+  signal: AbortSignal,
+): Promise<LinkState & { readonly kind: 'up' }> => {
   const { clock, identity } = options;
-  const client = createAgentClient(channel);
   const greetOnce = async (): Promise<{
     readonly answer: Awaited<ReturnType<AgentClient['hello']>>;
     readonly askedAt: number;

@@ -5,7 +5,7 @@ import { messageBytesMax } from '../../proto/model/limits.ts';
 import { AgentCredentials } from './agent-credentials.ts';
 import type { CredentialOptions } from './agent-credentials.ts';
 import type { Wire } from './call.ts';
-import { flowWindowBytes, keepaliveTimeMs, keepaliveTimeoutMs, reconnectLimits } from './wire-limits.ts';
+import { bulkWindowBytes, keepaliveTimeMs, keepaliveTimeoutMs, reconnectLimits, statusWindowBytes } from './wire-limits.ts';
 
 export interface Endpoint {
   /** IPv4, IPv6 or a DNS name. */
@@ -18,8 +18,13 @@ export interface Channel extends Wire {
   close(): void;
 }
 
-/** A channel that connects at its first call. Addresses skip DNS. */
-export const openChannel = (endpoint: Endpoint, options: CredentialOptions): Channel => {
+/** A channel for statuses and calls that connects at its first call. Addresses skip DNS. */
+export const openChannel = (endpoint: Endpoint, options: CredentialOptions): Channel => open(endpoint, options, statusWindowBytes);
+
+/** The same for long answers, with a wider window. */
+export const openBulkChannel = (endpoint: Endpoint, options: CredentialOptions): Channel => open(endpoint, options, bulkWindowBytes);
+
+const open = (endpoint: Endpoint, options: CredentialOptions, windowBytes: number): Channel => {
   const credentials = new AgentCredentials(options);
   const client = new Client(targetOf(endpoint), credentials, {
     'grpc.ssl_target_name_override': options.serverName,
@@ -29,7 +34,7 @@ export const openChannel = (endpoint: Endpoint, options: CredentialOptions): Cha
     'grpc.keepalive_permit_without_calls': 1,
     'grpc.max_receive_message_length': messageBytesMax,
     'grpc.max_send_message_length': messageBytesMax,
-    'grpc-node.flow_control_window': flowWindowBytes,
+    'grpc-node.flow_control_window': windowBytes,
     'grpc.use_local_subchannel_pool': 1,
     'grpc.service_config_disable_resolution': 1,
     'grpc.enable_channelz': 0,

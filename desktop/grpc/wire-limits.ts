@@ -8,8 +8,10 @@ export const connectsWaitingMax = 10_000;
 /** Ping on an idle connection, and how long its answer may take. */
 export const keepaliveTimeMs = 30_000;
 export const keepaliveTimeoutMs = 10_000;
-/** HTTP/2 window of one connection: without it a long path gives 1.3 MB/s. */
-export const flowWindowBytes = 1 << 20;
+/** HTTP/2 window of a connection for statuses and calls: 5,000 of them promise 5 GB, not more. */
+export const statusWindowBytes = 1 << 20;
+/** And of one for flows and the like: without it a long path gives 1.3 MB/s. */
+export const bulkWindowBytes = 4 << 20;
 /** First call on a connection, handshake included. */
 export const helloTimeoutMs = 8_000;
 /** Pauses between attempts to reach a host. */

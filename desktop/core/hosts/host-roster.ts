@@ -6,6 +6,7 @@ import type { AgentLink, OperatorIdentity } from '../../grpc/api.ts';
 import { createGate, createLatest } from '../../lib/api.ts';
 import type { Clock, RandomBytes } from '../../lib/api.ts';
 import type { FleetCache, HostRecord } from '../cache/fleet-cache.ts';
+import { createFleetPace } from './fleet-pace.ts';
 import { ManagedHost } from './managed-host.ts';
 
 export interface HostRosterOptions {
@@ -28,6 +29,7 @@ export class HostRoster {
   readonly #options: HostRosterOptions;
   readonly #hosts = new Map<string, ManagedHost>();
   readonly #gate = createGate({ inFlightMax: connectsInFlightMax, waitingMax: connectsWaitingMax });
+  readonly #pace = createFleetPace({ hostCount: () => this.#hosts.size, handshakes: this.#gate });
   readonly #size = createLatest(0);
   readonly #readings = new Set<(host: ManagedHost) => void>();
   #connector: Connector | null = null;
@@ -154,6 +156,7 @@ export class HostRoster {
   #take(record: HostRecord): ManagedHost {
     const host = new ManagedHost(record, {
       ...this.#options,
+      pace: this.#pace,
       onReading: (changed) => {
         for (const listener of this.#readings) listener(changed);
       },

@@ -13,11 +13,10 @@ import type { Baseline, Reading } from '../telemetry/reading.ts';
 import { hostDocumentOf } from './wire-model.ts';
 import type { HostDocument } from './wire-model.ts';
 import { refreshDocuments } from './document-refresh.ts';
+import type { FleetPace } from './fleet-pace.ts';
 
-/** The last sample goes to disk so often at most: a crash loses no more. */
-const samplePersistMs = 5_000;
-/** Counters, flows and revisions are taken into the cache so often, for when the host is gone. */
-const documentsRefreshMs = 30_000;
+/** Work that can wait looks so often whether the fleet is still connecting. */
+const connectingPollMs = 250;
 /** A call waits so long for a connection that is being made. */
 const connectionWaitMs = 3_000;
 /** Without a status for so long the connection is taken for dead. */
@@ -27,6 +26,7 @@ export interface ManagedHostOptions {
   readonly clock: Clock;
   readonly cache: FleetCache;
   readonly report: (message: string, fields: Readonly<Record<string, unknown>>) => void;
+  readonly pace: FleetPace;
   /** Called after every status, for those who wait for a host to change. */
   readonly onReading: (host: ManagedHost) => void;
 }
@@ -210,27 +210,25 @@ export class ManagedHost {
   async #receive(client: AgentClient, signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     const stop = new AbortController();
-    const statuses = client.watchStatus(AbortSignal.any([signal, stop.signal]))[Symbol.asyncIterator]();
-    try {
-      for (;;) {
-        const timer = new AbortController();
-        const silence = clock.sleep(statusSilenceMaxMs, AbortSignal.any([signal, timer.signal])).then(
-          () => 'silent' as const,
-          () => 'stopped' as const,
-        );
-        const next = statuses.next();
-        const first = await Promise.race([next, silence]);
-        timer.abort();
-        if (first === 'silent') {
-          next.catch(() => undefined);
-          throw new NestError('TIMED_OUT', `No status for ${String(statusSilenceMaxMs / 1000)} s. The connection is made anew.`);
-        }
-        const { done, value } = first === 'stopped' ? await next : first;
-        if (done === true) return;
-        this.#accept(value);
+    const ends = AbortSignal.any([signal, stop.signal]);
+    let heardMs = clock.monotonicMs();
+    const statuses = (async () => {
+      for await (const status of client.watchStatus(ends)) {
+        heardMs = clock.monotonicMs();
+        this.#accept(status);
       }
+    })();
+    // One timer for a connection, not one for each status: a thousand hosts send a thousand a second.
+    const silence = (async () => {
+      for (let leftMs = statusSilenceMaxMs; leftMs > 0; leftMs = heardMs + statusSilenceMaxMs - clock.monotonicMs())
+        await clock.sleep(leftMs, ends);
+      throw new NestError('TIMED_OUT', `No status for ${String(statusSilenceMaxMs / 1000)} s. The connection is made anew.`);
+    })();
+    try {
+      await Promise.race([statuses, silence]);
     } finally {
       stop.abort();
+      await Promise.allSettled([statuses, silence]);
     }
   }
 
@@ -250,19 +248,29 @@ export class ManagedHost {
 
   #persist(isForced: boolean): void {
     const reading = this.#reading;
-    if (reading === null || reading.at === this.#persistedAt || (!isForced && reading.at - this.#persistedAt < samplePersistMs)) return;
+    if (
+      reading === null ||
+      reading.at === this.#persistedAt ||
+      (!isForced && reading.at - this.#persistedAt < this.#options.pace.samplePersistMs)
+    )
+      return;
     this.#persistedAt = reading.at;
     this.#options.cache.putDocuments([{ hostId: this.record.hostId, kind: 'sample', at: reading.at, content: reading }]);
   }
 
   async #refresh(client: AgentClient, signal: AbortSignal): Promise<void> {
-    const { cache, clock } = this.#options;
+    const { cache, clock, pace } = this.#options;
+    const { hostId } = this.record;
     try {
       for (;;) {
-        await this.witness.check(client, signal);
+        while (pace.isConnecting) await clock.sleep(connectingPollMs, signal);
+        // A log that was cut or rewritten should show at once, whatever else can wait.
+        await pace.refreshes.run(() => this.witness.check(client, signal), signal);
         this.#touch();
-        await refreshDocuments({ client, cache, hostId: this.record.hostId, clock }, signal);
-        await clock.sleep(documentsRefreshMs, signal);
+        // After a reconnect what was taken a moment ago is still good.
+        const takenAt = cache.document(hostId, 'revisions')?.at ?? 0;
+        await clock.sleep(Math.min(pace.documentsRefreshMs, Math.max(0, takenAt + pace.documentsRefreshMs - clock.now())), signal);
+        await pace.refreshes.run(() => refreshDocuments({ client, cache, hostId, clock }, signal), signal);
       }
     } catch (error) {
       if (!isCancelled(error)) throw error;
