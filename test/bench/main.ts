@@ -6,10 +6,11 @@ import { BenchRefused, mergeSection, toSectionReport, toTable } from './report.t
 import type { Report, Suite } from './report.ts';
 import { readReport, saveReport } from './saved-report.ts';
 import { auditSuite } from './suite-audit.ts';
+import { fleetSuite } from './suite-fleet.ts';
 import { packetSuite } from './suite-packet.ts';
 import { tablesSuite } from './suite-tables.ts';
 
-const suites = [packetSuite, tablesSuite, auditSuite];
+const suites = [packetSuite, tablesSuite, auditSuite, fleetSuite];
 
 const usage = (): string =>
   [

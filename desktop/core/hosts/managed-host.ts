@@ -58,6 +58,11 @@ export class ManagedHost {
     return this.#reading;
   }
 
+  /** When the host took the last reading, by its own clock, milliseconds since the Unix epoch; null before the first of this process. */
+  get hostTimeMs(): number | null {
+    return this.#baseline?.hostTimeMs ?? null;
+  }
+
   get linkState(): LinkState | null {
     return this.#link?.state ?? null;
   }

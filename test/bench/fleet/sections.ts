@@ -1,0 +1,19 @@
+/** Sections of suite "fleet", in the order in which they run. */
+import { unarySection } from './section-calls.ts';
+import { connectSection, stormSection } from './section-connect.ts';
+import { delaySection } from './section-delay.ts';
+import { fanoutSection } from './section-fanout.ts';
+import { flowsSection } from './section-flows.ts';
+import type { FleetSection } from './section.ts';
+import { crowdSection, steadySection } from './section-steady.ts';
+
+export const fleetSections: readonly FleetSection[] = [
+  connectSection,
+  stormSection,
+  steadySection,
+  fanoutSection,
+  unarySection,
+  flowsSection,
+  delaySection,
+  crowdSection,
+];

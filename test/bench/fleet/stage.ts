@@ -1,0 +1,57 @@
+/** What a console process holds between two orders. */
+import type { FleetKeys } from '../../../desktop/core/authority/fleet-authority.ts';
+import { openFleetCache } from '../../../desktop/core/cache/sqlite-fleet-cache.ts';
+import type { HostRecord } from '../../../desktop/core/cache/fleet-cache.ts';
+import { HostRoster } from '../../../desktop/core/hosts/host-roster.ts';
+import { createOperatorIdentity } from '../../../desktop/grpc/api.ts';
+import type { OperatorIdentity } from '../../../desktop/grpc/api.ts';
+import { systemClock, systemRandom } from '../../../desktop/lib/api.ts';
+import { join } from 'node:path';
+import type { ConsoleOrders } from './console-orders.ts';
+
+export interface OpenStage {
+  readonly roster: HostRoster;
+  readonly operator: OperatorIdentity;
+  readonly keys: FleetKeys;
+  readonly records: readonly HostRecord[];
+}
+
+export interface Stage {
+  open(request: ConsoleOrders['open']['request']): Promise<{ readonly hosts: number }>;
+  /** Raises when nothing was opened. */
+  readonly current: OpenStage;
+}
+
+/** An empty stage. */
+export const createStage = (): Stage => {
+  let current: OpenStage | null = null;
+  return {
+    open: async ({ dataDirectory, keys, from, to, via }) => {
+      const { cache } = openFleetCache(join(dataDirectory, 'fleet.sqlite'), Date.now());
+      const records = cache
+        .hosts()
+        .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+        .slice(from, to)
+        .map((record, index) => (via !== undefined && index === 0 ? { ...record, ...via } : record));
+      const roster = new HostRoster({
+        // Only its share of the inventory; the rest of the cache is the product's own.
+        cache: Object.assign(Object.create(cache) as typeof cache, { hosts: () => records }),
+        clock: systemClock(),
+        random: systemRandom,
+        consoleVersion: '0.0.0-bench',
+        report: (message, fields) => process.stderr.write(`${message} ${JSON.stringify(fields)}\n`),
+      });
+      const operator = createOperatorIdentity({
+        fleetRoot: keys.root.certificate,
+        certificate: keys.operator.certificate,
+        privateKey: keys.operator.privateKey,
+      });
+      current = { roster, operator, keys, records };
+      return { hosts: records.length };
+    },
+    get current() {
+      if (current === null) throw new Error('Nothing is open.');
+      return current;
+    },
+  };
+};
