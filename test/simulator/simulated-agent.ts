@@ -1,4 +1,6 @@
 /** One agent without a data path: the real identity, revisions and server over simulated domains, on a loopback address of its own. */
+import { X509Certificate } from 'node:crypto';
+import { generateAgentKey } from '../../agent/control/identity/agent-key.ts';
 import { openIdentityStore } from '../../agent/control/identity/identity-store.ts';
 import { checkChain } from '../../agent/control/identity/certificate-chain.ts';
 import { createIdentityControl } from '../../agent/control/identity/identity-control.ts';
@@ -14,6 +16,7 @@ import type { AgentServer } from '../../agent/server/api.ts';
 import { rootSpkiHash, signAgent } from '../../desktop/core/authority/fleet-authority.ts';
 import type { FleetKeys } from '../../desktop/core/authority/fleet-authority.ts';
 import { systemRandom as consoleRandom } from '../../desktop/lib/api.ts';
+import { createLeafTemplate } from './leaf-template.ts';
 import { createSimulatedHost } from './simulated-host.ts';
 import { createSimulatedTraffic } from './simulated-traffic.ts';
 
@@ -36,30 +39,36 @@ export interface SignedIdentity {
   readonly certificateEndsAt: number;
 }
 
-/** Makes key and certificate as an enrolment would, without its handshake. An identity that is there already is kept. */
-export const signSimulatedAgent = async (keys: FleetKeys, options: SimulatedAgentOptions): Promise<SignedIdentity> => {
-  await makePrivateDirectory(options.stateDir);
-  const store = await openIdentityStore(options.stateDir);
-  if (store.identity !== null)
-    return { agentId: store.identity.agentId, spkiSha256: store.key.fingerprint, certificateEndsAt: store.identity.endsAtMs };
+/** Makes identities as enrolments would, without their handshakes. The first is checked as an agent checks it; the others are of its kind. */
+export const createAgentSigner = async (
+  keys: FleetKeys,
+  first: SimulatedAgentOptions,
+): Promise<(options: SimulatedAgentOptions) => Promise<SignedIdentity>> => {
   const nowMs = systemClock.nowMs();
-  const signed = await signAgent(
-    keys,
-    {
-      agentId: options.agentId,
-      hostName: options.name,
-      signingRequest: await createSigningRequest(store.key),
-      spkiSha256: store.key.fingerprint,
-    },
-    { now: nowMs, random: consoleRandom },
-  );
+  const key = generateAgentKey();
+  const { agentId, name: hostName } = first;
+  const request = { agentId, hostName, signingRequest: await createSigningRequest(key), spkiSha256: key.fingerprint };
+  const signed = await signAgent(keys, request, { now: nowMs, random: consoleRandom });
   const chain = checkChain(
     { certificateChain: signed.chain, fleetRoot: signed.fleetRoot, fleetId: keys.fleetId },
-    { rootSpkiHash: rootSpkiHash(keys), agentSpkiHash: store.key.spkiHash, nowMs },
+    { rootSpkiHash: rootSpkiHash(keys), agentSpkiHash: key.spkiHash, nowMs },
   );
-  const stored = await store.saveIdentity(chain, nowMs);
-  return { agentId: stored.agentId, spkiSha256: store.key.fingerprint, certificateEndsAt: stored.endsAtMs };
+  const [certificate, ...issuers] = signed.chain;
+  if (certificate === undefined) throw new Error('The authority gave no certificate.');
+  const template = createLeafTemplate({ agentId, hostName, publicKey: key.publicKey, certificate }, keys);
+  return async (options) => {
+    await makePrivateDirectory(options.stateDir);
+    const store = await openIdentityStore(options.stateDir);
+    const leaf = pemOf(template.issue({ agentId: options.agentId, hostName: options.name, publicKey: store.key.publicKey }));
+    const stored = await store.saveIdentity(
+      { ...chain, agentId: options.agentId, leaf, chain: [leaf, ...issuers.map(pemOf)].join('') },
+      nowMs,
+    );
+    return { agentId: stored.agentId, spkiSha256: store.key.fingerprint, certificateEndsAt: stored.endsAtMs };
+  };
 };
+
+const pemOf = (certificate: Uint8Array): string => new X509Certificate(Buffer.from(certificate)).toString();
 
 /** Starts a signed agent. Raises STATE_FAILED when its address is taken. */
 export const startSimulatedAgent = async (options: SimulatedAgentOptions): Promise<AsyncDisposable & { readonly server: AgentServer }> => {

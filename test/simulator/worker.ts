@@ -3,7 +3,7 @@ import { subscribe } from 'node:diagnostics_channel';
 import { rmSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { mapConcurrently } from '../../desktop/lib/api.ts';
-import { signSimulatedAgent, startSimulatedAgent } from './simulated-agent.ts';
+import { createAgentSigner, startSimulatedAgent } from './simulated-agent.ts';
 import type { WorkerOrder, WorkerReport } from './worker-protocol.ts';
 
 const signedAtOnce = 8;
@@ -22,7 +22,10 @@ const report = (message: WorkerReport): void => {
 };
 
 const begin = async ({ keys, agents }: Extract<WorkerOrder, { kind: 'begin' }>): Promise<void> => {
-  const identities = await mapConcurrently(agents, signedAtOnce, (agent) => signSimulatedAgent(keys, agent));
+  const [first] = agents;
+  const signer = first === undefined ? undefined : await createAgentSigner(keys, first);
+  if (signer === undefined) throw new Error('There is no agent to start.');
+  const identities = await mapConcurrently(agents, signedAtOnce, signer);
   await mapConcurrently(agents, startedAtOnce, startSimulatedAgent);
   report({ kind: 'started', identities });
 };
