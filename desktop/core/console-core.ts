@@ -5,6 +5,7 @@ import { auditHandlers } from './audit/audit-handlers.ts';
 import { accessHandlers } from './access/access-handlers.ts';
 import { certificateHandlers } from './certificate/certificate-handlers.ts';
 import { deviceHandlers } from './device/device-handlers.ts';
+import { withDocumentBuffer } from './cache/document-buffer.ts';
 import { consoleHandlers } from './console-handlers.ts';
 import type { ConsolePorts, HandlerContext } from './handler-context.ts';
 import { FleetKeeper } from './fleet/fleet-keeper.ts';
@@ -25,7 +26,8 @@ export interface ConsoleCore {
 
 /** A console that is locked, or empty, and shows what it remembers. */
 export const createConsoleCore = (ports: ConsolePorts): ConsoleCore => {
-  const { clock, random, cache, report } = ports;
+  const { clock, random, report } = ports;
+  const cache = withDocumentBuffer(ports.cache, ports);
   const roster = new HostRoster({ cache, clock, random, consoleVersion: ports.version, report });
   const keeper = new FleetKeeper({
     vaults: ports.vaults,
@@ -45,7 +47,7 @@ export const createConsoleCore = (ports: ConsolePorts): ConsoleCore => {
       if (cache.isChangedElsewhere()) await roster.reload();
     }
   });
-  const context: HandlerContext = { ...ports, roster, keeper, planner };
+  const context: HandlerContext = { ...ports, cache, roster, keeper, planner };
   let closing: Promise<void> | undefined;
   return {
     handlers: {

@@ -67,11 +67,15 @@ export const createAgentLink = (options: AgentLinkOptions): AgentLink => {
     follow: (signal) => state.follow(signal),
     maintain: async (work, signal) => {
       for (let attempts = 1; !signal.aborted; attempts += 1) {
-        const channel = openChannel(options.endpoint, credentialsOf(options));
         const bulk = createBulkChannel(() => openBulkChannel(options.endpoint, credentialsOf(options)));
+        let channel: Channel | undefined;
         const startedMs = clock.monotonicMs();
         try {
-          const up = await options.gate.run(() => greet({ channel, client: createAgentClient(channel, bulk) }, options, signal), signal);
+          // Behind the gate, too: a thousand channels made in one turn would hold up the event loop.
+          const up = await options.gate.run(() => {
+            channel = openChannel(options.endpoint, credentialsOf(options));
+            return greet({ channel, client: createAgentClient(channel, bulk) }, options, signal);
+          }, signal);
           state.set(up);
           await work(up.client, signal);
           throw new NestError('HOST_UNREACHABLE', 'The agent ended the connection. It will be made again.');
@@ -81,7 +85,7 @@ export const createAgentLink = (options: AgentLinkOptions): AgentLink => {
           state.set({ kind: 'down', error: nestErrorOf(error), since: downSince(state.value, clock), attempts });
         } finally {
           bulk.close();
-          channel.close();
+          channel?.close();
         }
         await clock.sleep(backoffDelayMs(attempts, reconnectLimits, options.random), signal).catch(() => undefined);
       }
@@ -126,20 +130,13 @@ const greet = async (
   signal: AbortSignal,
 ): Promise<LinkState & { readonly kind: 'up' }> => {
   const { clock, identity } = options;
-  const greetOnce = async (): Promise<{
-    readonly answer: Awaited<ReturnType<AgentClient['hello']>>;
-    readonly askedAt: number;
-    readonly roundTripMs: number;
-  }> => {
-    const askedAt = clock.now();
-    const startedMs = clock.monotonicMs();
-    const request = { consoleVersion: options.consoleVersion, features: [...wireFeatures], timeMs: BigInt(Math.round(askedAt)) };
-    const answer = await client.hello(request, { signal, deadlineMs: helloTimeoutMs });
-    return { answer, askedAt, roundTripMs: clock.monotonicMs() - startedMs };
-  };
-  // The first round trip contains the handshakes: only the second says something about the clocks.
-  await greetOnce();
-  const { answer, askedAt, roundTripMs } = await greetOnce();
+  // Without the handshakes, so that the round trip says something about the clocks.
+  await channel.settled(helloTimeoutMs, signal);
+  const askedAt = clock.now();
+  const startedMs = clock.monotonicMs();
+  const request = { consoleVersion: options.consoleVersion, features: [...wireFeatures], timeMs: BigInt(Math.round(askedAt)) };
+  const answer = await client.hello(request, { signal, deadlineMs: helloTimeoutMs });
+  const roundTripMs = clock.monotonicMs() - startedMs;
   if (answer.agentId !== identity.agentId || answer.fleetId !== identity.fleetId) {
     throw new NestError('IDENTITY_MISMATCH', 'The agent says it is another one than its certificate. Remove the host and add it again.', {
       details: { expected: identity.agentId, presented: answer.agentId },

@@ -1,5 +1,5 @@
 /** Opens gRPC channels to agents with the options the console wants. */
-import { Client } from '@grpc/grpc-js';
+import { Client, connectivityState } from '@grpc/grpc-js';
 import { isIPv4, isIPv6 } from 'node:net';
 import { messageBytesMax } from '../../proto/model/limits.ts';
 import { AgentCredentials } from './agent-credentials.ts';
@@ -15,6 +15,8 @@ export interface Endpoint {
 
 export interface Channel extends Wire {
   readonly isResumed: () => boolean;
+  /** Connects; resolves when that has succeeded or failed, the time is over (milliseconds) or the signal aborts. The next call tells which. */
+  settled(timeoutMs: number, signal: AbortSignal): Promise<void>;
   close(): void;
 }
 
@@ -48,11 +50,35 @@ const open = (endpoint: Endpoint, options: CredentialOptions, windowBytes: numbe
     client,
     failure: () => credentials.failure,
     isResumed: () => credentials.isResumed,
+    settled: (timeoutMs, signal) => connectionSettled(client, timeoutMs, signal),
     close: () => {
       client.close();
     },
   };
 };
+
+const settledStates: readonly connectivityState[] = [
+  connectivityState.READY,
+  connectivityState.TRANSIENT_FAILURE,
+  connectivityState.SHUTDOWN,
+];
+
+const connectionSettled = (client: Client, timeoutMs: number, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    const channel = client.getChannel();
+    const deadline = Date.now() + timeoutMs;
+    const done = (): void => {
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const look = (): void => {
+      const state = channel.getConnectivityState(true);
+      if (signal.aborted || settledStates.includes(state)) done();
+      else channel.watchConnectivityState(state, deadline, (error) => (error === undefined ? look() : done()));
+    };
+    signal.addEventListener('abort', done, { once: true });
+    look();
+  });
 
 const targetOf = ({ address, port }: Endpoint): string => {
   if (isIPv4(address)) return `ipv4:${address}:${String(port)}`;

@@ -1,5 +1,7 @@
 /** One agent without a data path: the real identity, revisions and server over simulated domains, on a loopback address of its own. */
 import { X509Certificate } from 'node:crypto';
+import { createAuditControl } from '../../agent/control/audit/audit-control.ts';
+import { createHeadSigner } from '../../agent/control/audit/head-signer.ts';
 import { generateAgentKey } from '../../agent/control/identity/agent-key.ts';
 import { openIdentityStore } from '../../agent/control/identity/identity-store.ts';
 import { checkChain } from '../../agent/control/identity/certificate-chain.ts';
@@ -80,6 +82,14 @@ export const startSimulatedAgent = async (options: SimulatedAgentOptions): Promi
   opened.defer(() => host.close());
   const traffic = createSimulatedTraffic({ clock, index: options.index, flows: { perSecond: options.flowsPerSecond } });
   const raise: typeof host.raise = (code, warning) => host.raise(code, warning);
+  const audit = await createAuditControl({
+    stateDir: options.stateDir,
+    clock,
+    log: silentLogger,
+    raise,
+    sign: createHeadSigner(() => identity.identity()),
+  });
+  opened.defer(() => audit.close());
   const revisions = createRevisionControl({ stateDir: options.stateDir, activation: traffic, clock, log: silentLogger, raise });
   opened.defer(() => revisions.close());
   const life = new AbortController();
@@ -91,6 +101,7 @@ export const startSimulatedAgent = async (options: SimulatedAgentOptions): Promi
     metrics: { address: options.address, port: 0 },
     agentVersion,
     identity,
+    audit,
     revisions,
     traffic,
     host,

@@ -9,7 +9,7 @@ const samplesPersistedPerSecond = 50;
 /** Counters, flows and revisions are taken into the cache so often, for when the host is gone. */
 const documentsRefreshMs = 30_000;
 /** Hosts whose documents are taken in a second; a slow one holds up only its place. */
-const refreshesPerSecond = 5;
+const refreshesPerSecond = 2;
 const refreshesInFlightMax = 4;
 const refreshesWaitingMax = 100_000;
 

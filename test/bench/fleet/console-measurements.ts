@@ -11,7 +11,7 @@ import type { Stage } from './stage.ts';
 import { readBatches } from './stream-count.ts';
 
 const allLiveMs = 5 * 60_000;
-const pollMs = 10;
+const pollMs = 50;
 const callsInFlight = 64;
 const clientWaitMs = 10_000;
 const confirmWithinSeconds = 120;

@@ -1,12 +1,14 @@
 /** What a console process holds between two orders. */
+import { copyFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { FleetKeys } from '../../../desktop/core/authority/fleet-authority.ts';
+import { withDocumentBuffer } from '../../../desktop/core/cache/document-buffer.ts';
 import { openFleetCache } from '../../../desktop/core/cache/sqlite-fleet-cache.ts';
 import type { HostRecord } from '../../../desktop/core/cache/fleet-cache.ts';
 import { HostRoster } from '../../../desktop/core/hosts/host-roster.ts';
 import { createOperatorIdentity } from '../../../desktop/grpc/api.ts';
 import type { OperatorIdentity } from '../../../desktop/grpc/api.ts';
 import { systemClock, systemRandom } from '../../../desktop/lib/api.ts';
-import { join } from 'node:path';
 import type { ConsoleOrders } from './console-orders.ts';
 
 export interface OpenStage {
@@ -27,7 +29,13 @@ export const createStage = (): Stage => {
   let current: OpenStage | null = null;
   return {
     open: async ({ dataDirectory, keys, from, to, via }) => {
-      const { cache } = openFleetCache(join(dataDirectory, 'fleet.sqlite'), Date.now());
+      const clock = systemClock();
+      const report = (message: string, fields: Readonly<Record<string, unknown>>): void =>
+        void process.stderr.write(`${message} ${JSON.stringify(fields)}\n`);
+      // A copy of its own: two consoles that write to one file wait for each other.
+      const path = join(dataDirectory, `bench-${process.pid}.sqlite`);
+      copyFileSync(join(dataDirectory, 'fleet.sqlite'), path);
+      const cache = withDocumentBuffer(openFleetCache(path, Date.now()).cache, { clock, report });
       const records = cache
         .hosts()
         .toSorted((a, b) => (a.name < b.name ? -1 : 1))
@@ -35,11 +43,11 @@ export const createStage = (): Stage => {
         .map((record, index) => (via !== undefined && index === 0 ? { ...record, ...via } : record));
       const roster = new HostRoster({
         // Only its share of the inventory; the rest of the cache is the product's own.
-        cache: Object.assign(Object.create(cache) as typeof cache, { hosts: () => records }),
-        clock: systemClock(),
+        cache: { ...cache, hosts: () => records },
+        clock,
         random: systemRandom,
         consoleVersion: '0.0.0-bench',
-        report: (message, fields) => process.stderr.write(`${message} ${JSON.stringify(fields)}\n`),
+        report,
       });
       const operator = createOperatorIdentity({
         fleetRoot: keys.root.certificate,
