@@ -21,7 +21,7 @@ const bannedStems: Readonly<Record<string, string>> = {
   manager: 'name the thing it keeps',
 };
 const extensions = new Set(
-  '.ts .tsx .mjs .cjs .c .h .cc .hh .proto .md .json .yml .yaml .svg .png .css .html .txt .service .editorconfig .gitignore .gitattributes .npmrc .clang-format .plist .version'.split(
+  '.ts .tsx .mjs .cjs .py .c .h .cc .hh .proto .md .json .yml .yaml .svg .png .css .html .txt .service .editorconfig .gitignore .gitattributes .npmrc .clang-format .plist .version'.split(
     ' ',
   ),
 );

@@ -107,4 +107,5 @@ const flowOf = (index: number, number: number, nowMs: number): Flow => ({
   revision: 1,
   sourceServices: [],
   destinationServices: [],
+  translation: null,
 });

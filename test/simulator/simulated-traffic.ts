@@ -45,7 +45,7 @@ export const createSimulatedTraffic = (options: SimulatedTrafficOptions): Traffi
       engine: 'simulated',
       reason: 'Chosen by itself.',
       engines: [engine],
-      facts: { receiveQueues: 4, sendQueues: 4, numaNode: null, speedMbps: 10_000, xdpFeatures: null },
+      facts: { receiveQueues: 4, sendQueues: 4, numaNode: null, speedMbps: 10_000, xdpFeatures: null, virtualFunctions: null },
     })),
   });
   return {
