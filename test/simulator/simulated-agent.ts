@@ -1,5 +1,6 @@
 /** One agent without a data path: the real identity, revisions and server over simulated domains, on a loopback address of its own. */
 import { X509Certificate } from 'node:crypto';
+import { createAccessControl } from '../../agent/control/access/access-control.ts';
 import { createAuditControl } from '../../agent/control/audit/audit-control.ts';
 import { createHeadSigner } from '../../agent/control/audit/head-signer.ts';
 import { generateAgentKey } from '../../agent/control/identity/agent-key.ts';
@@ -90,6 +91,14 @@ export const startSimulatedAgent = async (options: SimulatedAgentOptions): Promi
     sign: createHeadSigner(() => identity.identity()),
   });
   opened.defer(() => audit.close());
+  const access = await createAccessControl({
+    stateDir: options.stateDir,
+    fleet: () => identity.identity(),
+    clock,
+    log: silentLogger,
+    raise,
+  });
+  opened.defer(() => access.close());
   const revisions = createRevisionControl({ stateDir: options.stateDir, activation: traffic, clock, log: silentLogger, raise });
   opened.defer(() => revisions.close());
   const life = new AbortController();
@@ -101,6 +110,7 @@ export const startSimulatedAgent = async (options: SimulatedAgentOptions): Promi
     metrics: { address: options.address, port: 0 },
     agentVersion,
     identity,
+    access,
     audit,
     revisions,
     traffic,
