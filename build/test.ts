@@ -27,6 +27,7 @@ const stages: readonly Stage[] = [
   { name: 'layers', argv: script('layers.ts') },
   { name: 'tidy', argv: script('tidy.ts') },
   { name: 'unit', argv: [...script('vitest-run.ts'), 'build/vitest.config.ts'] },
+  { name: 'fleet', argv: [...script('vitest-run.ts'), 'test/fleet/vitest.config.ts'] },
   { name: 'native', argv: script('test-native.ts') },
   { name: 'bpf', argv: script('test-bpf.ts') },
   { name: 'differential', argv: [...script('test-differential.ts'), '--seconds', '45'] },

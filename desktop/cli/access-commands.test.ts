@@ -69,8 +69,10 @@ describe('nest access', () => {
     await done('clients', 'put', 'backup');
     await done('clients', 'certificate', 'backup', file);
     const text = await readFile(file, 'utf8');
+    // Its key, its certificate, that of the authority for operators and clients, and the fleet root's.
     expect(text.match(/^-----BEGIN [A-Z ]+-----$/gm)).toEqual([
       '-----BEGIN PRIVATE KEY-----',
+      '-----BEGIN CERTIFICATE-----',
       '-----BEGIN CERTIFICATE-----',
       '-----BEGIN CERTIFICATE-----',
     ]);

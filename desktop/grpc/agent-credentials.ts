@@ -23,11 +23,18 @@ export interface CredentialOptions {
   readonly judge: (certificate: X509Certificate) => NestError | undefined;
 }
 
+/** How long the library has to close a connection in order, milliseconds. */
+const closingMs = 1000;
+
 /** Credentials of one channel to one agent. */
 export class AgentCredentials extends ChannelCredentials {
   readonly #options: CredentialOptions;
+  readonly #sockets = new Set<TLSSocket>();
+  /** Those of them whose handshake goes on. */
+  readonly #making = new Set<TLSSocket>();
   #failure: NestError | undefined;
   #isResumed = false;
+  #isClosed = false;
 
   constructor(options: CredentialOptions) {
     super();
@@ -42,6 +49,17 @@ export class AgentCredentials extends ChannelCredentials {
   /** Whether the last handshake resumed a session. */
   get isResumed(): boolean {
     return this.#isResumed;
+  }
+
+  /** For when the channel is closed: the library leaves a connection that is being made to itself. What it closes itself gets a moment. */
+  close(): void {
+    this.#isClosed = true;
+    for (const socket of this.#making) socket.destroy();
+    setTimeout(() => this.#destroyAll(), closingMs).unref();
+  }
+
+  #destroyAll(): void {
+    for (const socket of this.#sockets) socket.destroy();
   }
 
   override _isSecure(): boolean {
@@ -66,6 +84,11 @@ export class AgentCredentials extends ChannelCredentials {
     const { operator, serverName, sessionKey, isChainVerified } = this.#options;
     const session = sessionKey === null ? undefined : operator.sessions.get(sessionKey);
     return new Promise((resolve, reject) => {
+      if (this.#isClosed) {
+        socket.destroy();
+        reject(new Error('the channel is closed'));
+        return;
+      }
       const tls = connect({
         socket,
         secureContext: operator.context,
@@ -89,6 +112,7 @@ export class AgentCredentials extends ChannelCredentials {
         if (isAccepted && ticket !== undefined && sessionKey !== null) operator.sessions.put(sessionKey, ticket);
       };
       tls.once('secureConnect', () => {
+        this.#making.delete(tls);
         const problem = this.#judge(tls);
         if (problem !== undefined) {
           refuse(problem);
@@ -110,14 +134,18 @@ export class AgentCredentials extends ChannelCredentials {
         if (sessionKey !== null && this.#failure !== undefined) operator.sessions.drop(sessionKey);
         reject(this.#failure ?? error);
       });
-      tls.once('close', () =>
+      this.#sockets.add(tls);
+      this.#making.add(tls);
+      tls.once('close', () => {
+        this.#sockets.delete(tls);
+        this.#making.delete(tls);
         reject(
           new NestError(
             'HOST_UNREACHABLE',
             'The host closed the connection before it was secure. Check that an agent listens at this address and port.',
           ),
-        ),
-      );
+        );
+      });
     });
   }
 

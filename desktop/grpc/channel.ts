@@ -53,6 +53,7 @@ const open = (endpoint: Endpoint, options: CredentialOptions, windowBytes: numbe
     settled: (timeoutMs, signal) => connectionSettled(client, timeoutMs, signal),
     close: () => {
       client.close();
+      credentials.close();
     },
   };
 };

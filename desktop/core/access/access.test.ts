@@ -230,7 +230,7 @@ const vaultWith = async (edit: (keys: Keys) => Keys): Promise<CredentialVault> =
 describe('an old fleet', () => {
   it('gets its first bundle when it is unlocked the next time, once', async () => {
     await (await createFleet()).close();
-    vault = await vaultWith(({ owner: _owner, ...keys }) => keys);
+    vault = await vaultWith(({ owner: _owner, authorities: _authorities, ...keys }) => keys);
     const core = openCore('old.sqlite');
     await core.handlers['fleet.unlock']({ passphrase }, never);
     const { head, self } = await core.handlers['access.get']({}, never);

@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createConsoleCore } from '../../desktop/core/api.ts';
 import type { ConsoleCore } from '../../desktop/core/api.ts';
-import { simulatedConsolePorts } from './simulated-fleet.ts';
-import { Simulator } from './simulator.ts';
+import { simulatedConsolePorts } from '../simulator/simulated-fleet.ts';
+import { Simulator } from '../simulator/simulator.ts';
 
 const agents = 6;
 const never = new AbortController().signal;

@@ -2,15 +2,16 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { Enrollment } from '../../bridge/model.ts';
-import type { StagedRollout } from '../../bridge/rollout-model.ts';
-import { systemClock, systemRandom } from '../../lib/api.ts';
-import { createConsoleCore, createMemorySettings, createMemoryVault } from '../api.ts';
-import type { ConsoleCore, CredentialVault } from '../api.ts';
-import type { FleetCache } from '../cache/fleet-cache.ts';
-import { openFleetCache } from '../cache/sqlite-fleet-cache.ts';
-import { createTestAgent } from '../../../test/support/agent-server.ts';
-import type { TestAgent } from '../../../test/support/agent-server.ts';
+import type { Enrollment } from '../../desktop/bridge/model.ts';
+import type { StagedRollout } from '../../desktop/bridge/rollout-model.ts';
+import { systemClock, systemRandom } from '../../desktop/lib/api.ts';
+import { createConsoleCore, createMemorySettings, createMemoryVault } from '../../desktop/core/api.ts';
+import type { ConsoleCore, CredentialVault } from '../../desktop/core/api.ts';
+import type { FleetCache } from '../../desktop/core/cache/fleet-cache.ts';
+import { openFleetCache } from '../../desktop/core/cache/sqlite-fleet-cache.ts';
+import { createVerdictProgram } from '../../desktop/core/trace/verdict-program.ts';
+import { createTestAgent } from '../../test/support/agent-server.ts';
+import type { TestAgent } from '../../test/support/agent-server.ts';
 
 const never = new AbortController().signal;
 const passphrase = 'correct horse battery';
@@ -60,7 +61,8 @@ describe('a rollout over real TLS, with the server of the agent', { timeout: 240
       cache: watched,
       vaults: [vault],
       settings: createMemorySettings(),
-      version: '0.0.0',
+      verdictProgram: createVerdictProgram(),
+    version: '0.0.0',
       report: (message, fields) => reports.push({ message, ...fields, error: String(fields['error']) }),
     });
     let killed: Promise<void> | undefined;
