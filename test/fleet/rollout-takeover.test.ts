@@ -62,7 +62,7 @@ describe('a rollout over real TLS, with the server of the agent', { timeout: 240
       vaults: [vault],
       settings: createMemorySettings(),
       verdictProgram: createVerdictProgram(),
-    version: '0.0.0',
+      version: '0.0.0',
       report: (message, fields) => reports.push({ message, ...fields, error: String(fields['error']) }),
     });
     let killed: Promise<void> | undefined;
