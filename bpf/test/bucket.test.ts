@@ -182,7 +182,7 @@ describe('the token bucket', () => {
     [1_000_000, 100_000],
     [1000, 100],
     [50_000_000, 10],
-  ])('shared by two threads, %i packets/s with a burst of %i: never above the model, and within a hundredth of it', (rate, burst) => {
+  ])('shared by two threads, %i packets/s with a burst of %i: never above the model, and within a twentieth of it', (rate, burst) => {
     const output = execFileSync(program, ['race', String(rate), String(burst), '200'], { maxBuffer: 64 << 20 });
     const [taken = 0n, ...rest] = new BigUint64Array(output.buffer.slice(output.byteOffset, output.byteOffset + output.byteLength));
     const times = BigUint64Array.from(rest).sort();
@@ -192,6 +192,6 @@ describe('the token bucket', () => {
       [...times].map((nowNs) => ({ nowNs, bytes: 64n })),
     ).filter(Boolean).length;
     expect(Number(taken)).toBeLessThanOrEqual(expected);
-    expect(Number(taken)).toBeGreaterThan(expected * 0.99 - 2);
+    expect(Number(taken)).toBeGreaterThan(expected * 0.95 - 2);
   });
 });

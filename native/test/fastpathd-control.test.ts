@@ -110,7 +110,7 @@ describe('hostile messages', () => {
       longer: raw(message({ kind: kinds.hello, body: u32(1), bytes: 2 })),
       huge: raw(message({ kind: kinds.hello, body: Buffer.alloc(5000) })),
       body: raw(message({ kind: kinds.hello, body: u32(1, 2) })),
-      version: raw(message({ kind: kinds.hello, body: u32(2) })),
+      version: raw(message({ kind: kinds.hello, body: u32(99) })),
       kind: raw(message({ kind: 99 })),
       descriptors: raw(hello, 'plain', '5'),
       noDescriptor: raw(message({ kind: kinds.load, body: load(3, 8) })),

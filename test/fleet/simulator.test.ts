@@ -68,7 +68,7 @@ describe.skipIf(process.platform !== 'linux')('simulator', { timeout: 60_000 }, 
 
 describe.skipIf(process.platform !== 'linux')('simulator command', () => {
   it('leaves nothing behind when it is killed', async () => {
-    const child = spawn(process.execPath, [join(import.meta.dirname, 'main.ts'), 'up', '--agents', '2', '--json'], {
+    const child = spawn(process.execPath, [join(import.meta.dirname, '../simulator/main.ts'), 'up', '--agents', '2', '--json'], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const { value: line } = await createInterface({ input: child.stdout })[Symbol.asyncIterator]().next();
