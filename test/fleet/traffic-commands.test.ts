@@ -5,8 +5,8 @@ import { Flow, Flow_State, SummarizeFlowsRequest_By, SummarizeFlowsResponse } fr
 import { HostStatus } from '../../proto/gen/nest/v1/host.ts';
 import { Reason } from '../../proto/gen/nest/v1/reason.ts';
 import { Backend_Health, Backend_State, DenyList, DenyList_Origin, ListBalancersResponse } from '../../proto/gen/nest/v1/traffic.ts';
-import { openTestConsole } from './test-console.ts';
-import type { TestConsole } from './test-console.ts';
+import { openTestConsole } from '../../desktop/cli/test-console.ts';
+import type { TestConsole } from '../../desktop/cli/test-console.ts';
 
 const feed = '# feed\n198.18.66.0/24 # bad\n2001:DB8:66::/48,spam\n';
 let opened: TestConsole;

@@ -5,23 +5,24 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createAccessControl } from '../../../agent/control/access/access-control.ts';
-import type { AccessControl } from '../../../agent/control/access/api.ts';
-import { createIdentityControl } from '../../../agent/control/identity/identity-control.ts';
-import { systemClock as agentClock } from '../../../agent/lib/clock.ts';
-import { silentLogger } from '../../../agent/lib/log.ts';
-import { systemRandom as agentRandom } from '../../../agent/lib/random.ts';
-import { createServer } from '../../../agent/server/api.ts';
-import { createFakeDomains } from '../../../agent/server/fake-domains.ts';
+import { createAccessControl } from '../../agent/control/access/access-control.ts';
+import type { AccessControl } from '../../agent/control/access/api.ts';
+import { createIdentityControl } from '../../agent/control/identity/identity-control.ts';
+import { systemClock as agentClock } from '../../agent/lib/clock.ts';
+import { silentLogger } from '../../agent/lib/log.ts';
+import { systemRandom as agentRandom } from '../../agent/lib/random.ts';
+import { createServer } from '../../agent/server/api.ts';
+import { createFakeDomains } from '../../agent/server/fake-domains.ts';
 import { Metadata } from '@grpc/grpc-js';
-import { HostServiceClient } from '../../../proto/gen/nest/v1/host.ts';
-import { describeRefusal, dial } from '../../../agent/server/test-console.ts';
-import type { AccessChange, AccessView } from '../../bridge/access-model.ts';
-import { systemClock, systemRandom } from '../../lib/api.ts';
-import { createConsoleCore, createMemorySettings, createMemoryVault } from '../api.ts';
-import type { ConsoleCore, CredentialVault } from '../api.ts';
-import { createOwnerKey } from './owner-key.ts';
-import { openFleetCache } from '../cache/sqlite-fleet-cache.ts';
+import { HostServiceClient } from '../../proto/gen/nest/v1/host.ts';
+import { describeRefusal, dial } from '../../agent/server/test-console.ts';
+import type { AccessChange, AccessView } from '../../desktop/bridge/access-model.ts';
+import { systemClock, systemRandom } from '../../desktop/lib/api.ts';
+import { createConsoleCore, createMemorySettings, createMemoryVault } from '../../desktop/core/api.ts';
+import type { ConsoleCore, CredentialVault } from '../../desktop/core/api.ts';
+import { createOwnerKey } from '../../desktop/core/access/owner-key.ts';
+import { openFleetCache } from '../../desktop/core/cache/sqlite-fleet-cache.ts';
+import { createVerdictProgram } from '../../desktop/core/trace/verdict-program.ts';
 
 const never = new AbortController().signal;
 const passphrase = 'correct horse battery';
@@ -101,6 +102,7 @@ const openCore = (file = 'fleet.sqlite', from = vault): ConsoleCore => {
     vaults: [from],
     settings: createMemorySettings(),
     version: '0.0.0',
+    verdictProgram: createVerdictProgram(),
     report: (message, fields) => reports.push({ message, ...fields, error: String(fields['error']) }),
   });
   cores.push(core);
@@ -214,6 +216,7 @@ describe('a new fleet', () => {
 
 interface Keys {
   readonly owner?: string;
+  readonly authorities?: unknown;
   readonly operatorName: string;
 }
 

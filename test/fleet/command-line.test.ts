@@ -1,9 +1,9 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { formatAge, formatTable } from './output.ts';
-import { openTestConsole } from './test-console.ts';
-import type { TestConsole } from './test-console.ts';
+import { formatAge, formatTable } from '../../desktop/cli/output.ts';
+import { openTestConsole } from '../../desktop/cli/test-console.ts';
+import type { TestConsole } from '../../desktop/cli/test-console.ts';
 
 const policy = JSON.stringify({ apiVersion: 'nest/v1', kind: 'Policy', defaultAction: 'allow', services: [], mappings: [] });
 

@@ -1,11 +1,11 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createTestAgent } from '../../test/support/agent-server.ts';
-import type { TestAgent } from '../../test/support/agent-server.ts';
-import type { IntentRow, StagedRollout } from '../bridge/rollout-model.ts';
-import { openTestConsole } from './test-console.ts';
-import type { TestConsole } from './test-console.ts';
+import { createTestAgent } from '../support/agent-server.ts';
+import type { TestAgent } from '../support/agent-server.ts';
+import type { IntentRow, StagedRollout } from '../../desktop/bridge/rollout-model.ts';
+import { openTestConsole } from '../../desktop/cli/test-console.ts';
+import type { TestConsole } from '../../desktop/cli/test-console.ts';
 
 const policy = JSON.stringify({ apiVersion: 'nest/v1', kind: 'Policy', defaultAction: 'allow', services: [], mappings: [] });
 let opened: TestConsole;

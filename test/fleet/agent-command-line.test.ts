@@ -9,12 +9,12 @@ import { createInterface } from 'node:readline';
 import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createTestFleet, testAgentId } from '../control/identity/test-fleet.ts';
-import { enroll } from '../server/test-console.ts';
-import { runCommandLine } from './command-line.ts';
-import type { StatusAnswer } from './local-protocol.ts';
+import { createTestFleet, testAgentId } from '../../agent/control/identity/test-fleet.ts';
+import { enroll } from '../../agent/server/test-console.ts';
+import { runCommandLine } from '../../agent/cli/command-line.ts';
+import type { StatusAnswer } from '../../agent/cli/local-protocol.ts';
 
-const mainFile = fileURLToPath(new URL('../main.ts', import.meta.url));
+const mainFile = fileURLToPath(new URL('../../agent/main.ts', import.meta.url));
 const fleetId = '01jz000000000000000000000a';
 
 interface LogLine {
@@ -236,8 +236,8 @@ describe('command line', () => {
 
   it('answers hostile lines on its local socket with a code and goes on', async () => {
     await start();
-    const { askAgent } = await import('./local-client.ts');
-    const { statusAnswer } = await import('./local-protocol.ts');
+    const { askAgent } = await import('../../agent/cli/local-client.ts');
+    const { statusAnswer } = await import('../../agent/cli/local-protocol.ts');
     const path = join(folder, 'state', 'agent.sock');
     for (const request of [
       { command: 'format' },
