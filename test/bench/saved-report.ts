@@ -49,7 +49,7 @@ export const saveReport = async (folder: string, report: Report): Promise<void> 
     const filepath = join(folder, name);
     writeFileSync(filepath, await format(text, { ...(await resolveConfig(filepath)), filepath }));
   };
-  await write(`${report.suite}.json`, JSON.stringify(report, null, 2));
+  await write(`${report.suite}.json`, JSON.stringify(report, rounded, 2));
   const plots = plotsOf(report.rows).map(({ file, section, ...plot }) => {
     const taken = report.sections.find(({ name }) => name === section);
     writeFileSync(join(folder, file), linePlot({ ...plot, caption: taken === undefined ? '' : nameOf(taken.machine) }));
@@ -160,3 +160,7 @@ const rulePlots = (rows: readonly Row[]): Plot[] => {
     },
   ];
 };
+
+/** Five digits are more than a measurement has. */
+const rounded = (_key: string, value: unknown): unknown =>
+  typeof value === 'number' && !Number.isInteger(value) ? Number(value.toPrecision(5)) : value;
