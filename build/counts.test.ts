@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { addCounts, countsLine, noCounts, parseCounts } from './counts.ts';
+import { addCounts, countsLine, noCounts, parseCounts, parseFailure } from './counts.ts';
 
 describe('counts of a test run', () => {
   it('are read back from the line they were printed as', () => {
@@ -17,6 +17,14 @@ describe('counts of a test run', () => {
       '-1 passed, 0 failed, 0 skipped',
     ])
       expect(parseCounts(line), line).toBeUndefined();
+  });
+
+  it('stand beside the names of failed tests, with or without colours', () => {
+    expect(parseFailure('\u001B[41m FAIL \u001B[49m build/counts.test.ts > counts > add up')).toBe(
+      'build/counts.test.ts > counts > add up',
+    );
+    expect(parseFailure('  ✘   3 test/e2e/main-job.spec.ts:9:1 › enrols (6.8s)')).toBe('3 test/e2e/main-job.spec.ts:9:1 › enrols (6.8s)');
+    for (const line of ['', ' ✓ FAIL', 'FAILED', 'it must FAIL here']) expect(parseFailure(line), line).toBeUndefined();
   });
 
   it('add up stage by stage', () => {

@@ -1,4 +1,5 @@
 /** How every test script ends: one line with three numbers, which npm test adds up. */
+import { stripVTControlCharacters } from 'node:util';
 
 export interface Counts {
   readonly passed: number;
@@ -23,3 +24,7 @@ export const parseCounts = (line: string): Counts | undefined => {
   if (match === null) return undefined;
   return { passed: Number(match[1]), failed: Number(match[2]), skipped: Number(match[3]) };
 };
+
+/** The test that a line of Vitest or Playwright says has failed; undefined when it is another line. */
+export const parseFailure = (line: string): string | undefined =>
+  /^\s*(?:FAIL|✘)\s+(\S.*)$/.exec(stripVTControlCharacters(line))?.[1]?.trim();

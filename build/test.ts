@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { buildAll } from './build.ts';
 import { endSignal } from './child.ts';
-import { addCounts, countsLine, noCounts, parseCounts, type Counts } from './counts.ts';
+import { addCounts, countsLine, noCounts, parseCounts, parseFailure, type Counts } from './counts.ts';
 import { findLeftovers } from './leftovers.ts';
 import { setup } from './setup.ts';
 import { root } from './stamp.ts';
@@ -26,7 +26,8 @@ const stages: readonly Stage[] = [
   { name: 'lint', argv: script('lint.ts') },
   { name: 'layers', argv: script('layers.ts') },
   { name: 'tidy', argv: script('tidy.ts') },
-  { name: 'unit', argv: [...script('vitest-run.ts'), 'build/vitest.config.ts'] },
+  { name: 'unit', argv: [...script('vitest-run.ts'), 'build/vitest.config.ts', '--project', 'unit'] },
+  { name: 'pages', argv: [...script('vitest-run.ts'), 'build/vitest.config.ts', '--project', 'pages'] },
   { name: 'fleet', argv: [...script('vitest-run.ts'), 'test/fleet/vitest.config.ts'] },
   { name: 'native', argv: script('test-native.ts') },
   { name: 'bpf', argv: script('test-bpf.ts') },
@@ -37,10 +38,14 @@ const stages: readonly Stage[] = [
 ];
 const killGraceMs = 60_000;
 const leftoverWaitMs = 5000;
+/** Failed tests that are named again at the end, by stage. */
+const namedMax = 50;
 
 interface Outcome {
   readonly name: string;
   readonly counts: Counts;
+  /** Names of failed tests, each with what came next: the first line of its error. */
+  readonly failures?: readonly string[];
   readonly seconds: number;
 }
 
@@ -57,12 +62,18 @@ const runStage = async ({ name, argv }: Stage, end: AbortSignal): Promise<Outcom
   });
   let stated: Counts | undefined;
   let skipLines = 0;
+  const failures = new Map<string, string>();
+  let unexplained: string | undefined;
   const { promise, resolve } = Promise.withResolvers<number>();
   for (const stream of [child.stdout, child.stderr]) {
     createInterface({ input: stream }).on('line', (line) => {
       console.log(line);
       stated = parseCounts(line) ?? stated;
       if (line.startsWith('SKIP ')) skipLines += 1;
+      const failure = parseFailure(line);
+      if (unexplained !== undefined && failure === undefined) failures.set(unexplained, line.trim());
+      if (failure !== undefined && failures.size < namedMax) failures.set(failure, '');
+      unexplained = failure;
     });
   }
   child.once('error', (error) => {
@@ -80,7 +91,7 @@ const runStage = async ({ name, argv }: Stage, end: AbortSignal): Promise<Outcom
   const own = stated ?? { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: skipLines };
   // A stage that fails without a failed test (a crash, a broken hook) is still a failure.
   const counts = code !== 0 && own.failed === 0 ? { ...own, failed: 1 } : own;
-  return { name, counts, seconds: (performance.now() - started) / 1000 };
+  return { name, counts, failures: [...failures].map((lines) => lines.join('\n    ')), seconds: (performance.now() - started) / 1000 };
 };
 
 /** The kernel frees namespaces and links a moment after their last user. */
@@ -121,6 +132,7 @@ const main = async (): Promise<number> => {
   console.log('');
   for (const { name, counts, seconds } of outcomes)
     console.log(`${name.padEnd(12)} ${countsLine(counts).padEnd(40)} ${seconds.toFixed(1).padStart(7)} s`);
+  for (const { name, failures = [] } of outcomes) for (const failure of failures) console.log(`FAILED ${name}: ${failure}`);
   const total = outcomes.map(({ counts }) => counts).reduce(addCounts, noCounts);
   if (end.aborted) console.log('The run was ended early.');
   console.log(countsLine(total));

@@ -1,7 +1,8 @@
 /**
  * Runs Vitest with a configuration and ends with the counts line that npm test reads:
- * node build/vitest-run.ts <config> [filters]. Prints why each skipped test was skipped.
+ * node build/vitest-run.ts <config> [--project <name>] [filters]. Prints why each skipped test was skipped.
  */
+import { parseArgs } from 'node:util';
 import { startVitest, type Reporter, type TestModule } from 'vitest/node';
 import { countsLine, type Counts } from './counts.ts';
 import { root } from './stamp.ts';
@@ -28,8 +29,16 @@ const reporter: Reporter = {
   },
 };
 
-const [config = '', ...filters] = process.argv.slice(2);
-const vitest = await startVitest('test', filters, { root, config, run: true, watch: false, reporters: ['default', reporter] });
+const { positionals, values } = parseArgs({ allowPositionals: true, options: { project: { type: 'string' } } });
+const [config = '', ...filters] = positionals;
+const vitest = await startVitest('test', filters, {
+  root,
+  config,
+  run: true,
+  watch: false,
+  reporters: ['default', reporter],
+  ...(values.project === undefined ? {} : { project: values.project }),
+});
 await vitest.close();
 if (counts.passed + counts.failed + counts.skipped === 0) {
   console.log('No test was found.');

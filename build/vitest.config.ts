@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** Two environments, so that only component tests pay for a DOM. */
+/** Two stages of npm test: units, and components of the page, which alone pay for a DOM. */
 export default defineConfig({
   test: {
     // All processors: left alone, vitest keeps one of two for itself, and most tests wait for sockets and disks anyway.
@@ -13,7 +13,7 @@ export default defineConfig({
       {
         root,
         test: {
-          name: 'node',
+          name: 'unit',
           environment: 'node',
           include: [
             '{agent,build,native,proto,test}/**/*.test.ts',
@@ -28,8 +28,9 @@ export default defineConfig({
       {
         root,
         test: {
-          name: 'dom',
+          name: 'pages',
           environment: 'jsdom',
+          setupFiles: ['build/dom-setup.ts'],
           include: ['desktop/renderer/**/*.test.tsx'],
           testTimeout: 20_000,
           hookTimeout: 20_000,

@@ -21,7 +21,7 @@ const server = { address: '198.19.254.1', port: 8080 } as const;
 const virtual = { address: '198.19.254.2', port: 80 } as const;
 const seconds = 2;
 /** More than elsewhere: what a connection takes varies most from one run of wrk to the next. */
-const rounds = 21;
+const rounds = 41;
 /** Requests on kept connections, and a connection for each request. */
 const kinds = {
   requests: { figure: 'requests through the connect hook', unit: 'requests/s', atLeast: 0.95, args: ['-c', '64'] },
