@@ -22,6 +22,13 @@ const deviceFile = z.string().check(z.maxLength(8 << 20));
 const fingerprint = z.string().check(z.regex(/^[0-9a-f]{64}$/));
 const rootFile = z.string().check(z.maxLength(64 << 10));
 
+const ssoSettings = z.strictObject({
+  issuer: z.string().check(z.minLength(8), z.maxLength(500)),
+  clientId: z.string().check(z.minLength(1), z.maxLength(200)),
+  required: z.boolean(),
+  domains: z.array(z.string().check(z.regex(/^[a-z0-9.-]{1,253}$/))).check(z.maxLength(32)),
+});
+
 const host = z.strictObject({ hostId });
 const flowFilter = {
   hostId,
@@ -123,8 +130,30 @@ export const contract = {
     }),
     of<model.ConsoleState>(),
   ),
-  'fleet.unlock': command(z.strictObject({ passphrase: z.optional(passphrase) }), of<model.ConsoleState>()),
+  /** withoutSignIn: why there was no sign-in at the provider; taken only when the provider is away, and kept. */
+  'fleet.unlock': command(
+    z.strictObject({ passphrase: z.optional(passphrase), withoutSignIn: z.optional(z.string().check(z.minLength(3), z.maxLength(200))) }),
+    of<model.ConsoleState>(),
+  ),
   'fleet.lock': command(nothing, of<model.ConsoleState>()),
+
+  // ---- licence and single sign-on ----
+  'license.get': query(nothing, of<model.LicenseView>()),
+  /** Into the vault, once the server does not refuse it. */
+  'license.set': command(z.strictObject({ key: z.string().check(z.maxLength(100)) }), of<model.LicenseView>()),
+  'license.remove': command(nothing, of<model.LicenseView>()),
+  /** Asks the server now; with a name also about that feature. */
+  'license.check': command(z.strictObject({ feature: z.optional(name) }), of<model.LicenseCheck>()),
+  'license.import': command(z.strictObject({ file: rootFile }), of<model.LicenseView>()),
+  /** Also while the fleet is locked: then only what is no secret. */
+  'sso.get': query(nothing, of<model.SsoView>()),
+  'sso.watch': stream(nothing, of<model.SsoView>()),
+  'sso.configure': command(ssoSettings, of<model.SsoView>()),
+  'sso.remove': command(nothing, of<model.SsoView>()),
+  /** Begins the device flow; `sso.watch` tells how it ends. */
+  'sso.login': command(nothing, of<model.SsoView>()),
+  'sso.cancel': command(nothing, of<model.SsoView>()),
+  'sso.logout': command(nothing, of<model.SsoView>()),
 
   // ---- certificates ----
   'certificate.list': query(nothing, of<model.CertificateList>()),

@@ -6,6 +6,8 @@ export type * from './audit-model.ts';
 export type * from './access-model.ts';
 export type * from './certificate-model.ts';
 export type * from './device-model.ts';
+export type * from './license-model.ts';
+export type * from './sso-model.ts';
 export type * from './traffic-model.ts';
 
 /** Phantom that carries an output type through the contract. */

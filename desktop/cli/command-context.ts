@@ -16,6 +16,7 @@ export interface GlobalOptions {
   readonly data: string;
   readonly json?: true;
   readonly passphraseFile?: string;
+  readonly withoutSignIn?: string;
 }
 
 export interface Invocation {
@@ -60,7 +61,7 @@ export const withCore = async <Result>(
   const { terminal, version, signal, environment } = invocation;
   const report = (message: string, fields: Readonly<Record<string, unknown>>): void =>
     terminal.note(`warning: ${message} ${clean(detailOf(fields))}`);
-  const ports = invocation.openPorts?.(options.data) ?? openSystemPorts({ dataDirectory: options.data, version, report });
+  const ports = invocation.openPorts?.(options.data) ?? openSystemPorts({ dataDirectory: options.data, version, report, environment });
   const core = createConsoleCore({ ...ports, isShortLived: true });
   try {
     return await work({
@@ -95,7 +96,9 @@ export const unlock = async (context: CommandContext): Promise<void> => {
   const { phase, storage } = await handlers['console.state']({}, signal);
   if (phase === 'empty') throw new NestError('FLEET_MISSING', 'There is no fleet in this data folder. Create one with "nest fleet init".');
   const passphrase = storage === 'passphrase' ? await readPassphrase(context, 'Passphrase: ') : undefined;
-  await handlers['fleet.unlock'](passphrase === undefined ? {} : { passphrase }, signal);
+  const { withoutSignIn } = context.options;
+  const input = { ...(passphrase === undefined ? {} : { passphrase }), ...(withoutSignIn === undefined ? {} : { withoutSignIn }) };
+  await handlers['fleet.unlock'](input, signal);
 };
 
 /** From --passphrase-file, NEST_PASSPHRASE_FILE or the terminal; never from an argument, which everybody on the machine can read. */

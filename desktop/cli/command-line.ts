@@ -9,9 +9,11 @@ import type { Invocation } from './command-context.ts';
 import { addFleetCommands } from './fleet-commands.ts';
 import { addFlowCommand } from './flow-command.ts';
 import { addHostCommands } from './host-commands.ts';
+import { addLicenseCommands } from './license-commands.ts';
 import { addObserveCommands } from './observe-commands.ts';
 import { addPolicyCommands } from './policy-commands.ts';
 import { addRolloutCommands } from './rollout-commands.ts';
+import { addSsoCommands } from './sso-commands.ts';
 import { addStagedCommands } from './staged-commands.ts';
 import { addTrafficCommands } from './traffic-commands.ts';
 import { clean } from './output.ts';
@@ -36,6 +38,7 @@ export const runCommandLine = async (invocation: CommandLine): Promise<number> =
     )
     .option('--json', 'print JSON instead of text')
     .option('--passphrase-file <file>', 'file with the passphrase of the fleet (NEST_PASSPHRASE_FILE)')
+    .option('--without-sign-in <reason>', 'open the console though its provider of single sign-on is away; the reason is kept')
     .showHelpAfterError('(see nest --help)')
     .exitOverride()
     .configureOutput({ writeOut: (text) => terminal.out(text.trimEnd()), writeErr: (text) => terminal.note(text.trimEnd()) });
@@ -50,6 +53,8 @@ export const runCommandLine = async (invocation: CommandLine): Promise<number> =
     addTrafficCommands,
     addAuditCommands,
     addAccessCommands,
+    addLicenseCommands,
+    addSsoCommands,
   ])
     add(program, invocation);
   try {

@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createMemorySettings, createMemoryVault } from '../core/api.ts';
+import type { ConsolePorts } from '../core/api.ts';
 import { createVerdictProgram } from '../core/trace/verdict-program.ts';
 import { openFleetCache } from '../core/cache/sqlite-fleet-cache.ts';
 import { createFakeAgent } from '../grpc/fake-agent.ts';
@@ -25,8 +26,8 @@ export interface TestConsole {
   close(): Promise<void>;
 }
 
-/** `input`: what standard input holds. */
-export const openTestConsole = async (input: string): Promise<TestConsole> => {
+/** `input`: what standard input holds; `ports`: what the console gets beside the usual. */
+export const openTestConsole = async (input: string, ports: Partial<ConsolePorts> = {}): Promise<TestConsole> => {
   const folder = await mkdtemp(join(tmpdir(), 'nest-cli-'));
   await writeFile(join(folder, 'passphrase'), 'correct horse battery\n');
   const vault = createMemoryVault();
@@ -64,6 +65,7 @@ export const openTestConsole = async (input: string): Promise<TestConsole> => {
         version: '0.0.0',
         report: () => undefined,
         verdictProgram: createVerdictProgram(),
+        ...ports,
       }),
     });
     return { code, out: out.join('\n'), notes: notes.join('\n') };

@@ -12,9 +12,13 @@ import { FleetKeeper } from './fleet/fleet-keeper.ts';
 import { openFleetSession } from './fleet/fleet-session.ts';
 import { hostHandlers } from './hosts/host-handlers.ts';
 import { HostRoster } from './hosts/host-roster.ts';
+import { developmentSettings } from './license/license-settings.ts';
+import { licenseHandlers } from './license/license-handlers.ts';
 import { createPlanner } from './policy/planner.ts';
 import { policyHandlers } from './policy/policy-handlers.ts';
 import { stagedHandlers } from './rollout/rollout-handlers.ts';
+import { SsoDesk } from './sso/sso-desk.ts';
+import { ssoHandlers } from './sso/sso-handlers.ts';
 
 /** The file is looked at so often for changes of other processes. */
 const reloadPollMs = 1_000;
@@ -30,14 +34,26 @@ export const createConsoleCore = (ports: ConsolePorts): ConsoleCore => {
   const { clock, random, report } = ports;
   const cache = withDocumentBuffer(ports.cache, ports);
   const roster = new HostRoster({ cache, clock, random, consoleVersion: ports.version, report });
-  const keeper = new FleetKeeper({
+  const sso = new SsoDesk({ cache, clock, random, report, keys: () => keeper.openKeys() });
+  const licensing = { settings: ports.license ?? developmentSettings, version: ports.version };
+  const keeper: FleetKeeper = new FleetKeeper({
     vaults: ports.vaults,
     clock,
     random,
     version: ports.version,
     hostCount: () => roster.size.value,
+    admit: (keys, excuse, signal) => sso.admit(keys, { excuse, signal }),
     openSession: (keys, refreshOwn) =>
-      openFleetSession(keys, { roster, cache, clock, random, report, refreshOwn, resumesRollouts: ports.isShortLived !== true }),
+      openFleetSession(keys, {
+        roster,
+        cache,
+        clock,
+        random,
+        report,
+        refreshOwn,
+        resumesRollouts: ports.isShortLived !== true,
+        licensing,
+      }),
   });
   const planner = createPlanner({ roster, clock, random });
   const tasks = createTaskGroup((task, error) => {
@@ -49,7 +65,7 @@ export const createConsoleCore = (ports: ConsolePorts): ConsoleCore => {
       if (cache.isChangedElsewhere()) await roster.reload();
     }
   });
-  const context: HandlerContext = { ...ports, cache, roster, keeper, planner };
+  const context: HandlerContext = { ...ports, cache, roster, keeper, planner, sso };
   let closing: Promise<void> | undefined;
   return {
     handlers: {
@@ -59,12 +75,15 @@ export const createConsoleCore = (ports: ConsolePorts): ConsoleCore => {
       ...consoleHandlers(context),
       ...deviceHandlers(context),
       ...hostHandlers(context),
+      ...licenseHandlers(context),
       ...policyHandlers(context),
+      ...ssoHandlers(context),
       ...stagedHandlers(context),
     },
     close: () => {
       closing ??= (async () => {
         await tasks.close();
+        await sso.close();
         await keeper.close();
         cache.close();
       })();

@@ -1,6 +1,7 @@
 /** The console itself, its settings and its fleet, as the bridge asks for them. */
 import type { BridgeHandlers } from '../bridge/contract.ts';
 import type { ConsoleState, Settings } from '../bridge/model.ts';
+import { followAny } from '../lib/api.ts';
 import type { HandlerContext } from './handler-context.ts';
 
 type Handled = Extract<keyof BridgeHandlers, `console.${string}` | `settings.${string}` | `fleet.${string}`>;
@@ -9,23 +10,11 @@ export const consoleHandlers = ({ keeper, roster, settings }: HandlerContext): P
   'console.state': () => keeper.state(),
   'console.watch': async function* (_input, signal) {
     let last = '';
-    const stop = new AbortController();
-    const ended = AbortSignal.any([signal, stop.signal]);
-    const changes = [keeper.changes.follow(ended), roster.size.follow(ended)].map((source) => source[Symbol.asyncIterator]());
-    try {
-      const waits = changes.map((source) => source.next());
-      while (!signal.aborted) {
-        const state: ConsoleState = await keeper.state();
-        const text = JSON.stringify(state);
-        if (text !== last) yield state;
-        last = text;
-        const { index, done } = await Promise.race(waits.map(async (wait, at) => ({ index: at, done: (await wait).done })));
-        const source = changes[index];
-        if (done === true || source === undefined) return;
-        waits[index] = source.next();
-      }
-    } finally {
-      stop.abort();
+    for await (const _change of followAny([keeper.changes, roster.size], signal)) {
+      const state: ConsoleState = await keeper.state();
+      const text = JSON.stringify(state);
+      if (text !== last) yield state;
+      last = text;
     }
   },
   'settings.get': () => Promise.resolve(settings.get()),
@@ -34,6 +23,6 @@ export const consoleHandlers = ({ keeper, roster, settings }: HandlerContext): P
     return Promise.resolve(settings.put(changes));
   },
   'fleet.create': (input, signal) => keeper.create({ ...input, passphrase: input.passphrase }, signal),
-  'fleet.unlock': ({ passphrase }, signal) => keeper.unlock(passphrase, signal),
+  'fleet.unlock': ({ passphrase, withoutSignIn }, signal) => keeper.unlock(passphrase, signal, withoutSignIn),
   'fleet.lock': (_input, signal) => keeper.lock(signal),
 });

@@ -4,8 +4,10 @@ import type { Clock, RandomBytes } from '../lib/api.ts';
 import type { FleetCache } from './cache/fleet-cache.ts';
 import type { FleetKeeper } from './fleet/fleet-keeper.ts';
 import type { HostRoster } from './hosts/host-roster.ts';
+import type { LicenseSettings } from './license/license-settings.ts';
 import type { Planner } from './policy/planner.ts';
 import type { SettingsStore } from './settings/settings-store.ts';
+import type { SsoDesk } from './sso/sso-desk.ts';
 import type { CredentialVault } from './vault/credential-vault.ts';
 
 /** Something a human should find in a log: a constant message, fields beside it. */
@@ -23,6 +25,8 @@ export interface ConsolePorts {
   readonly report: CoreReport;
   /** The verdict in WebAssembly, compiled once. Raises ENGINE_UNAVAILABLE. */
   readonly verdictProgram: () => Promise<VerdictProgram>;
+  /** What the environment says about the licence; development without a key when it is absent. */
+  readonly license?: LicenseSettings;
   /** A command that ends soon: it goes on with no rollout unless it is told to. */
   readonly isShortLived?: boolean;
 }
@@ -31,4 +35,5 @@ export interface HandlerContext extends ConsolePorts {
   readonly roster: HostRoster;
   readonly keeper: FleetKeeper;
   readonly planner: Planner;
+  readonly sso: SsoDesk;
 }

@@ -4,6 +4,7 @@ import { homedir } from 'node:os';
 import { systemClock, systemRandom } from '../lib/api.ts';
 import { openFleetCache } from './cache/sqlite-fleet-cache.ts';
 import type { ConsolePorts, CoreReport } from './handler-context.ts';
+import { readLicenseSettings } from './license/license-settings.ts';
 import { createVerdictProgram } from './trace/verdict-program.ts';
 import { createConfSettings } from './settings/settings-store.ts';
 import type { SettingsStore } from './settings/settings-store.ts';
@@ -15,6 +16,8 @@ export interface SystemPortOptions {
   readonly dataDirectory: string;
   readonly version: string;
   readonly report: CoreReport;
+  /** Where RELEASE_MODE and the LICENSE_ variables are looked for; by default the environment of this process. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
   /** The host's own settings; by default settings.json in the data directory. */
   readonly settings?: SettingsStore;
 }
@@ -36,6 +39,7 @@ export const openSystemPorts = (options: SystemPortOptions): ConsolePorts => {
     settings: options.settings ?? createConfSettings(options.dataDirectory),
     version: options.version,
     report: options.report,
+    license: readLicenseSettings(options.environment ?? process.env),
     verdictProgram: createVerdictProgram(),
   };
 };

@@ -10,7 +10,7 @@ export { cancelled, isCancelled, systemClock, throwIfCancelled, withTimeout } fr
 export type { Clock } from './clock.ts';
 export { createGate, mapConcurrently } from './gate.ts';
 export type { Gate } from './gate.ts';
-export { createLatest } from './latest.ts';
+export { createLatest, followAny } from './latest.ts';
 export type { Latest } from './latest.ts';
 export { createTaskGroup } from './task-group.ts';
 export type { TaskGroup } from './task-group.ts';

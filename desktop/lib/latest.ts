@@ -57,3 +57,25 @@ export const createLatest = <Value>(initial: Value): Latest<Value> => {
     },
   };
 };
+
+/** Yields when a value has changed, of any of the sources, at first for each of them; until the signal aborts or a source was closed. */
+export async function* followAny(
+  sources: readonly { follow(signal: AbortSignal): AsyncIterable<unknown> }[],
+  signal: AbortSignal,
+): AsyncGenerator<void> {
+  const stop = new AbortController();
+  const ended = AbortSignal.any([signal, stop.signal]);
+  try {
+    const changes = sources.map((source) => source.follow(ended)[Symbol.asyncIterator]());
+    const waits = changes.map((change) => change.next());
+    while (!signal.aborted) {
+      const { index, done } = await Promise.race(waits.map(async (wait, at) => ({ index: at, done: (await wait).done })));
+      const change = changes[index];
+      if (done === true || change === undefined) return;
+      waits[index] = change.next();
+      yield;
+    }
+  } finally {
+    stop.abort();
+  }
+}

@@ -25,6 +25,7 @@ import { createAuthorities, createAuthority, createFleetRoot, renewAuthorities }
 import type { Authorities } from './issuing-authority.ts';
 import { emptyRevocation, refreshRevocation } from './revocation-list.ts';
 import type { RevocationRecord } from './revocation-list.ts';
+import type { SsoBinding } from '../sso/sso-binding.ts';
 
 export type { AuthorityContext } from './certificate-maker.ts';
 
@@ -49,7 +50,19 @@ export interface FleetKeys {
   readonly devices?: readonly Device[] | undefined;
   /** Ed25519, signs access updates; only on consoles of owners. */
   readonly owner?: string | undefined;
+  /** Seals what is kept beside the vault, base64. */
+  readonly seal?: string | undefined;
+  /** Licence key. */
+  readonly license?: string | undefined;
+  /** Single sign-on that guards this console. */
+  readonly sso?: SsoBinding | undefined;
 }
+
+/** Every vault that was opened has one. */
+export const sealOf = ({ seal }: FleetKeys): string => {
+  if (seal !== undefined) return seal;
+  throw new NestError('STATE_CORRUPT', 'The vault holds no seal for what is kept beside it. Lock the console and unlock it again.');
+};
 
 /** What is remembered of an operator's device. */
 export interface Device {

@@ -8,7 +8,9 @@ import { createOwnerKey } from '../access/owner-key.ts';
 import { createFleetKeys, operatorEndsAt, refreshFleetKeys } from '../authority/fleet-authority.ts';
 import type { FleetKeys } from '../authority/fleet-authority.ts';
 import { revocationSchema } from '../authority/revocation-list.ts';
+import { ssoBindingSchema } from '../sso/sso-binding.ts';
 import type { CredentialVault, VaultHeader, VaultProbe } from '../vault/credential-vault.ts';
+import { newSeal } from '../vault/sealed-value.ts';
 import type { FleetSession } from './fleet-session.ts';
 
 const pemPair = z.strictObject({ certificate: z.string(), privateKey: z.string() });
@@ -22,6 +24,9 @@ const keysSchema = z.strictObject({
   owner: z.string().optional(),
   authorities: z.optional(z.strictObject({ agents: authority, operators: authority })),
   revocation: z.optional(revocationSchema),
+  seal: z.string().optional(),
+  license: z.string().optional(),
+  sso: z.optional(ssoBindingSchema),
   devices: z.optional(z.array(z.strictObject({ name: z.string(), serial: z.string(), fingerprint: z.string(), endsAt: z.number() }))),
 });
 
@@ -37,6 +42,8 @@ export interface FleetKeeperOptions {
   readonly random: RandomBytes;
   readonly version: string;
   readonly hostCount: () => number;
+  /** Whether whoever opened the vault may come in; `excuse` is why there was no sign-in. Raises SIGN_IN_REQUIRED. */
+  readonly admit?: (keys: FleetKeys, excuse: string | undefined, signal: AbortSignal) => Promise<void>;
   readonly openSession: (keys: FleetKeys, refreshOwn: (signal: AbortSignal) => Promise<void>) => FleetSession;
 }
 
@@ -63,6 +70,11 @@ export class FleetKeeper {
     if (this.#session !== null) return this.#session;
     if ((await this.#stored()) === null) throw new NestError('FLEET_MISSING', 'There is no fleet yet. Create one first.');
     throw new NestError('FLEET_LOCKED', 'The fleet is locked. Unlock it first.');
+  }
+
+  /** Null while there is no session. */
+  openKeys(): Promise<FleetKeys | null> {
+    return Promise.resolve(this.#session?.keys ?? null);
   }
 
   async state(): Promise<ConsoleState> {
@@ -113,22 +125,23 @@ export class FleetKeeper {
       const probe = await vault?.probe(signal);
       if (vault === undefined || probe?.available !== true)
         throw new NestError('VAULT_UNAVAILABLE', probe?.reason ?? 'Keys cannot be kept that way here. Choose the other way.');
-      const keys = await make();
+      const keys = this.#sealed(await make());
       await vault.create({ header: headerOf(keys), secret: encodeKeys(keys), passphrase: request.passphrase });
       this.#open(keys, keys.owner !== undefined);
       return this.state();
     }, signal);
   }
 
-  /** Raises FLEET_MISSING, PASSPHRASE_WRONG, LIMIT_REACHED, VAULT_UNAVAILABLE, STATE_CORRUPT. Renews certificates that are due and gives old fleets their issuing authorities. */
-  unlock(passphrase: string | undefined, signal: AbortSignal): Promise<ConsoleState> {
+  /** Raises FLEET_MISSING, PASSPHRASE_WRONG, LIMIT_REACHED, VAULT_UNAVAILABLE, STATE_CORRUPT, SIGN_IN_REQUIRED. Renews certificates that are due and gives old fleets their issuing authorities. */
+  unlock(passphrase: string | undefined, signal: AbortSignal, excuse?: string): Promise<ConsoleState> {
     return this.#oneByOne.run(async () => {
       const { clock, random } = this.#options;
       const stored = await this.#stored();
       if (stored === null) throw new NestError('FLEET_MISSING', 'There is no fleet yet. Create one first.');
       if (this.#session === null) {
         const kept = decodeKeys(await stored.vault.open(passphrase));
-        const refreshed = await refreshFleetKeys(kept, { now: clock.now(), random });
+        await this.#admit(stored.vault, kept, { excuse, signal });
+        const refreshed = this.#sealed(await refreshFleetKeys(kept, { now: clock.now(), random }));
         // From before there were access bundles: whoever has the root's key becomes their first owner.
         const isFounder = kept.owner === undefined && kept.authorities === undefined && refreshed.root.privateKey !== null;
         const keys = isFounder ? { ...refreshed, owner: createOwnerKey() } : refreshed;
@@ -181,6 +194,24 @@ export class FleetKeeper {
     this.#closing.abort();
     await this.#shut();
     this.#changes.close();
+  }
+
+  /** A vault whose opener may not come in is closed again. */
+  async #admit(
+    vault: CredentialVault,
+    keys: FleetKeys,
+    { excuse, signal }: { readonly excuse: string | undefined; readonly signal: AbortSignal },
+  ): Promise<void> {
+    try {
+      await this.#options.admit?.(keys, excuse, signal);
+    } catch (error) {
+      vault.close();
+      throw error;
+    }
+  }
+
+  #sealed(keys: FleetKeys): FleetKeys {
+    return keys.seal === undefined ? { ...keys, seal: newSeal(this.#options.random) } : keys;
   }
 
   async #shut(): Promise<void> {

@@ -8,6 +8,9 @@ import type { FleetKeys } from '../authority/fleet-authority.ts';
 import { contextLists } from '../authority/revocation-list.ts';
 import { createCertificateDesk } from '../certificate/certificate-desk.ts';
 import type { CertificateDesk } from '../certificate/certificate-desk.ts';
+import { openLicense } from '../license/open-license.ts';
+import type { LicenseDesk } from '../license/license-desk.ts';
+import type { LicenseSettings } from '../license/license-settings.ts';
 import { createEnrollmentDesk } from '../hosts/enrollment-desk.ts';
 import type { EnrollmentDesk } from '../hosts/enrollment-desk.ts';
 import type { HostRoster } from '../hosts/host-roster.ts';
@@ -36,6 +39,7 @@ export interface FleetSession {
   readonly certificates: CertificateDesk;
   readonly staged: RolloutDesk;
   readonly intents: IntentQueue;
+  readonly license: LicenseDesk;
   close(): Promise<void>;
 }
 
@@ -50,8 +54,9 @@ export interface FleetSessionOptions extends RolloutBookOptions {
   readonly roster: HostRoster;
   /** Renews what this console holds, when due. */
   readonly refreshOwn: (signal: AbortSignal) => Promise<void>;
-  /** Goes on by itself with the staged rollouts it conducted before. */
+  /** Goes on by itself with the staged rollouts it conducted before, and asks the licence server: not a command that ends soon. */
   readonly resumesRollouts: boolean;
+  readonly licensing: { readonly settings: LicenseSettings; readonly version: string };
 }
 
 /** Connects everything; the caller closes it. */
@@ -62,6 +67,7 @@ export const openFleetSession = (first: FleetKeys, options: FleetSessionOptions)
   const rollouts = new RolloutBook(options);
   const access = openAccess(() => keys, options);
   const { intents, staged } = openStaged(keys, options);
+  const license = openLicense(() => keys, access.book, { ...options, isAskingByItself: options.resumesRollouts });
   roster.connect({ fleetId: keys.fleetId, operator });
   const desk = createEnrollmentDesk({
     keys: () => keys,
@@ -70,6 +76,7 @@ export const openFleetSession = (first: FleetKeys, options: FleetSessionOptions)
     random,
     report,
     hosts: () => roster.all.map(({ record }) => record),
+    admit: (admission) => license.admit(admission),
     onEnrolled: (record) => {
       roster.add(record);
     },
@@ -91,7 +98,9 @@ export const openFleetSession = (first: FleetKeys, options: FleetSessionOptions)
     certificates,
     staged,
     intents,
+    license,
     close: async () => {
+      await license.close();
       await access.sync.close();
       access.book.close();
       await certificates.close();

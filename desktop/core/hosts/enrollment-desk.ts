@@ -10,6 +10,7 @@ import type { Clock, Latest, RandomBytes } from '../../lib/api.ts';
 import { rootSpkiHash, signAgent } from '../authority/fleet-authority.ts';
 import type { FleetKeys } from '../authority/fleet-authority.ts';
 import type { HostRecord } from '../cache/fleet-cache.ts';
+import type { Admission } from '../license/license-desk.ts';
 
 /** Enrolments that may wait at once; the finished ones kept for display. */
 const activeMax = 64;
@@ -29,6 +30,8 @@ export interface EnrollmentDeskOptions {
   readonly clock: Clock;
   readonly random: RandomBytes;
   readonly hosts: () => readonly HostRecord[];
+  /** Whether one more host fits beside those in work. Raises QUOTA_EXCEEDED. */
+  readonly admit: (admission: Admission) => void;
   /** Takes the new host into the fleet. */
   readonly onEnrolled: (record: HostRecord) => void;
   /** Whether the agent answers under its new identity: settles a delivery whose answer was lost. */
@@ -37,7 +40,7 @@ export interface EnrollmentDeskOptions {
 }
 
 export interface EnrollmentDesk {
-  /** Raises HOST_EXISTS, LIMIT_REACHED. */
+  /** Raises HOST_EXISTS, LIMIT_REACHED, QUOTA_EXCEEDED. */
   begin(request: {
     readonly name: string;
     readonly address: string;
@@ -49,10 +52,15 @@ export interface EnrollmentDesk {
   list(): readonly model.Enrollment[];
   /** Raises NOT_FOUND. */
   watch(enrollmentId: string, signal: AbortSignal): AsyncIterable<model.Enrollment>;
-  /** Signs and delivers; resolves when that succeeded or failed. Raises NOT_FOUND, ENROLLMENT_CLOSED when there is no fingerprint to approve. */
+  /** Signs and delivers; resolves when that succeeded or failed. Raises NOT_FOUND, QUOTA_EXCEEDED, ENROLLMENT_CLOSED when there is no fingerprint to approve. */
   approve(enrollmentId: string, signal: AbortSignal): Promise<model.Enrollment>;
   cancel(enrollmentId: string): model.Enrollment;
   close(): Promise<void>;
+}
+
+interface Conduct extends EnrollmentDeskOptions {
+  /** Once more before a key is signed. Raises QUOTA_EXCEEDED. */
+  readonly admitNow: () => void;
 }
 
 interface Session {
@@ -77,17 +85,23 @@ export const createEnrollmentDesk = (options: EnrollmentDeskOptions): Enrollment
     if (session === undefined) throw new NestError('NOT_FOUND', 'This enrolment is not known any more. Begin a new one.');
     return session;
   };
+  /** Others that are being signed take their places already. */
+  const admitNow = (session: Session): void => {
+    const others = [...sessions.values()].filter((other) => other !== session && other.state.value.state === 'signing');
+    options.admit({ cluster: session.state.value.cluster, beside: others.map(({ state }) => state.value) });
+  };
   return {
     begin: (request) => {
       const active = [...sessions.values()].map(({ state }) => state.value).filter((enrollment) => !isOver(enrollment));
       refuseDuplicates(request, [...options.hosts(), ...active]);
       if (active.length >= activeMax)
         throw new NestError('LIMIT_REACHED', 'Too many enrolments are waiting. Finish or cancel one of them first.');
+      options.admit({ cluster: request.cluster, beside: active });
       const session = newSession(request, options);
       const { state } = session;
       sessions.set(state.value.enrollmentId, session);
       dropOldest(sessions);
-      tasks.start('enrolment', (signal) => conduct(session, options, signal));
+      tasks.start('enrolment', (signal) => conduct(session, { ...options, admitNow: () => admitNow(session) }, signal));
       return state.value;
     },
     list: () => [...sessions.values()].map(({ state }) => state.value),
@@ -99,6 +113,7 @@ export const createEnrollmentDesk = (options: EnrollmentDeskOptions): Enrollment
           'ENROLLMENT_CLOSED',
           'There is no fingerprint to approve. Wait until the agent answers, or begin a new enrolment.',
         );
+      admitNow(session);
       session.state.set({ ...session.state.value, state: 'signing' });
       session.approved.set(true);
       for await (const _enrollment of untilOver(session, signal));
@@ -173,7 +188,7 @@ const dropOldest = (sessions: Map<string, Session>): void => {
 };
 
 /** One enrolment from the first call at the door to its end. Never raises. */
-const conduct = async (session: Session, options: EnrollmentDeskOptions, closed: AbortSignal): Promise<void> => {
+const conduct = async (session: Session, options: Conduct, closed: AbortSignal): Promise<void> => {
   const { clock } = options;
   const expiry = new AbortController();
   const timer = clock
@@ -205,7 +220,7 @@ const conduct = async (session: Session, options: EnrollmentDeskOptions, closed:
   }
 };
 
-const enroll = async (session: Session, options: EnrollmentDeskOptions, signal: AbortSignal): Promise<void> => {
+const enroll = async (session: Session, options: Conduct, signal: AbortSignal): Promise<void> => {
   const { state } = session;
   let met = await meet(session, options, signal);
   try {
@@ -281,7 +296,7 @@ const meet = async (
 /** The new host, or undefined when the delivery broke off and should be tried again. */
 const deliver = async (
   session: Session,
-  options: EnrollmentDeskOptions,
+  options: Conduct,
   attempt: { readonly met: Meeting; readonly signal: AbortSignal; readonly isLast: boolean },
 ): Promise<HostRecord | undefined> => {
   const { clock, random } = options;
@@ -289,6 +304,7 @@ const deliver = async (
   const { name, address, port, labels, cluster } = session.state.value;
   const { proof, exchange } = attempt.met;
   const request = { agentId: session.hostId, hostName: name, signingRequest: proof.signingRequest, spkiSha256: proof.spkiSha256 };
+  options.admitNow();
   const signed = await signAgent(keys, request, { now: clock.now(), random });
   const record: HostRecord = {
     hostId: session.hostId,

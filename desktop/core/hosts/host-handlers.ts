@@ -36,8 +36,11 @@ const fleetHandlers = ({ roster, clock }: HandlerContext): Pick<BridgeHandlers, 
 });
 
 const enrollmentHandlers = ({ keeper }: HandlerContext): Pick<BridgeHandlers, Extract<Handled, `enrollment.${string}`>> => ({
-  'enrollment.begin': async ({ name, address, port, labels, hostName, cluster }) =>
-    (await keeper.session()).desk.begin({ name, address, port: port ?? agentPortDefault, labels: labels ?? [], hostName, cluster }),
+  'enrollment.begin': async ({ name, address, port, labels, hostName, cluster }, signal) => {
+    const { desk, license } = await keeper.session();
+    await license.settle(signal);
+    return desk.begin({ name, address, port: port ?? agentPortDefault, labels: labels ?? [], hostName, cluster });
+  },
   'enrollment.list': async () => (await keeper.session()).desk.list(),
   'enrollment.watch': async function* ({ enrollmentId }, signal) {
     yield* (await keeper.session()).desk.watch(enrollmentId, signal);
