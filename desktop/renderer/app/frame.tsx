@@ -9,6 +9,7 @@ import { Bones } from '../widgets/blank.tsx';
 import { ErrorBoundary } from './error-boundary.tsx';
 import { LostBanner, RolloutBanner } from './banners.tsx';
 import { Notices } from './notices.tsx';
+import { SignInBanner } from './sign-in-banner.tsx';
 import { useShortcuts } from './shortcuts.ts';
 import { Sidebar } from './sidebar.tsx';
 
@@ -48,6 +49,7 @@ export const Frame = ({ state, failure, isSearching, onSearch }: FrameProps) => 
       <div className="content">
         <LostBanner failure={failure} />
         <RolloutBanner />
+        <SignInBanner />
         <Pages state={state} />
       </div>
       <Suspense fallback={null}>

@@ -95,11 +95,12 @@ const tags = [
   'certificates',
   'staged',
   'intents',
+  'license',
 ] as const;
 type Tag = (typeof tags)[number];
 
 /** The three kinds of methods as endpoints. */
-const kindsOf = (build: EndpointBuilder<typeof bridgeQuery, Tag, 'bridge'>) => {
+export const kindsOf = (build: EndpointBuilder<typeof bridgeQuery, Tag, 'bridge'>) => {
   const stream = <Name extends StreamName>(method: Name) =>
     build.query<Followed<OutputOf<Name>>, InputOf<Name>>({
       queryFn: () => waiting,

@@ -12,11 +12,14 @@ import type {
   Enrollment,
   FleetPlan,
   HostRow,
+  LicenseView,
   PolicyRevision,
   Rollout,
   Settings,
+  SsoView,
 } from '../../bridge/model.ts';
 import { certificateAnswers } from './test-certificates.ts';
+import { licenseAnswers, testSso } from './test-license.ts';
 import type { IntentRow, StagedRollout } from '../../bridge/rollout-model.ts';
 import {
   testCounters,
@@ -59,6 +62,8 @@ export class TestBridge implements BridgeClient {
   intents: readonly IntentRow[] = [];
   plan: FleetPlan | null = null;
   access: AccessView | null = null;
+  sso: SsoView = testSso;
+  license: LicenseView | null = null;
   denyLists: readonly DenyListRow[];
   readonly now: () => number;
   readonly #wakers = new Set<() => void>();
@@ -147,6 +152,8 @@ export class TestBridge implements BridgeClient {
         return this.enrollment;
       case 'access.watch':
         return this.access;
+      case 'sso.watch':
+        return this.sso;
       case 'host.watch':
         return testSample(this.#host((input as { hostId: string }).hostId), this.now());
       case 'rollouts.watch':
@@ -234,7 +241,7 @@ export class TestBridge implements BridgeClient {
 
   /** What the core would do, as far as a view can see it. */
   #usual(): Answers {
-    return { ...this.#ofHosts(), ...certificateAnswers(this) };
+    return { ...this.#ofHosts(), ...certificateAnswers(this), ...licenseAnswers(this) };
   }
 
   #ofHosts(): Answers {

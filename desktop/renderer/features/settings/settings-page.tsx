@@ -1,4 +1,4 @@
-/** How the console looks, and what it is. */
+/** How the console looks, what it is, what its licence covers, and who may open it. */
 import Button from '@mui/material/Button';
 import { Lock } from 'lucide-react';
 import type { ConsoleState, Settings } from '../../../bridge/model.ts';
@@ -9,6 +9,8 @@ import { FailureView, Outcome } from '../../widgets/blank.tsx';
 import { Card } from '../../widgets/card.tsx';
 import { Choice } from '../../widgets/field.tsx';
 import { Page } from '../../widgets/page.tsx';
+import { LicenseCard } from './license-card.tsx';
+import { SsoCard } from './sso-card.tsx';
 
 export const SettingsPage = ({ state }: { readonly state: ConsoleState }) => {
   const { data, error, refetch } = useSettingsQuery({});
@@ -21,6 +23,8 @@ export const SettingsPage = ({ state }: { readonly state: ConsoleState }) => {
           </Outcome>
         </Card>
         <FleetCard state={state} />
+        <LicenseCard />
+        <SsoCard />
       </div>
     </Page>
   );

@@ -2,6 +2,7 @@ import { cleanup, screen, waitFor } from '@testing-library/react';
 import { userEvent } from '@testing-library/user-event';
 import { afterEach, describe, expect, it } from 'vitest';
 import { TestBridge } from '../../client/test-bridge.ts';
+import { testSso } from '../../client/test-license.ts';
 import { renderView } from '../../client/test-view.tsx';
 import { GatePage } from './gate-page.tsx';
 
@@ -55,5 +56,24 @@ describe('unlocking', () => {
     renderView(<GatePage state={bridge.state} failure={null} />, bridge);
     expect(screen.queryByLabelText('Passphrase')).toBeNull();
     expect(screen.getByRole<HTMLButtonElement>('button', { name: 'Unlock' }).disabled).toBe(false);
+  });
+
+  it('asks for a sign-in where one is compulsory, and for a reason when there is none', async () => {
+    const user = userEvent.setup();
+    const refuse = () => Promise.reject(Object.assign(new Error('Sign in first.'), { code: 'SIGN_IN_REQUIRED' }));
+    const bridge = new TestBridge({ state: { phase: 'locked' }, answers: { 'fleet.unlock': refuse } });
+    bridge.sso = { ...testSso, settings: { issuer: 'https://login.example.test', clientId: 'nest', required: true, domains: [] } };
+    renderView(<GatePage state={bridge.state} failure={null} />, bridge);
+    await user.click(await screen.findByTestId('sign-in-begin'));
+    expect((await screen.findByTestId('sign-in-code')).textContent).toBe('WDJB-MJHT');
+    await user.type(screen.getByLabelText('Passphrase'), 'a passphrase{Enter}');
+    await user.type(await screen.findByTestId('without-sign-in'), 'provider is down');
+    await user.type(screen.getByLabelText('Passphrase'), 'a passphrase{Enter}');
+    await waitFor(() =>
+      expect(bridge.calls.at(-1)).toEqual({
+        method: 'fleet.unlock',
+        input: { passphrase: 'a passphrase', withoutSignIn: 'provider is down' },
+      }),
+    );
   });
 });
