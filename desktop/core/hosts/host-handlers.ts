@@ -36,9 +36,9 @@ const fleetHandlers = ({ roster, clock }: HandlerContext): Pick<BridgeHandlers, 
 });
 
 const enrollmentHandlers = ({ keeper }: HandlerContext): Pick<BridgeHandlers, Extract<Handled, `enrollment.${string}`>> => ({
-  'enrollment.begin': async ({ name, address, port, labels, hostName, cluster }, signal) => {
+  'enrollment.begin': async ({ name, address, port, labels, hostName, cluster }) => {
     const { desk, license } = await keeper.session();
-    await license.settle(signal);
+    await license.settle();
     return desk.begin({ name, address, port: port ?? agentPortDefault, labels: labels ?? [], hostName, cluster });
   },
   'enrollment.list': async () => (await keeper.session()).desk.list(),

@@ -201,11 +201,11 @@ describe('asking by itself', () => {
   it('sends nothing without a key, whatever the mode', async () => {
     const development = begin({ settings: developmentSettings, storedKey: () => null });
     await clock.advance(72 * hour);
-    await development.settle(never);
+    await development.settle();
     await development.close();
     begin({ storedKey: () => null });
     await clock.advance(72 * hour);
-    await desk?.settle(never);
+    await desk?.settle();
     expect(calls).toEqual([]);
   });
 
@@ -230,6 +230,18 @@ describe('asking by itself', () => {
     expect(calls.length).toBe(7);
     await clock.advance(hour);
     expect(Math.round((calls[7]?.at ?? 0) / 60_000)).toBe(63 + 120);
+  });
+
+  it('asks once for all enrolments that begin together, and not again for an hour', async () => {
+    const open = openDesk({ server, clock });
+    desk = open;
+    await Promise.all(Array.from({ length: 64 }, () => open.settle()));
+    await clock.advance(hour - 1);
+    await open.settle();
+    expect(calls.length).toBe(1);
+    await clock.advance(2);
+    await open.settle();
+    expect(calls.length).toBe(2);
   });
 
   it('takes a new key at once', async () => {

@@ -61,6 +61,7 @@ export class LicenseDesk {
   #failures = 0;
   #retryAfterMs = 0;
   #nextAt: number | null = null;
+  #settling: Promise<void> | null = null;
 
   constructor(options: LicenseDeskOptions) {
     this.#options = options;
@@ -131,8 +132,8 @@ export class LicenseDesk {
     });
   }
 
-  /** Before something new is judged: asks the server when its answer is old. A server that is away is no failure. */
-  async settle(signal: AbortSignal): Promise<void> {
+  /** Before something new is judged: asks the server when its answer is old, once for all who wait. A server that is away is no failure. */
+  async settle(): Promise<void> {
     this.#reload();
     const { settings, clock } = this.#options;
     const now = clock.now();
@@ -141,7 +142,10 @@ export class LicenseDesk {
     const { tried } = this.#memory;
     const isJustTried = tried !== null && tried.at <= now && now - tried.at < settleMs;
     if (!settings.isRelease || this.key === null || isYoung || isJustTried) return;
-    await this.#ask(signal);
+    this.#settling ??= this.#ask(this.#tasks.signal).finally(() => {
+      this.#settling = null;
+    });
+    await this.#settling;
   }
 
   /** Asks the server now. Raises LICENSE_INVALID when there is no key, or it is refused; LICENSE_UNREACHABLE. */
@@ -204,7 +208,9 @@ export class LicenseDesk {
       const isDue = await this.#pause(AbortSignal.any([signal, changed.signal]));
       changed.abort();
       await follow;
-      if (isDue && !signal.aborted) await this.#ask(signal);
+      if (!isDue || signal.aborted) continue;
+      await this.#ask(signal);
+      await this.#keepalive(signal);
     }
   }
 
@@ -236,8 +242,7 @@ export class LicenseDesk {
     const key = this.key;
     if (key === null || this.#options.server === null) return;
     try {
-      const { answer } = await this.#askOrRaise(key, signal);
-      if (this.#options.settings.isRelease && answer.kind === 'granted') await this.#keepalive(key, answer.terms.serverId, signal);
+      await this.#askOrRaise(key, signal);
     } catch (error) {
       if (toErrorShape(error).code !== 'LICENSE_UNREACHABLE') throw error;
     }
@@ -264,12 +269,15 @@ export class LicenseDesk {
   }
 
   /** News are a courtesy: nothing depends on whether they arrive. */
-  async #keepalive(key: string, serverId: string | null, signal: AbortSignal): Promise<void> {
-    const { clock, use, version, hostName, fleetId } = this.#options;
+  async #keepalive(signal: AbortSignal): Promise<void> {
+    const { clock, settings, use, version, hostName, fleetId } = this.#options;
+    const key = this.key;
+    const good = this.#judged()?.good ?? null;
+    if (!settings.isRelease || key === null || good === null || this.#failures > 0) return;
     const { hosts, clusters } = use();
     const uptimeSeconds = Math.round((clock.monotonicMs() - this.#startedMs) / 1000);
     const own = createHash('sha256').update(`nest ${fleetId}`).digest('hex').slice(0, 32);
-    const news = { serverId: serverId ?? own, hostName, version, uptimeSeconds, hosts, clusters: clusters.size };
+    const news = { serverId: good.terms.serverId ?? own, hostName, version, uptimeSeconds, hosts, clusters: clusters.size };
     await this.#server()
       .keepalive(key, news, signal)
       .catch((error: unknown) => {

@@ -15,7 +15,7 @@ export const ssoHandlers = (context: HandlerContext): Pick<BridgeHandlers, Handl
     'sso.watch': (_input, signal) => watch(context, signal),
     'sso.configure': async (input, signal) => {
       const { license, keys } = await keeper.session();
-      await license.settle(signal);
+      await license.settle();
       license.require('sso', 'Single sign-on');
       const issuer = input.issuer.replace(/\/+$/, '');
       if (!isAllowedUrl(issuer)) throw new NestError('INPUT_INVALID', 'The issuer is an https address, as the provider names it.');
