@@ -8,7 +8,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { rpcAccess } from '../../proto/gen/access.ts';
 import { AccessServiceClient, CheckAccessRequest } from '../../proto/gen/nest/v1/access.ts';
 import type { AccessRole } from '../../proto/gen/nest/v1/access.ts';
-import { ConfigServiceClient } from '../../proto/gen/nest/v1/config.ts';
+import { ApplyConfigRequest, ConfigServiceClient } from '../../proto/gen/nest/v1/config.ts';
 import { FlowFilter, FlowServiceClient } from '../../proto/gen/nest/v1/flow.ts';
 import { HostServiceClient } from '../../proto/gen/nest/v1/host.ts';
 import { makeClientKey } from '../../proto/model/access/client-key.ts';
@@ -239,6 +239,29 @@ describe('levels', () => {
   it('of a mapping serve the requests that name it and no other', async () => {
     await allow(['flows:read'], 'mapping/web');
     expect([await flows('web'), await flows('shop'), await flows('')]).toEqual(['served', 'SCOPE_MISSING', 'SCOPE_MISSING']);
+  });
+
+  it('of a mapping let a policy be applied that reaches this mapping alone, and a refusal names what else one reaches', async () => {
+    await allow(['mappings:write'], 'mapping/web');
+    const client = dial(ConfigServiceClient, { port, certificate: await certificateOf('bob') });
+    const apply = async (...names: readonly string[]): Promise<string> => {
+      const policyJson = JSON.stringify({ kind: 'Policy', mappings: names.map((name) => ({ name })) });
+      const request = { policyJson, planHash: 'cd'.repeat(32), transactionId: 'transaction-1', confirmWithinSeconds: 60, comment: '' };
+      try {
+        await ask(client.applyConfig.bind(client), ApplyConfigRequest.fromPartial(request));
+        return 'served';
+      } catch (error) {
+        const { reason, message } = describeRefusal(error as ServiceError);
+        return `${reason} ${message}`;
+      }
+    };
+    expect(await apply('web')).toBe('served');
+    expect(await apply('web', 'shop')).toMatch(/^SCOPE_MISSING .*mapping shop\./);
+    expect(await apply('shop')).not.toMatch(/mapping web/);
+    expect(await refusalOf(ask(client.getConfig.bind(client), { revision: 0n }))).toMatchObject({ reason: 'SCOPE_MISSING' });
+    await access.push([bundle.change(put({ locks: [{ id: 'm', target: 'operator/bob', reason: '', sinceMs: 1n }] }))]);
+    expect(await apply('web')).toMatch(/^(REVOKED|CANCELLED| )/);
+    client.close();
   });
 
   it('of a host and of its cluster hold here, those of others do not', async () => {

@@ -26,6 +26,8 @@ export interface AuthorizationRequest {
 /** A call that was allowed, watched until it ends. */
 export interface LiveCall {
   readonly revoked: AbortSignal;
+  /** Whether the scope is held for a mapping; "" = for the host as a whole. */
+  readonly isHeldFor: (mapping: string) => boolean;
   /** Looks into the request of callers who hold a scope for single mappings only. Throws SCOPE_MISSING. */
   checkMessage(message: unknown): void;
   end(): void;
@@ -59,8 +61,8 @@ export const createAuthorization = ({ access, connections, clock }: Authorizatio
   const check = ({ connection, scope, path, mapping }: Running): void => {
     const caller = accessCallerOf(connection);
     const refusal = caller === null ? 'SCOPE_MISSING' : access.decide(caller, scope, mapping ?? '');
-    if (refusal === 'SCOPE_MISSING' && mapping === null && caller !== null && path in mappingOf && access.needsMapping(caller, scope))
-      return;
+    const isPartly = mapping === null && (path in mappingOf || judgedByHandler.has(path));
+    if (refusal === 'SCOPE_MISSING' && isPartly && caller !== null && access.needsMapping(caller, scope)) return;
     if (refusal !== null) throw refusalOf(refusal, scope);
   };
   const stop = access.onChanged(() => {
@@ -80,11 +82,13 @@ export const createAuthorization = ({ access, connections, clock }: Authorizatio
   return {
     authorize: (request) => {
       const call: Running = { ...request, abort: new AbortController(), mapping: null };
-      if (request.scope === 'public') return liveCallOf(call, () => undefined, running);
+      const caller = accessCallerOf(request.connection);
+      const isHeldFor = (mapping: string): boolean => caller !== null && access.decide(caller, request.scope, mapping) === null;
+      if (request.scope === 'public') return liveCallOf(call, { check: () => undefined, isHeldFor, running });
       check(call);
       checkKey(request);
       running.add(call);
-      return liveCallOf(call, check, running);
+      return liveCallOf(call, { check, isHeldFor, running });
     },
     admit: (connection) => {
       const caller = accessCallerOf(connection);
@@ -94,10 +98,18 @@ export const createAuthorization = ({ access, connections, clock }: Authorizatio
   };
 };
 
-const liveCallOf = (call: Running, check: (call: Running) => void, running: Set<Running>): LiveCall => ({
+const liveCallOf = (
+  call: Running,
+  {
+    check,
+    isHeldFor,
+    running,
+  }: { readonly check: (call: Running) => void; readonly isHeldFor: LiveCall['isHeldFor']; readonly running: Set<Running> },
+): LiveCall => ({
   revoked: call.abort.signal,
+  isHeldFor,
   checkMessage: (message) => {
-    if (call.mapping !== null) return;
+    if (call.mapping !== null || judgedByHandler.has(call.path)) return;
     call.mapping = mappingOf[call.path]?.(message) ?? '';
     check(call);
   },
@@ -110,6 +122,13 @@ const mappingOf: Readonly<Record<string, (message: unknown) => string>> = {
   '/nest.v1.FlowService/SummarizeFlows': (message) => (message as SummarizeFlowsRequest).filter?.mapping ?? '',
   '/nest.v1.FlowService/WatchFlows': (message) => (message as WatchFlowsRequest).filter?.mapping ?? '',
 };
+
+/** Calls whose handler finds out which mappings they reach: it asks the call whether the scope is held for each. */
+const judgedByHandler: ReadonlySet<string> = new Set([
+  '/nest.v1.ConfigService/ApplyConfig',
+  '/nest.v1.ConfigService/ConfirmConfig',
+  '/nest.v1.ConfigService/RollbackConfig',
+]);
 
 /** Who calls, as access bundles know it; null before the enrolment. */
 export const accessCallerOf = ({ caller, spkiHash }: Connection): AccessCaller | null =>

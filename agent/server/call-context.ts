@@ -10,6 +10,8 @@ export interface CallContext {
   readonly endpoints: Endpoints;
   /** Milliseconds this call may take at most; 0 = no limit. */
   readonly deadlineMsMax: number;
+  /** Whether the caller holds the scope of this call for a mapping; "" = for the host as a whole. */
+  readonly isHeldFor: (mapping: string) => boolean;
   /** Aborts with the coded reason when the caller loses the right to this call while it runs. */
   readonly revoked: AbortSignal;
 }

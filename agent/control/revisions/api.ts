@@ -5,6 +5,9 @@
  */
 import type { NestErrorCode } from '../../../proto/model/error.ts';
 
+/** The policy of revision 0. */
+export const emptyPolicyJson = '{"apiVersion":"nest/v1","kind":"Policy","defaultAction":"allow","services":[],"mappings":[]}';
+
 export type RevisionState = 'pending' | 'confirmed' | 'rolled-back' | 'superseded' | 'failed';
 
 export interface Revision {

@@ -9,7 +9,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../lib/clock.ts';
 import { silentLogger } from '../../lib/log.ts';
 import { fileActivation, kernelPolicy } from './crash-kernel.ts';
-import { createRevisionControl, emptyPolicyJson } from './revisions.ts';
+import { emptyPolicyJson } from './api.ts';
+import { createRevisionControl } from './revisions.ts';
 
 const kills = 8;
 const child = fileURLToPath(new URL('crash-child.ts', import.meta.url));

@@ -10,7 +10,8 @@ import { createManualClock } from '../../lib/manual-clock.ts';
 import type { ManualClock } from '../../lib/manual-clock.ts';
 import type { ApplyRequest, ReturnRequest, Revision, RevisionControl, RevisionEvent } from './api.ts';
 import { attemptsMax } from './paced-retry.ts';
-import { createRevisionControl, emptyPolicyJson } from './revisions.ts';
+import { emptyPolicyJson } from './api.ts';
+import { createRevisionControl } from './revisions.ts';
 
 /** What the kernel would run: survives the control under test, as the kernel survives the agent. */
 class Kernel {

@@ -17,6 +17,7 @@ import type {
   RevisionControl,
   RevisionEvent,
 } from './api.ts';
+import { emptyPolicyJson } from './api.ts';
 import { deadlineAfter, remainingMs, systemBootClock } from './deadline.ts';
 import type { BootClock } from './deadline.ts';
 import { createPacedRetry } from './paced-retry.ts';
@@ -35,9 +36,6 @@ export interface RevisionOptions {
   readonly random?: RandomSource;
   readonly boot?: BootClock;
 }
-
-/** The policy of revision 0. */
-export const emptyPolicyJson = '{"apiVersion":"nest/v1","kind":"Policy","defaultAction":"allow","services":[],"mappings":[]}';
 
 const watchQueueMax = 64;
 const timerMaxMs = 2 ** 31 - 1;

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
+import { refuseDuplicateKeys } from '../../../proto/model/duplicate-keys.ts';
 import { errorCodeOf, toErrorShape } from '../../../proto/model/error.ts';
 import { planLifeMs } from '../../../proto/model/limits.ts';
 import { diffPolicies, parsePolicy, validatePolicy } from '../../engine/api.ts';
@@ -70,6 +71,7 @@ const compileCandidate = async (
 ): Promise<{ readonly tables: PolicyTables; readonly judge: PolicyImage } | { readonly refused: readonly Problem[] }> => {
   try {
     const tables = await compiler.compile(policyJson);
+    refuseDuplicateKeys(policyJson);
     return { tables, judge: await complete(tables) };
   } catch (error) {
     const code = errorCodeOf(error);

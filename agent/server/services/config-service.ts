@@ -16,14 +16,17 @@ import type {
   WatchConfigRequest,
   WatchConfigResponse,
 } from '../../../proto/gen/nest/v1/config.ts';
+import { refuseDuplicateKeys } from '../../../proto/model/duplicate-keys.ts';
 import { NestError } from '../../../proto/model/error.ts';
 import { confirmWithinSeconds, policyBytesMax } from '../../../proto/model/limits.ts';
+import { emptyPolicyJson } from '../../control/revisions/api.ts';
 import type { Applied, RevisionControl } from '../../control/revisions/api.ts';
 import type { RolloutControl } from '../../control/rollout/api.ts';
 import type { Traffic } from '../../domains/traffic/api.ts';
 import type { Service } from '../acceptor.ts';
 import type { Call, CallAdapter } from '../call-adapter.ts';
 import { callerOf } from '../call-context.ts';
+import { refuseOtherMappings } from '../policy-touch.ts';
 import { toSafeNumber, withDefault } from '../wire/number-wire.ts';
 import { toWirePlan } from '../wire/plan-wire.ts';
 import { toWireRevision, wholeMs } from '../wire/revision-wire.ts';
@@ -52,11 +55,11 @@ export const createConfigService = ({ adapter, revisions, rollouts, traffic }: C
     applyConfig: adapter.unary<ApplyConfigRequest, ApplyConfigResponse>((request, call) =>
       apply({ revisions, rollouts, traffic }, request, call),
     ),
-    confirmConfig: adapter.unary<ConfirmConfigRequest, ConfirmConfigResponse>(async ({ revision, transactionId }) => ({
-      config: toWireRevision(
-        await revisions.confirm({ revision: toSafeNumber(revision, 'revision'), transactionId: checkedTransactionId(transactionId) }),
-      ),
-    })),
+    confirmConfig: adapter.unary<ConfirmConfigRequest, ConfirmConfigResponse>(async ({ revision, transactionId }, call) => {
+      const asked = { revision: toSafeNumber(revision, 'revision'), transactionId: checkedTransactionId(transactionId) };
+      refuseOthersPending(revisions, call);
+      return { config: toWireRevision(await revisions.confirm(asked)) };
+    }),
     rollbackConfig: adapter.unary<RollbackConfigRequest, RollbackConfigResponse>((request, call) => rollback(revisions, request, call)),
     watchConfig: adapter.stream<WatchConfigRequest, WatchConfigResponse>((_request, call) => watch(revisions, call)),
   };
@@ -91,6 +94,7 @@ const apply = async (
   call: Call,
 ): Promise<ApplyConfigResponse> => {
   checkPolicySize(request.policyJson);
+  refuseDuplicateKeys(request.policyJson);
   if (!planHashPattern.test(request.planHash))
     throw new NestError('INPUT_INVALID', 'plan_hash is not the hash of a plan. Plan the change first.');
   const { min, max, default: fallback } = confirmWithinSeconds;
@@ -100,6 +104,8 @@ const apply = async (
   if (request.rolloutId !== '') rollouts.admit(request.rolloutId, toSafeNumber(request.rolloutTerm, 'rollout_term'));
   const taken = await traffic.takePlan(request.planHash, request.policyJson);
   if (!taken.canApply) throw new NestError('OBSERVE_ONLY', taken.cannotApplyReason);
+  // The base of the plan: it is applied to that revision or not at all.
+  if (!call.isHeldFor('')) refuseOtherMappings(call, { before: policyOf(revisions, taken.baseRevision), after: request.policyJson });
   const applied = await revisions.apply(
     {
       policyJson: request.policyJson,
@@ -121,9 +127,11 @@ const rollback = async (revisions: RevisionControl, request: RollbackConfigReque
   const toRevision = toSafeNumber(request.toRevision, 'to_revision');
   const said = { author: callerOf(call).subject, comment: checkedComment(request.comment) };
   if (toRevision === 0) {
+    refuseOthersPending(revisions, call);
     const revision = await revisions.rollback(said, call.signal);
     return toWireApplied({ revision, rollbackAtMs: 0, remainingMs: 0, loadMs: 0, flipMs: 0 });
   }
+  if (!call.isHeldFor('')) refuseOtherMappings(call, { before: revisions.current().policyJson, after: policyOf(revisions, toRevision) });
   const { min, max, default: fallback } = confirmWithinSeconds;
   const returned = await revisions.returnTo(
     {
@@ -135,6 +143,20 @@ const rollback = async (revisions: RevisionControl, request: RollbackConfigReque
     call.signal,
   );
   return toWireApplied(returned);
+};
+
+/** A change that waits is confirmed and taken back by who might have made it. Throws SCOPE_MISSING. */
+const refuseOthersPending = (revisions: RevisionControl, call: Call): void => {
+  const pending = revisions.pending();
+  if (call.isHeldFor('') || pending === null) return;
+  refuseOtherMappings(call, { before: policyOf(revisions, pending.previousRevision), after: policyOf(revisions, pending.revision) });
+};
+
+/** Also of the revision before the first, which is in no list. Throws REVISION_UNKNOWN. */
+const policyOf = (revisions: RevisionControl, revision: number): string => {
+  if (revision === 0) return emptyPolicyJson;
+  const current = revisions.current();
+  return (current.revision === revision ? current : revisions.get(revision)).policyJson;
 };
 
 const toWireApplied = ({ revision, rollbackAtMs, remainingMs, loadMs, flipMs }: Applied): ApplyConfigResponse & RollbackConfigResponse => ({

@@ -1,6 +1,7 @@
 /** Judges a policy text on this machine, before any host is asked. */
 import { compilePolicy, parsePolicy, validatePolicy } from '../../../native/image/api.ts';
 import type { CompiledPolicy, Policy } from '../../../native/image/api.ts';
+import { refuseDuplicateKeys } from '../../../proto/model/duplicate-keys.ts';
 import { NestError } from '../../../proto/model/error.ts';
 import { policyBytesMax } from '../../../proto/model/limits.ts';
 import type * as model from '../../bridge/model.ts';
@@ -47,8 +48,11 @@ const parseText = (text: string): unknown => {
       { details: { bytes, max: policyBytesMax } },
     );
   try {
-    return JSON.parse(text.replace(/^\uFEFF/, '')) as unknown;
+    const document: unknown = JSON.parse(text.replace(/^\uFEFF/, ''));
+    refuseDuplicateKeys(text);
+    return document;
   } catch (error) {
+    if (error instanceof NestError) throw error;
     const place = error instanceof Error ? (/\(line \d+ column \d+\)/.exec(error.message)?.[0] ?? '') : '';
     throw new NestError(
       'POLICY_INVALID',

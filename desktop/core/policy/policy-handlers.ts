@@ -1,4 +1,5 @@
 /** Policies, plans, rollouts, the draft and traces, as the bridge asks for them. */
+import { refuseDuplicateKeys } from '../../../proto/model/duplicate-keys.ts';
 import { NestError } from '../../../proto/model/error.ts';
 import { confirmWithinSeconds as confirmBounds } from '../../../proto/model/limits.ts';
 import type { BridgeHandlers } from '../../bridge/contract.ts';
@@ -118,6 +119,8 @@ const getPolicy = async (
 /** A MarchProxy file, translated; a policy of Nest is taken as it is and checked when it is used. */
 const importPolicy = (text: string): PolicyImport => {
   const own = ownDocument(text);
+  // What is written anew would keep the last of two keys and say nothing.
+  if (own !== null) refuseDuplicateKeys(text);
   if (own !== null) return { format: 'Nest policy', policy: JSON.stringify(own, undefined, 2), notes: [] };
   const { policy, notes, shapes } = importMarchProxy(text);
   return {
