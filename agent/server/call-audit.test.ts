@@ -123,6 +123,36 @@ describe('the audit of calls', () => {
     ]);
   });
 
+  it('has unknown methods with their paths cut short, and counts them when they are many', async () => {
+    const pass = (bytes: Buffer): Buffer => bytes;
+    const client = dial(makeGenericClientConstructor({}, 'probe'), { port: port(), certificate: operator });
+    const call = (path: string) => {
+      const ask = client.makeUnaryRequest.bind(client, path, pass, pass, Buffer.alloc(0));
+      return refusalOf(
+        new Promise(
+          (resolve, reject) =>
+            void ask({ deadline: Date.now() + 5000 }, (error, answer) => (error === null ? resolve(answer) : reject(error))),
+        ),
+      );
+    };
+    const before = (await entries()).length;
+    for (let index = 0; index < 12; index++)
+      expect(await call(`/nest.v1.Nobody/Call${String(index)}${'x'.repeat(500)}`)).toMatchObject({
+        status: 'UNIMPLEMENTED',
+        reason: 'METHOD_UNKNOWN',
+      });
+    client.close();
+    const written = (await entries()).slice(before);
+    expect(written).toHaveLength(10);
+    expect(written[0]).toMatchObject({
+      action: 'unknown method',
+      result: 'METHOD_UNKNOWN',
+      actor: expect.stringContaining('/operator/ada') as string,
+    });
+    expect(written[0]?.target).toMatch(/^\/nest\.v1\.Nobody\/Call0x+$/);
+    expect(written[0]?.target).toHaveLength(128);
+  });
+
   it('has a dangerous call durable before its handler runs, then its end', async () => {
     const seenByHandler: number[] = [];
     const takePlan = domains.traffic.takePlan.bind(domains.traffic);

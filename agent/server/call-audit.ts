@@ -16,6 +16,8 @@ export interface AuditedCall {
   /** SHA-256 of the caller's public key, hex. */
   readonly device: string;
   readonly source: string;
+  /** What is known of the target before a request came. */
+  readonly target?: string;
 }
 
 /** What is written about one call. Null = nothing to wait for. */
@@ -51,6 +53,7 @@ const refusalCodes: ReadonlySet<string> = new Set<NestErrorCode>([
   'IDENTITY_MISMATCH',
   'INPUT_INVALID',
   'MESSAGE_TOO_LARGE',
+  'METHOD_UNKNOWN',
   'MFA_REQUIRED',
   'MFA_WRONG',
   'PROOF_INVALID',
@@ -143,12 +146,13 @@ const appendEnd = async (audit: CallAuditOptions['audit'], fact: AuditFact): Pro
 const changes = (access: RpcAccess | null): boolean =>
   access !== null && (access.dangerous || access.scope.endsWith(':write') || access.scope.endsWith(':admin'));
 
-const factOf = ({ path, subject, device, source }: AuditedCall, revisionBefore: number | null): AuditFact => ({
+const factOf = ({ path, subject, device, source, target = '' }: AuditedCall, revisionBefore: number | null): AuditFact => ({
   ...emptyFact,
   actor: subject,
   device,
   source,
   action: path,
+  target,
   revisionBefore,
 });
 

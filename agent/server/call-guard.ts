@@ -13,6 +13,7 @@ import { endpointsOf } from './connections.ts';
 import type { Connection, Connections } from './connections.ts';
 import { toGrpcStatus, withNestDetails } from './grpc-status.ts';
 import type { CallStatus } from './grpc-status.ts';
+import { methodUnknown, unknownMethod } from './unknown-methods.ts';
 
 export interface CallReport {
   readonly path: string;
@@ -26,6 +27,8 @@ export interface CallGuardOptions {
   readonly contexts: CallContexts;
   readonly audit: CallAudit;
   readonly authorization: Authorization;
+  /** Paths that have a handler. */
+  readonly served: ReadonlySet<string>;
   /** Looks at the caller again: certificates end and callers are locked out while connections live. Throws the code. */
   readonly recheck: (connection: Connection) => void;
   readonly monotonicMs: () => number;
@@ -44,6 +47,8 @@ const authenticationCodes: ReadonlySet<string> = new Set<NestErrorCode>([
   'ACCESS_STALE',
   'SESSION_INVALID',
 ]);
+/** Characters of an unknown method's path that are kept. */
+const targetMax = 128;
 const enrollmentPrefix = '/nest.v1.EnrollmentService/';
 
 /** The protocols of gRPC itself have no access option of ours: what their methods need, by the start of their paths. */
@@ -62,12 +67,16 @@ export const createCallGuard = (options: CallGuardOptions): ServerInterceptor =>
     const startedMs = options.monotonicMs();
     // Asked for now: when the call ends its connection may be gone.
     const peer = peerOf(options, call);
-    const record = options.audit.begin({ path: method.path, access: accessOf(method.path), ...peer });
+    const isServed = options.served.has(method.path);
+    // The path of a call nobody serves is the caller's own text: it names nothing here.
+    const path = isServed ? method.path : unknownMethod;
+    const target = isServed ? '' : method.path.slice(0, targetMax);
+    const record = options.audit.begin({ path, access: isServed ? accessOf(method.path) : null, target, ...peer });
     let live: LiveCall | null = null;
     finishThrough(call, record, (coded, outcome) => {
       live?.end();
-      report(options, { path: method.path, outcome, durationMs: options.monotonicMs() - startedMs });
-      tellAuthentication(options, peer, { path: method.path, outcome });
+      report(options, { path, outcome, durationMs: options.monotonicMs() - startedMs });
+      tellAuthentication(options, peer, { path, outcome });
       return coded;
     });
     return new ServerInterceptingCall(call, {
@@ -145,17 +154,19 @@ const admit = (
   const connection = endpoints === null ? undefined : options.connections.find(endpoints);
   if (endpoints === null || connection === undefined)
     throw new NestError('CERTIFICATE_MISSING', 'The connection is not known any more. Connect again.');
+  options.recheck(connection);
+  if (!options.served.has(method.path)) throw methodUnknown();
   const access = accessOf(method.path);
   if (access === null)
     throw new NestError('SCOPE_MISSING', 'This call has no scope and is refused. Update agent and console to matching versions.');
-  options.recheck(connection);
   if (access.maxDeadlineMs > 0 && method.isUnary && !hasDeadline(call)) {
     throw new NestError('DEADLINE_MISSING', `The call has no deadline. Set one of at most ${access.maxDeadlineMs} ms and call again.`, {
       details: { maxDeadlineMs: access.maxDeadlineMs },
     });
   }
   const authorized = options.authorization.authorize({ connection, path: method.path, scope: access.scope, metadata: method.metadata });
-  const context = { path: method.path, connection, endpoints, deadlineMsMax: access.maxDeadlineMs, revoked: authorized.revoked };
+  const { isHeldFor, revoked } = authorized;
+  const context = { isHeldFor, revoked, path: method.path, connection, endpoints, deadlineMsMax: access.maxDeadlineMs };
   return { context, authorized };
 };
 

@@ -225,7 +225,7 @@ describe('calls to an enrolled agent', () => {
       );
     });
     client.close();
-    expect(describeRefusal(refusal).status).toBe('UNIMPLEMENTED');
+    expect(describeRefusal(refusal)).toMatchObject({ status: 'UNIMPLEMENTED', reason: 'METHOD_UNKNOWN' });
   });
 
   it('opens its upload window wide', async () => {

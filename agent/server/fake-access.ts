@@ -3,11 +3,12 @@ import type { AccessControl } from '../control/access/api.ts';
 
 /** Operators hold everything, clients all but administration. */
 export const createFakeAccess = (): AccessControl => ({
-  head: () => ({ epoch: 0, revision: 0, hash: '', issuedAtMs: 0, notAfterMs: 0, isStale: false }),
+  head: () => ({ epoch: 0, revision: 0, hash: '', issuedAtMs: 0, notAfterMs: 0, author: '', isStale: false }),
   decide: ({ kind }, scope) => (kind === 'operator' || !scope.endsWith(':admin') ? null : 'SCOPE_MISSING'),
   needsMapping: () => false,
   isLocked: () => false,
   isCut: () => false,
+  locks: () => [],
   clientKeys: () => null,
   push: async () => ({ accepted: 0 }),
   updates: () => ({ updates: [], isMore: false }),

@@ -69,6 +69,7 @@ const grpcCodes: Readonly<Record<NestErrorCode, Code>> = {
   LIMIT_REACHED: Code.RESOURCE_EXHAUSTED,
   AUDIT_FAILED: Code.INTERNAL,
   AUDIT_BROKEN: Code.DATA_LOSS,
+  METHOD_UNKNOWN: Code.UNIMPLEMENTED,
   INTERNAL: Code.INTERNAL,
   // Codes of the console: an agent never raises them.
   FLEET_MISSING: Code.INTERNAL,
@@ -90,6 +91,7 @@ const grpcCodes: Readonly<Record<NestErrorCode, Code>> = {
   SIGN_IN_REQUIRED: Code.INTERNAL,
   SIGN_IN_FAILED: Code.INTERNAL,
   READ_ONLY: Code.INTERNAL,
+  ROOT_CHANGE_HELD: Code.INTERNAL,
 };
 
 /** What ends a call, as the library's interceptors hand it on. */

@@ -24,7 +24,7 @@ const plain: Readonly<Record<number, readonly [NestErrorCode, string]>> = {
   [grpcStatus.RESOURCE_EXHAUSTED]: ['LIMIT_REACHED', 'A limit of the host is reached. Wait a moment, then try again.'],
   [grpcStatus.INVALID_ARGUMENT]: ['INPUT_INVALID', 'The host refuses the request. Check what was entered.'],
   [grpcStatus.NOT_FOUND]: ['NOT_FOUND', 'The host does not know what was asked for.'],
-  [grpcStatus.UNIMPLEMENTED]: ['INTERNAL', 'The agent does not know this call. Upgrade the agent of the host.'],
+  [grpcStatus.UNIMPLEMENTED]: ['METHOD_UNKNOWN', 'The agent does not know this call. Upgrade the agent of the host.'],
 };
 
 /** Translates anything a gRPC call threw. `connectionFailure` is why TLS failed, when that is known: it beats "unavailable". */

@@ -5,6 +5,7 @@ import type { AccessSubject, CompiledAccess, Refusal } from '../../../proto/mode
 import { isChangingScope } from '../../../proto/model/access/scope.ts';
 import { readUpdate } from '../../../proto/model/access/update.ts';
 import { NestError } from '../../../proto/model/error.ts';
+import { rootTrustOf } from '../../../proto/model/root-change.ts';
 import type { Clock, Timer } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { AccessCaller, AccessControl, AccessState, SignedEnvelope } from './api.ts';
@@ -59,7 +60,12 @@ class Access implements AccessControl {
 
   async refresh(): Promise<void> {
     const fleet = this.#options.fleet();
-    if (fleet?.fleetId === this.#chain?.fleetId) return;
+    if (fleet !== null && fleet.fleetId === this.#chain?.fleetId) {
+      // The fleet may have changed its root meanwhile; what was taken stays taken.
+      this.#chain = { ...this.#chain, root: rootTrustOf(fleet.fleetRoot, fleet.rootStep ?? null) };
+      return;
+    }
+    if (fleet === null && this.#chain === null) return;
     if (fleet === null) {
       this.#adopt(null);
       return;
@@ -77,6 +83,7 @@ class Access implements AccessControl {
       hash: head?.hash ?? '',
       issuedAtMs: head?.issuedAtMs ?? 0,
       notAfterMs: head?.notAfterMs ?? 0,
+      author: head === null ? '' : `spiffe://${this.#chain?.fleetId ?? ''}/${head.author}`,
       isStale: this.#isStaleNow(),
     };
   }
@@ -93,6 +100,10 @@ class Access implements AccessControl {
 
   isLocked(caller: AccessCaller): boolean {
     return this.#compiled?.isLocked(this.#who(caller)) ?? false;
+  }
+
+  locks(): ReturnType<AccessControl['locks']> {
+    return this.#chain?.body?.locks ?? [];
   }
 
   isCut(caller: AccessCaller): boolean {

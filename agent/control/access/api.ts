@@ -26,6 +26,8 @@ export interface AccessState {
   readonly hash: string;
   readonly issuedAtMs: number;
   readonly notAfterMs: number;
+  /** Who signed it: spiffe://<fleet>/operator/<name>; empty without a bundle. */
+  readonly author: string;
   /** Too old, or not the newest any more: what changes something waits. */
   readonly isStale: boolean;
 }
@@ -37,6 +39,8 @@ export interface AccessControl {
   /** True when the caller holds the scope for some mapping and the request has to name it. */
   needsMapping(caller: AccessCaller, scope: string): boolean;
   isLocked(caller: AccessCaller): boolean;
+  /** Everybody and every device that is locked out ("operator/bob", "device/<SHA-256>"), with the owner's words. */
+  locks(): readonly { readonly target: string; readonly reason: string }[];
   /** True when the caller is locked or holds nothing here: its connections end. */
   isCut(caller: AccessCaller): boolean;
   /** Keys of which a client must show one beside its certificate, expired ones left out; null when its certificate is enough. */
