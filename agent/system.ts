@@ -6,6 +6,7 @@ import { createAuditControl } from './control/audit/audit-control.ts';
 import type { AuditOptions } from './control/audit/audit-control.ts';
 import { createHeadSigner } from './control/audit/head-signer.ts';
 import { auditConnection, auditLocal, noteLocalEffects } from './control/audit/local-effects.ts';
+import { noteLocks } from './control/audit/lock-notes.ts';
 import type { AccessControl } from './control/access/api.ts';
 import { createAccessControl } from './control/access/access-control.ts';
 import type { IdentityControl } from './control/identity/api.ts';
@@ -84,6 +85,7 @@ export const startSystem = async ({ config, logger, clock = systemClock }: Syste
   opened.use(followRevisions(revisions, traffic, logger));
   const onFailed = (error: unknown): void => logger.error('revisions cannot be audited', { error });
   opened.use(noteLocalEffects({ audit, identity, revisions, agentVersion, startedAtMs, onFailed }));
+  opened.defer(noteLocks(audit, access));
   checkAudit(audit, logger);
   opened.defer(followCertificates(identity, host));
   host.start(signal);

@@ -21,6 +21,7 @@ import type { Connection, Connections } from './connections.ts';
 import { checkPeer, recheckPeer } from './peer-check.ts';
 import type { PeerCheck } from './peer-check.ts';
 import { createRefusal } from './refusal.ts';
+import { catchUnknownMethods, servedPaths } from './unknown-methods.ts';
 import { widenWindows } from './upload-window.ts';
 
 /** Streams of one connection at the same time. */
@@ -127,12 +128,13 @@ export const createAcceptor = (options: AcceptorOptions): Acceptor => {
     renew: (material) => {
       if (JSON.stringify(material) !== JSON.stringify(inForce)) tls.setSecureContext(contextOf(material));
       const hasRevoked = material.revokedAuthorities !== inForce.revokedAuthorities;
+      const hasLostRoot = rootsOf(inForce).some((root) => !rootsOf(material).includes(root));
       inForce = material;
       // A connection does not tell which authority stands behind it; its next handshake does.
       const living = hasRevoked ? connections.filter(() => true) : [];
       options.clock.after(cutAfterMs, () => {
         for (const { socket } of living) socket.destroy();
-        connections.destroyOf((connection) => isOver(connection, options));
+        connections.destroyOf((connection) => isOver(connection, options) || (hasLostRoot && isDisbelieved(connection, options)));
       });
     },
     close: async (graceMs) => {
@@ -181,6 +183,21 @@ const isOver = (connection: Connection, options: AcceptorOptions): boolean => {
   }
 };
 
+const rootsOf = ({ authorities }: TlsMaterial): readonly string[] =>
+  (authorities ?? '').match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
+
+/** Whose certificate leads to none of the roots that are trusted now. */
+const isDisbelieved = ({ caller, certificate }: Connection, { identity, logger }: AcceptorOptions): boolean => {
+  if (caller === null) return false;
+  try {
+    identity.judgeClient([certificate]);
+    return false;
+  } catch (error) {
+    logger.warn('connection cut', { subject: caller.subject, code: errorCodeOf(error) });
+    return true;
+  }
+};
+
 const tellConnection = (
   { onAuthentication, enrolled }: AcceptorOptions,
   { remoteAddress }: TLSSocket,
@@ -217,6 +234,7 @@ const createGrpcServer = (options: AcceptorOptions, connections: Connections, au
     authorization,
     contexts: options.contexts,
     audit: options.audit,
+    served: servedPaths(options.services),
     recheck: (connection) =>
       recheckPeer(connection, { isRevoked: options.isRevoked, identity: options.identity, nowMs: options.clock.nowMs() }),
     monotonicMs: () => options.clock.monotonicMs(),
@@ -236,5 +254,6 @@ const createGrpcServer = (options: AcceptorOptions, connections: Connections, au
     'grpc.enable_channelz': 0,
   });
   for (const { definition, implementation } of options.services) server.addService(options.audit.hashing(definition), implementation);
+  catchUnknownMethods(server);
   return server;
 };

@@ -9,6 +9,8 @@ export interface Connection {
   /** Names the peer's certificate: issuer (distinguished name) and serial number (hex). */
   readonly issuer: string;
   readonly serial: string;
+  /** The peer's certificate, DER. */
+  readonly certificate: Buffer;
   /** SHA-256 of the peer's public key (SPKI). */
   readonly spkiHash: Buffer;
   /** Null while the agent has no fleet and cannot know callers. */

@@ -1,4 +1,6 @@
 import type { HostStatus } from '../../proto/gen/nest/v1/host.ts';
+import type { AccessControl } from '../control/access/api.ts';
+import type { IdentityControl } from '../control/identity/api.ts';
 import type { RevisionControl } from '../control/revisions/api.ts';
 import type { Host } from '../domains/host/api.ts';
 import type { Traffic, TrafficCounters } from '../domains/traffic/api.ts';
@@ -14,6 +16,8 @@ export interface StatusFeedOptions {
   readonly host: Pick<Host, 'reading' | 'watch' | 'warnings'>;
   readonly traffic: Pick<Traffic, 'status' | 'counters'>;
   readonly revisions: Pick<RevisionControl, 'current' | 'pending'>;
+  readonly access: Pick<AccessControl, 'head'>;
+  readonly identity: Pick<IdentityControl, 'identity'>;
 }
 
 /** The host's state joined once a second, however many watch. */
@@ -26,7 +30,7 @@ export interface StatusFeed {
 }
 
 /** Made once; `run` drives it. */
-export const createStatusFeed = ({ host, traffic, revisions }: StatusFeedOptions): StatusFeed => {
+export const createStatusFeed = ({ host, traffic, revisions, access, identity }: StatusFeedOptions): StatusFeed => {
   const broadcast = createBroadcast<HostStatus>(queueMax);
   const join = (reading: HostReading): HostStatus => {
     const status = traffic.status();
@@ -38,6 +42,8 @@ export const createStatusFeed = ({ host, traffic, revisions }: StatusFeedOptions
       warnings: host.warnings(),
       revision: revisions.current().revision,
       pending: revisions.pending(),
+      access: access.head(),
+      rootStep: identity.identity()?.rootStep?.sequence ?? 0,
     });
   };
   return {

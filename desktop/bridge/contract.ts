@@ -8,6 +8,7 @@
 import { z } from 'zod/mini';
 import { accessChange, accessCheckInput, accessClientInput } from './access-model.ts';
 import * as model from './model.ts';
+import type { RootChangeView } from './root-change-model.ts';
 import type { IntentRow, StagedPlan, StagedRollout } from './rollout-model.ts';
 
 const nothing = z.strictObject({});
@@ -20,6 +21,7 @@ const confirmWithin = z.int().check(z.minimum(5), z.maximum(3600));
 
 const deviceFile = z.string().check(z.maxLength(8 << 20));
 const fingerprint = z.string().check(z.regex(/^[0-9a-f]{64}$/));
+const rootChangeStep = z.strictObject({ leaveBehind: z.optional(z.boolean()) });
 const rootFile = z.string().check(z.maxLength(64 << 10));
 
 const ssoSettings = z.strictObject({
@@ -166,6 +168,14 @@ export const contract = {
   /** Takes the key of the root from this console; the file must open, so that it is not lost. */
   'certificate.root.remove': command(z.strictObject({ file: rootFile, passphrase }), of<model.RootState>()),
   'certificate.root.restore': command(z.strictObject({ file: rootFile, passphrase }), of<model.RootState>()),
+
+  // ---- a change of the fleet's root ----
+  'root-change.get': query(nothing, of<RootChangeView>()),
+  /** Makes the new root and tells hosts of it. Raises SCOPE_MISSING without the key of the present one. */
+  'root-change.start': command(nothing, of<RootChangeView>()),
+  /** The next step. Raises ROOT_CHANGE_HELD while something hangs on the old root, unless it is to be left behind. */
+  'root-change.advance': command(rootChangeStep, of<RootChangeView>()),
+  'root-change.rollback': command(rootChangeStep, of<RootChangeView>()),
 
   // ---- other operators and devices ----
   /** Without a fleet: makes a key that waits under the passphrase. In an open fleet: asks for a new certificate for this device's key. */

@@ -1,4 +1,4 @@
-/** nest fleet certificates [renew | revoke] */
+/** nest fleet certificates [renew | revoke], nest fleet revoke */
 import type { Command } from 'commander';
 import { NestError } from '../../proto/model/error.ts';
 import type { CertificateList, CertificateRow } from '../bridge/model.ts';
@@ -29,9 +29,13 @@ export const addCertificateCommands = (fleet: Command, invocation: Invocation): 
         context.print(list, showCertificates);
       });
     });
-  certificates
+  for (const parent of [certificates, fleet]) addRevoke(parent, invocation);
+};
+
+const addRevoke = (parent: Command, invocation: Invocation): void => {
+  parent
     .command('revoke <name-or-serial>')
-    .description('put a certificate on the list of revoked ones and take it to every connected host')
+    .description('lock a device out, put its certificate on the list of revoked ones, and take both to every connected host')
     .option('--yes', 'do not ask')
     .action((wanted: string, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions & { readonly yes?: true }>();

@@ -1,4 +1,4 @@
-/** nest fleet init | unlock-check | show | certificates ... | request-access | admit | join | root ... */
+/** nest fleet init | unlock-check | show | certificates ... | request-access | admit | join | root ... | rotate-root ... */
 import type { Command } from 'commander';
 import { userInfo } from 'node:os';
 import type { ConsoleState } from '../bridge/model.ts';
@@ -7,6 +7,7 @@ import { newPassphrase, withCore, withFleet } from './command-context.ts';
 import type { GlobalOptions, Invocation } from './command-context.ts';
 import { addDeviceCommands } from './device-commands.ts';
 import { formatTime } from './output.ts';
+import { addRootChangeCommands } from './root-change-commands.ts';
 import { addRootCommands } from './root-commands.ts';
 
 export const addFleetCommands = (program: Command, invocation: Invocation): void => {
@@ -48,6 +49,7 @@ export const addFleetCommands = (program: Command, invocation: Invocation): void
   addCertificateCommands(fleet, invocation);
   addDeviceCommands(fleet, invocation);
   addRootCommands(fleet, invocation);
+  addRootChangeCommands(fleet, invocation);
 };
 
 const showState = (state: ConsoleState): string =>

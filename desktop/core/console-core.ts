@@ -4,6 +4,7 @@ import { createTaskGroup } from '../lib/api.ts';
 import { auditHandlers } from './audit/audit-handlers.ts';
 import { accessHandlers } from './access/access-handlers.ts';
 import { certificateHandlers } from './certificate/certificate-handlers.ts';
+import { rootChangeHandlers } from './certificate/root-change-handlers.ts';
 import { deviceHandlers } from './device/device-handlers.ts';
 import { withDocumentBuffer } from './cache/document-buffer.ts';
 import { consoleHandlers } from './console-handlers.ts';
@@ -43,14 +44,14 @@ export const createConsoleCore = (ports: ConsolePorts): ConsoleCore => {
     version: ports.version,
     hostCount: () => roster.size.value,
     admit: (keys, excuse, signal) => sso.admit(keys, { excuse, signal }),
-    openSession: (keys, refreshOwn) =>
+    openSession: (keys, own) =>
       openFleetSession(keys, {
         roster,
         cache,
         clock,
         random,
         report,
-        refreshOwn,
+        ...own,
         resumesRollouts: ports.isShortLived !== true,
         licensing,
       }),
@@ -77,6 +78,7 @@ export const createConsoleCore = (ports: ConsolePorts): ConsoleCore => {
       ...hostHandlers(context),
       ...licenseHandlers(context),
       ...policyHandlers(context),
+      ...rootChangeHandlers(context),
       ...ssoHandlers(context),
       ...stagedHandlers(context),
     },

@@ -97,6 +97,8 @@ export interface AgentClient {
   getSigningRequest(hasFreshKey: boolean, options: CallOptions): Promise<GetSigningRequestResponse>;
   /** Leaf first, DER. */
   installCertificate(certificateChain: readonly Uint8Array[], options: CallOptions): Promise<InstallCertificateResponse>;
+  /** The step of a change of the root that the agent stands at afterwards. */
+  takeRootChange(change: SignedEnvelope, options: CallOptions): Promise<number>;
   /** How many lists were newer than the agent's. */
   installRevocationLists(
     offer: { readonly lists: readonly Uint8Array[]; readonly authorities: readonly Uint8Array[] },
@@ -152,6 +154,8 @@ export const createAgentClient = (wire: Wire, bulk: Pick<BulkChannel, 'stream'>)
   getSigningRequest: (freshKey, options) => callUnary(wire, CertServiceService.getSigningRequest, { request: { freshKey }, ...options }),
   installCertificate: (chain, options) =>
     callUnary(wire, CertServiceService.installCertificate, { request: { certificateChain: buffersOf(chain) }, ...options }),
+  takeRootChange: async (change, options) =>
+    Number((await callUnary(wire, CertServiceService.takeRootChange, { request: { change }, ...options })).sequence),
   installRevocationLists: async ({ lists, authorities }, options) => {
     const request = { revocationLists: buffersOf(lists), authorities: buffersOf(authorities) };
     return (await callUnary(wire, CertServiceService.installRevocationLists, { request, ...options })).taken;

@@ -27,6 +27,10 @@ export const authorityUri = (fleetId: string, role: AuthorityRole): string => `s
 /** Who issues identities of this kind. */
 export const authorityOf = (kind: IdentityKind): AuthorityRole => (kind === 'agent' ? 'agents' : 'operators');
 
+/** The certificates of a PEM text, in order. */
+export const certificatesIn = (pem: string): readonly X509Certificate[] =>
+  (pem.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? []).map((one) => new X509Certificate(one));
+
 /** URI names of a certificate. Raises CERTIFICATE_INVALID for names that cannot be told apart safely. */
 export const uriNames = (certificate: X509Certificate): readonly string[] => {
   const names = certificate.subjectAltName ?? '';

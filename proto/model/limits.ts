@@ -17,4 +17,4 @@ export const enrollmentAttemptsMax = 5;
 /** Default port of the agent's gRPC server. */
 export const agentPortDefault = 50051;
 /** Wire features this build understands. */
-export const wireFeatures = ['plan', 'confirm', 'flows', 'trace', 'certificates'] as const;
+export const wireFeatures = ['plan', 'confirm', 'flows', 'trace', 'certificates', 'root-change'] as const;

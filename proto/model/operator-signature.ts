@@ -1,15 +1,14 @@
 /** Whose signature an envelope carries: an operator's device, known by its certificate chain up to the fleet root. */
-import { X509Certificate } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import type { EnvelopeSignature, SignedEnvelope } from '../gen/nest/v1/envelope.ts';
-import { checkCertificatePath, clientUsage } from './certificate-path.ts';
+import { certificatesIn, checkCertificatePath, clientUsage } from './certificate-path.ts';
 import { verifyEnvelope } from './envelope.ts';
 import { NestError } from './error.ts';
 
 export type Envelope = SignedEnvelope;
 
 export interface SignatureCheck {
-  /** PEM. */
+  /** Trusted roots, PEM. */
   readonly fleetRoot: string;
   readonly fleetId: string;
   /** Milliseconds since the Unix epoch. */
@@ -56,7 +55,7 @@ const signerOf = (
   { certificateChain }: EnvelopeSignature,
   { fleetRoot, fleetId, nowMs }: SignatureCheck,
 ): { readonly key: KeyObject; readonly subject: string } => {
-  const expected = { roots: [new X509Certificate(fleetRoot)], fleetId, nowMs, usage: clientUsage };
+  const expected = { roots: certificatesIn(fleetRoot), fleetId, nowMs, usage: clientUsage };
   const { leaf, identity } = checkCertificatePath(certificateChain, expected);
   if (identity.kind !== 'operator') throw refuse('its signer is not an operator');
   return { key: leaf.publicKey, subject: identity.subject };

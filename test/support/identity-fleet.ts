@@ -3,6 +3,12 @@ import { mkdir } from 'node:fs/promises';
 import { createServer as createTcpServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import type { AccessControl } from '../../agent/control/access/api.ts';
+import { createAccessControl } from '../../agent/control/access/access-control.ts';
+import type { AuditControl } from '../../agent/control/audit/api.ts';
+import { createAuditControl } from '../../agent/control/audit/audit-control.ts';
+import { createHeadSigner } from '../../agent/control/audit/head-signer.ts';
+import { noteLocks } from '../../agent/control/audit/lock-notes.ts';
 import type { IdentityControl } from '../../agent/control/identity/api.ts';
 import { createIdentityControl } from '../../agent/control/identity/identity-control.ts';
 import { systemClock as agentClock } from '../../agent/lib/clock.ts';
@@ -32,6 +38,8 @@ const freePort = (): Promise<number> =>
 
 export interface TestAgent {
   readonly identity: IdentityControl;
+  readonly access: AccessControl;
+  readonly audit: AuditControl;
   readonly server: AgentServer;
   readonly port: number;
   close(): Promise<void>;
@@ -45,6 +53,10 @@ export interface TestConsole {
 export interface TestFleet extends TestConsole {
   /** Makes an agent and joins it. */
   enroll(name: string): Promise<{ readonly hostId: string; readonly agent: TestAgent }>;
+  /** Ends an agent. */
+  stop(agent: TestAgent): Promise<void>;
+  /** Starts it again from its files. */
+  start(name: string, port: number): Promise<TestAgent>;
   /** Locks and unlocks, and waits for the host. */
   reconnect(hostId: string): Promise<void>;
   /** Another console, without a fleet. */
@@ -52,37 +64,56 @@ export interface TestFleet extends TestConsole {
   close(): Promise<void>;
 }
 
-/** An agent without a fleet; its host reports once every 200 ms. */
-export const openTestAgent = async (stateDir: string, port: number): Promise<TestAgent> => {
+export interface TestAgentOptions {
+  /** Whether access bundles decide; without, every operator may do everything. */
+  readonly isGuarded?: boolean;
+}
+
+/** An agent, without a fleet when its folder is new; its host reports once every 200 ms. */
+export const openTestAgent = async (stateDir: string, port: number, options: TestAgentOptions = {}): Promise<TestAgent> => {
   await mkdir(stateDir, { recursive: true });
   const identity = await createIdentityControl({ stateDir, clock: agentClock, random: agentRandom });
   const domains = createFakeDomains();
-  const options = {
+  const raise: typeof domains.host.raise = (code, warning) => domains.host.raise(code, warning);
+  const parts = { stateDir, clock: agentClock, log: silentLogger, raise };
+  const audit = await createAuditControl({ ...parts, sign: createHeadSigner(() => identity.identity()) });
+  const access = options.isGuarded === true ? await createAccessControl({ ...parts, fleet: () => identity.identity() }) : domains.access;
+  identity.onChanged(() => void access.refresh());
+  const stopNotes = noteLocks(audit, access);
+  const server = await createServer({
+    ...domains,
+    audit,
+    access,
     listen: { ...listen, port },
     metrics: listen,
     agentVersion: '1.2.3',
     identity,
-    clock: agentClock,
+    // Many short connections of a test must not meet the limit per source.
+    clock: { ...agentClock, monotonicMs: () => performance.now() * 100 },
     logger: silentLogger,
-  };
-  const server = await createServer({ ...domains, ...options });
+  });
   const ticking = setInterval(() => domains.tick(), 200);
   return {
     identity,
+    access,
+    audit,
     server,
     port,
     close: async () => {
       clearInterval(ticking);
       await domains.host.close();
       await server.close();
+      stopNotes();
+      access.close();
+      await audit.close();
       identity.close();
     },
   };
 };
 
 /** A console with a new fleet; its files lie in `folder`. */
-export const openTestFleet = async (folder: string): Promise<TestFleet> => {
-  const agents: TestAgent[] = [];
+export const openTestFleet = async (folder: string, options: TestAgentOptions = {}): Promise<TestFleet> => {
+  const agents = new Map<number, TestAgent>();
   const consoles: TestConsole[] = [];
   const openConsole = (name: string): TestConsole => {
     const vault = createMemoryVault();
@@ -112,8 +143,8 @@ export const openTestFleet = async (folder: string): Promise<TestFleet> => {
     openConsole,
     enroll: async (name) => {
       const port = await freePort();
-      const agent = await openTestAgent(join(folder, name), port);
-      agents.push(agent);
+      const agent = await openTestAgent(join(folder, name), port, options);
+      agents.set(port, agent);
       const { enrollmentId, token } = await handlers['enrollment.begin']({ name, address: '127.0.0.1', port, labels: [] }, never);
       await agent.identity.openEnrollment(token ?? '');
       for await (const { state, problem } of handlers['enrollment.watch']({ enrollmentId }, AbortSignal.timeout(15_000))) {
@@ -124,6 +155,15 @@ export const openTestFleet = async (folder: string): Promise<TestFleet> => {
       await live(hostId ?? '');
       return { hostId: hostId ?? '', agent };
     },
+    stop: async (agent) => {
+      agents.delete(agent.port);
+      await agent.close();
+    },
+    start: async (name, port) => {
+      const agent = await openTestAgent(join(folder, name), port, options);
+      agents.set(port, agent);
+      return agent;
+    },
     reconnect: async (hostId) => {
       await handlers['fleet.lock']({}, never);
       await handlers['fleet.unlock']({ passphrase }, never);
@@ -131,7 +171,7 @@ export const openTestFleet = async (folder: string): Promise<TestFleet> => {
     },
     close: async () => {
       for (const each of consoles) await each.core.close();
-      for (const agent of agents) await agent.close();
+      for (const agent of agents.values()) await agent.close();
     },
   };
 };

@@ -1,8 +1,9 @@
-import { createPublicKey, X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
 import { errorCodeOf, NestError } from '../../../proto/model/error.ts';
 import { emptyChain } from '../../../proto/model/access/chain.ts';
 import type { AccessChain } from '../../../proto/model/access/chain.ts';
+import { rootTrustOf } from '../../../proto/model/root-change.ts';
+import type { RootStep } from '../../../proto/model/root-change.ts';
 import { chainOf, chainText } from '../../../proto/model/access/storage.ts';
 import { makePrivateDirectory, readTextIfPresent, writeFileAtomic } from '../../lib/atomic-file.ts';
 
@@ -14,8 +15,10 @@ export interface StoredAccess {
 
 export interface FleetTrust {
   readonly fleetId: string;
-  /** PEM. */
+  /** Trusted roots, PEM. */
   readonly fleetRoot: string;
+  /** The last step of a change of the root: it answers for the beginning of the bundle. */
+  readonly rootStep?: Pick<RootStep, 'accessBeginning'> | null;
 }
 
 /** The chain and, apart from it, how far it ever was: an old copy of the one does not hide behind the other. */
@@ -33,14 +36,14 @@ export const openAccessStore = async (stateDir: string): Promise<AccessStore> =>
   const folder = join(stateDir, 'access');
   await makePrivateDirectory(folder);
   return {
-    load: async ({ fleetId, fleetRoot }) => {
-      const rootKey = createPublicKey(new X509Certificate(fleetRoot).publicKey.export({ type: 'spki', format: 'pem' }));
+    load: async ({ fleetId, fleetRoot, rootStep = null }) => {
+      const root = rootTrustOf(fleetRoot, rootStep);
       const marks = readMarks(await readTextIfPresent(join(folder, marksFile)), fleetId);
-      const empty = emptyChain(fleetId, rootKey, marks);
+      const empty = emptyChain(fleetId, root, marks);
       const text = await readTextIfPresent(join(folder, chainFile));
       if (text === null) return { chain: empty, problem: marks.size === 0 ? '' : 'The stored access bundle is gone.' };
       try {
-        const chain = chainOf(text, { fleetId, rootKey, marks });
+        const chain = chainOf(text, { fleetId, root, marks });
         return { chain: chain ?? empty, problem: '' };
       } catch (error) {
         // Damaged state must not let anybody do more than before: an empty chain with a mark decides like one that was lost.

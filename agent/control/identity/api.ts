@@ -2,6 +2,8 @@
  * Who this agent is and whom it believes: its key and certificate, the fleet root, the open enrolment. Used by the
  * server and wired by system.ts. Private keys never leave it except into the TLS context.
  */
+import type { RootStep, SignedEnvelope } from '../../../proto/model/root-change.ts';
+
 export interface AgentIdentity {
   readonly agentId: string;
   readonly fleetId: string;
@@ -9,7 +11,10 @@ export interface AgentIdentity {
   readonly certificate: string;
   readonly certificateChain: string;
   readonly privateKey: string;
+  /** Trusted roots: two while the fleet changes its root. */
   readonly fleetRoot: string;
+  /** The last step of a change of the root that was taken. */
+  readonly rootStep: RootStep | null;
   readonly endsAtMs: number;
   /** SHA-256 of the public key (SPKI), lower-case hex. */
   readonly fingerprint: string;
@@ -94,6 +99,13 @@ export interface IdentityControl {
   installCertificate(certificateChain: readonly Uint8Array[]): Promise<AgentIdentity>;
   /** Takes newer lists of revoked certificates; returns how many. Throws CERTIFICATE_INVALID, LIMIT_REACHED, NOT_ENROLLED. */
   installRevocationLists(offer: { readonly lists: readonly Uint8Array[]; readonly authorities: readonly Uint8Array[] }): Promise<number>;
+  /**
+   * Takes the next step of a change of the root. Throws CERTIFICATE_INVALID (also for an older step, and for one that would strand this
+   * agent), FLEET_MISMATCH, INPUT_INVALID, NOT_ENROLLED.
+   */
+  takeRootChange(envelope: SignedEnvelope): Promise<AgentIdentity>;
+  /** The last step as it was signed; null without one. */
+  rootChange(): SignedEnvelope | null;
   revocation(): RevocationReport;
   /** By issuer (distinguished name) and serial number (hex) of a certificate. */
   isCertificateRevoked(certificate: { readonly issuer: string; readonly serial: string }): boolean;

@@ -1,6 +1,8 @@
 import { timingSafeEqual } from 'node:crypto';
 import { NestError } from '../../../proto/model/error.ts';
 import { tokenLifeMs } from '../../../proto/model/limits.ts';
+import { rootChangeOf } from '../../../proto/model/root-change.ts';
+import type { SignedEnvelope } from '../../../proto/model/root-change.ts';
 import type { Clock, Timer } from '../../lib/clock.ts';
 import type { RandomSource } from '../../lib/random.ts';
 import { generateAgentKey } from './agent-key.ts';
@@ -18,6 +20,7 @@ import type { StoredIdentity } from './identity-record.ts';
 import type { IdentityStore, PendingToken, TokenEnd } from './identity-store.ts';
 import { checkRenewal, signKeyChange } from './renewal.ts';
 import { takeRevocationLists } from './revocation-lists.ts';
+import { takeRootStep } from './root-change.ts';
 import { parseToken } from './token.ts';
 
 export interface IdentityOptions {
@@ -82,6 +85,7 @@ class Identity implements IdentityControl {
       certificateChain: stored.chain,
       privateKey: key.privateKeyPem,
       fleetRoot: stored.root,
+      rootStep: stored.rootStep,
       endsAtMs: stored.endsAtMs,
       fingerprint: key.fingerprint,
     };
@@ -208,6 +212,23 @@ class Identity implements IdentityControl {
       this.#changed();
       return taken;
     });
+  }
+
+  takeRootChange(envelope: SignedEnvelope): Promise<AgentIdentity> {
+    return this.#oneByOne(async () => {
+      const present = this.#enrolled();
+      const changed = await takeRootStep(present, envelope, this.#options.clock.nowMs());
+      if (changed !== null) {
+        await this.#store.replaceIdentity({ ...present, ...changed });
+        this.#changed();
+      }
+      return this.#identityNow();
+    });
+  }
+
+  rootChange(): SignedEnvelope | null {
+    const bytes = this.#store.identity?.rootChange ?? null;
+    return bytes === null ? null : rootChangeOf(bytes);
   }
 
   revocation(): ReturnType<IdentityControl['revocation']> {

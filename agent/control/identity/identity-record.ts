@@ -1,6 +1,8 @@
 import { createHash, X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 import { NestError } from '../../../proto/model/error.ts';
+import { readRootChange, rootChangeOf } from '../../../proto/model/root-change.ts';
+import type { RootStep } from '../../../proto/model/root-change.ts';
 
 /** Who this agent is and whom it believes, as kept on disk. */
 export interface StoredIdentity {
@@ -20,6 +22,10 @@ export interface StoredIdentity {
   readonly authorities: readonly Uint8Array[];
   /** Lists of revoked certificates by issuer, DER. */
   readonly revocationLists: readonly Uint8Array[];
+  /** The last step of a change of the root, as it was signed; null without one. */
+  readonly rootChange: Uint8Array | null;
+  /** What it says. */
+  readonly rootStep: RootStep | null;
   /** SHA-256 of the public key (SPKI), lower-case hex. */
   readonly fingerprint: string;
   /** Name of the file with the private key. */
@@ -48,13 +54,17 @@ const secondSchema = z.strictObject({
   root: z.string(),
   authorities: z.array(z.base64()),
   revocationLists: z.array(z.base64()),
+  /** Missing until the fleet changes its root. */
+  rootChange: z.base64().optional(),
   keyFile,
   sha256: hex,
 });
 
 /** Text of identity.json: one file, so that after a crash the old or the new identity is there, whole. */
-export const encodeIdentity = ({ rootNames: _names, authorities, revocationLists, ...identity }: StoredIdentity): string => {
-  const record = { version: 2, ...identity, authorities: toBase64(authorities), revocationLists: toBase64(revocationLists) };
+export const encodeIdentity = (stored: StoredIdentity): string => {
+  const { rootNames: _names, rootStep: _step, authorities, revocationLists, rootChange, ...identity } = stored;
+  const change = rootChange === null ? {} : { rootChange: Buffer.from(rootChange).toString('base64') };
+  const record = { version: 2, ...identity, authorities: toBase64(authorities), revocationLists: toBase64(revocationLists), ...change };
   return `${JSON.stringify({ ...record, sha256: digestOf(record) }, null, 2)}\n`;
 };
 
@@ -63,9 +73,11 @@ export const decodeIdentity = async (text: string, readFile: (name: string) => P
   const content = parseJson(text);
   const second = secondSchema.safeParse(content);
   if (second.success) {
-    const { sha256, version: _version, authorities, revocationLists, ...identity } = second.data;
-    if (digestOf({ version: 2, ...identity, authorities, revocationLists }) !== sha256) throw corruptIdentity('identity.json was changed');
-    const known = { authorities: fromBase64(authorities), revocationLists: fromBase64(revocationLists) };
+    const { sha256, version: _version, authorities, revocationLists, rootChange, ...identity } = second.data;
+    const change = rootChange === undefined ? {} : { rootChange };
+    if (digestOf({ version: 2, ...identity, authorities, revocationLists, ...change }) !== sha256)
+      throw corruptIdentity('identity.json was changed');
+    const known = { authorities: fromBase64(authorities), revocationLists: fromBase64(revocationLists), ...changeOf(rootChange) };
     return { ...identity, ...known, rootNames: namesOf(identity.root) };
   }
   const first = firstSchema.safeParse(content);
@@ -75,7 +87,27 @@ export const decodeIdentity = async (text: string, readFile: (name: string) => P
   const { chainSha256, rootSha256, version: _version, ...identity } = first.data;
   if (chain === null || root === null || textHash(chain) !== chainSha256 || textHash(root) !== rootSha256)
     throw corruptIdentity('chain.pem or root.pem does not fit identity.json');
-  return { ...identity, chain, root, rootNames: namesOf(root), authorities: [], revocationLists: [], keyFile: firstKeyFile };
+  return { ...identity, chain, root, ...newcomer, ...derivedFrom({ root, rootChange: null }), keyFile: firstKeyFile };
+};
+
+/** What a host knows that has just joined. */
+export const newcomer = { authorities: [], revocationLists: [], rootChange: null } as const;
+
+/** What follows from the rest of an identity. Throws CERTIFICATE_INVALID. */
+export const derivedFrom = ({
+  root,
+  rootChange,
+}: Pick<StoredIdentity, 'root' | 'rootChange'>): Pick<StoredIdentity, 'rootNames' | 'rootStep'> => ({
+  rootNames: namesOf(root),
+  rootStep: stepOf(rootChange),
+});
+
+/** What the bytes of a step say; they were checked when they were taken. */
+const stepOf = (rootChange: Uint8Array | null): RootStep | null => (rootChange === null ? null : readRootChange(rootChangeOf(rootChange)));
+
+const changeOf = (base64: string | undefined): Pick<StoredIdentity, 'rootChange' | 'rootStep'> => {
+  const rootChange = base64 === undefined ? null : new Uint8Array(Buffer.from(base64, 'base64'));
+  return { rootChange, rootStep: stepOf(rootChange) };
 };
 
 /** Each certificate of a PEM text by itself. */
@@ -83,8 +115,7 @@ export const pemCertificates = (text: string): readonly string[] =>
   text.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
 
 /** Distinguished names of the certificates in a PEM text. */
-export const namesOf = (pem: string): readonly string[] =>
-  pemCertificates(pem).map((certificate) => new X509Certificate(certificate).subject);
+const namesOf = (pem: string): readonly string[] => pemCertificates(pem).map((certificate) => new X509Certificate(certificate).subject);
 
 /** The directory does not hold what it should. */
 export const corruptIdentity = (what: string, cause?: unknown): NestError =>

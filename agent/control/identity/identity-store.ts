@@ -6,7 +6,7 @@ import { makePrivateDirectory, readTextIfPresent, writeFileAtomic } from '../../
 import { generateAgentKey, parseAgentKey } from './agent-key.ts';
 import type { AgentKey } from './agent-key.ts';
 import type { CheckedChain } from './certificate-chain.ts';
-import { corruptIdentity as corrupt, decodeIdentity, encodeIdentity, firstKeyFile, namesOf } from './identity-record.ts';
+import { corruptIdentity as corrupt, decodeIdentity, encodeIdentity, derivedFrom, firstKeyFile, newcomer } from './identity-record.ts';
 import type { StoredIdentity } from './identity-record.ts';
 import type { TokenKey } from './token.ts';
 
@@ -39,7 +39,10 @@ export interface IdentityStore {
   spendToken(id: Uint8Array, end: TokenEnd): Promise<void>;
   saveIdentity(chain: CheckedChain, enrolledAtMs: number): Promise<StoredIdentity>;
   /** Replaces the identity, and the key with it when another is given. */
-  replaceIdentity(next: Omit<StoredIdentity, 'keyFile' | 'fingerprint' | 'rootNames'>, key?: AgentKey): Promise<StoredIdentity>;
+  replaceIdentity(
+    next: Omit<StoredIdentity, 'keyFile' | 'fingerprint' | 'rootNames' | 'rootStep'>,
+    key?: AgentKey,
+  ): Promise<StoredIdentity>;
   /** Forgets the identity and its key, and makes a new key. */
   forgetIdentity(): Promise<void>;
 }
@@ -60,7 +63,7 @@ export const openIdentityStore = async (stateDir: string): Promise<IdentityStore
   };
   const replaceIdentity: IdentityStore['replaceIdentity'] = async (next, freshKey = key) => {
     const nextKeyFile = freshKey === key ? keyFile : `key-${freshKey.fingerprint.slice(0, 16)}.pem`;
-    const record = { ...next, fingerprint: freshKey.fingerprint, keyFile: nextKeyFile, rootNames: namesOf(next.root) };
+    const record = { ...next, fingerprint: freshKey.fingerprint, keyFile: nextKeyFile, ...derivedFrom(next) };
     await guarded(async () => {
       if (freshKey !== key) await writeFileAtomic(path(nextKeyFile), freshKey.privateKeyPem);
       await writeFileAtomic(path('identity.json'), encodeIdentity(record));
@@ -94,7 +97,7 @@ export const openIdentityStore = async (stateDir: string): Promise<IdentityStore
       });
     },
     saveIdentity: ({ agentId, fleetId, endsAtMs, leaf, chain, root }, enrolledAtMs) =>
-      replaceIdentity({ agentId, fleetId, enrolledAtMs, endsAtMs, leaf, chain, root, authorities: [], revocationLists: [] }),
+      replaceIdentity({ agentId, fleetId, enrolledAtMs, endsAtMs, leaf, chain, root, ...newcomer }),
     replaceIdentity,
     forgetIdentity: async () => {
       const fresh = generateAgentKey();

@@ -41,12 +41,14 @@ export const createRevocation = (identity: Pick<StoredIdentity, 'root' | 'author
   const known = issuersOf(identity);
   const lists = identity.revocationLists.map((der) => parseList(der, known));
   const names = [...new Set(known.map(({ subject }) => subject))];
+  // While the fleet changes its root, old and new issuers share names: OpenSSL could take the one's list for the other's.
+  const isChanging = pemCertificates(identity.root).length > 1;
   const roots = new Set(known.filter(({ subject, issuer }) => subject === issuer).map(({ subject }) => subject));
   const current = (nowMs: number): readonly RevocationList[] => lists.filter((list) => isCurrent(list, nowMs));
   return {
     contextLists: (nowMs) => {
       const usable = current(nowMs);
-      return lists.length > 0 && missing(names, usable).length === 0 ? usable.map(({ der }) => pemOf(der)) : null;
+      return !isChanging && lists.length > 0 && missing(names, usable).length === 0 ? usable.map(({ der }) => pemOf(der)) : null;
     },
     isRevoked: ({ issuer, serial }) => lists.some((list) => list.issuer === issuer && list.serials.has(plainSerial(serial))),
     revokedAuthorities: () =>
@@ -56,9 +58,9 @@ export const createRevocation = (identity: Pick<StoredIdentity, 'root' | 'author
         .toSorted()
         .join(' '),
     report: (nowMs) => ({
-      isChecked: lists.length > 0 && missing(names, current(nowMs)).length === 0,
+      isChecked: !isChanging && lists.length > 0 && missing(names, current(nowMs)).length === 0,
       isKnown: lists.length > 0,
-      missing: lists.length === 0 ? [] : missing(names, current(nowMs)),
+      missing: isChanging || lists.length === 0 ? [] : missing(names, current(nowMs)),
       endsAtMs: lists.length === 0 ? null : Math.min(...lists.map(({ nextUpdateMs }) => nextUpdateMs)),
       lists: lists.map(({ der, issuer, thisUpdateMs, nextUpdateMs, serials }) => ({
         issuer,
@@ -112,6 +114,26 @@ export const takeRevocationLists = async (
     taken++;
   }
   return { authorities, revocationLists: [...kept.values()].map(({ der }) => der), taken };
+};
+
+/** Those of the lists that one of these issuers has signed. */
+export const listsUnder = async (
+  identity: Pick<StoredIdentity, 'root' | 'authorities'>,
+  lists: readonly Uint8Array[],
+): Promise<readonly Uint8Array[]> => {
+  const issuers = issuersOf(identity);
+  const held = await Promise.all(
+    lists.map(async (der) => {
+      try {
+        await checkSignature(parseList(der, issuers), issuers);
+        return [der];
+      } catch (error) {
+        if (error instanceof NestError) return [];
+        throw error;
+      }
+    }),
+  );
+  return held.flat();
 };
 
 const takeAuthorities = (

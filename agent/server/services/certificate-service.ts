@@ -10,6 +10,8 @@ import type {
   InstallRevocationListsResponse,
   ListCertificatesRequest,
   ListCertificatesResponse,
+  TakeRootChangeRequest,
+  TakeRootChangeResponse,
 } from '../../../proto/gen/nest/v1/certificate.ts';
 import { NestError } from '../../../proto/model/error.ts';
 import type { AgentIdentity, IdentityControl } from '../../control/identity/api.ts';
@@ -43,6 +45,7 @@ export const createCertificateService = ({ adapter, identity, logger, settled }:
         })),
         revocationChecked: isChecked,
         problem: identity.problem()?.message ?? '',
+        rootChange: identity.rootChange() ?? undefined,
       };
     }),
     getSigningRequest: adapter.unary<GetSigningRequestRequest, GetSigningRequestResponse>(async ({ freshKey }) => {
@@ -64,6 +67,13 @@ export const createCertificateService = ({ adapter, identity, logger, settled }:
         return { taken };
       },
     ),
+    takeRootChange: adapter.unary<TakeRootChangeRequest, TakeRootChangeResponse>(async ({ change }) => {
+      if (change === undefined) throw new NestError('INPUT_INVALID', 'There is no change of the root in the call. Upgrade the console.');
+      const { rootStep, fleetRoot } = await identity.takeRootChange(change);
+      await settled();
+      logger.info('change of the fleet root', { phase: rootStep?.phase, sequence: rootStep?.sequence });
+      return { sequence: BigInt(rootStep?.sequence ?? 0), fleetRoots: dersOf(fleetRoot) };
+    }),
   };
   return { definition: CertServiceService, implementation };
 };

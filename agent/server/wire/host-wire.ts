@@ -1,6 +1,7 @@
 import { HealthWarning_Severity, PolicyStatus_Mode } from '../../../proto/gen/nest/v1/host.ts';
 import type { HostFacts as WireFacts, HostStatus, InterfaceStatus } from '../../../proto/gen/nest/v1/host.ts';
 import { Reason } from '../../../proto/gen/nest/v1/reason.ts';
+import type { AccessState } from '../../control/access/api.ts';
 import type { Pending } from '../../control/revisions/api.ts';
 import type { HealthWarning, HostFacts, HostReading, InterfaceReading } from '../../domains/host/api.ts';
 import type { TrafficCounters, TrafficStatus } from '../../domains/traffic/api.ts';
@@ -36,10 +37,13 @@ export interface StatusParts {
   readonly warnings: readonly HealthWarning[];
   readonly revision: number;
   readonly pending: Pending | null;
+  readonly access: AccessState;
+  /** 0 = none. */
+  readonly rootStep: number;
 }
 
 /** One sample of everything the console watches, joined from the domains. */
-export const toWireStatus = ({ reading, traffic, counters, warnings, revision, pending }: StatusParts): HostStatus => ({
+export const toWireStatus = ({ reading, traffic, counters, warnings, revision, pending, access, rootStep }: StatusParts): HostStatus => ({
   timeMs: wholeMs(reading.timeMs),
   cpuBusy: reading.cpuBusy ?? undefined,
   memoryUsedBytes: BigInt(Math.round(reading.memoryUsedBytes)),
@@ -68,6 +72,14 @@ export const toWireStatus = ({ reading, traffic, counters, warnings, revision, p
   },
   flows: traffic.flows === null ? undefined : BigInt(traffic.flows),
   flowsMax: BigInt(traffic.flowsMax),
+  access: access.revision === 0 ? undefined : toWireAccess(access),
+  rootStep: rootStep === 0 ? undefined : BigInt(rootStep),
+});
+
+const toWireAccess = ({ epoch, revision, hash }: AccessState): NonNullable<HostStatus['access']> => ({
+  epoch: BigInt(epoch),
+  revision: BigInt(revision),
+  hash: Buffer.from(hash, 'hex'),
 });
 
 const toWirePending = (pending: Pending): NonNullable<NonNullable<HostStatus['policy']>['pending']> => ({

@@ -1,12 +1,11 @@
 /** The console's own chain of access updates: kept in its cache, carried on by who holds an owner's key. */
-import { createPublicKey, X509Certificate } from 'node:crypto';
 import { sealEnvelope } from '../../../proto/model/envelope.ts';
 import type { EnvelopeSigner } from '../../../proto/model/envelope.ts';
 import { NestError } from '../../../proto/model/error.ts';
 import { emptyBody } from '../../../proto/model/access/body.ts';
 import type { AccessBody } from '../../../proto/model/access/body.ts';
 import { checkpointEvery, emptyChain, takeUpdate } from '../../../proto/model/access/chain.ts';
-import type { AccessChain, AccessFork } from '../../../proto/model/access/chain.ts';
+import type { AccessChain, AccessFork, RootTrust } from '../../../proto/model/access/chain.ts';
 import { makeClientKey } from '../../../proto/model/access/client-key.ts';
 import { deltaBetween } from '../../../proto/model/access/difference.ts';
 import { chainOf, chainText, envelopeOf, envelopeText } from '../../../proto/model/access/storage.ts';
@@ -32,8 +31,10 @@ export interface AccessBookOptions {
   readonly clock: Clock;
   readonly random: RandomBytes;
   readonly fleetId: string;
-  /** PEM; the private key is null while it is offline. */
-  readonly root: { readonly certificate: string; readonly privateKey: string | null };
+  /** PEM; null while it is offline. */
+  readonly rootKey: () => string | null;
+  /** Who may begin epochs, as of now; the same object while nothing changed. */
+  readonly trust: () => RootTrust;
   /** "operator/ada" */
   readonly subject: string;
   /** PEM; null on a console that owns nothing. */
@@ -50,13 +51,15 @@ export class AccessBook {
   constructor(options: AccessBookOptions) {
     this.#options = options;
     this.#owner = options.ownerKey === null ? null : signerOf(options.ownerKey);
-    this.#chain = emptyChain(options.fleetId, rootKeyOf(options.root.certificate));
+    this.#chain = emptyChain(options.fleetId, options.trust());
     this.#reload();
   }
 
   /** Also what another process of this console has made of it. */
   get chain(): AccessChain {
     this.#reload();
+    const root = this.#options.trust();
+    if (root !== this.#chain.root) this.#chain = { ...this.#chain, root };
     return this.#chain;
   }
 
@@ -171,10 +174,11 @@ export class AccessBook {
   }
 
   #begin(isNewEpoch: boolean): void {
-    const { root, fleetId, subject, clock } = this.#options;
+    const { fleetId, subject, clock } = this.#options;
+    const rootKey = this.#options.rootKey();
     const { head, body } = this.chain;
     if (!isNewEpoch && head !== null) throw new NestError('INPUT_INVALID', 'This fleet has an access bundle already.');
-    if (root.privateKey === null)
+    if (rootKey === null)
       throw new NestError(
         'ACCESS_INVALID',
         'Only the fleet root can begin this, and its key is offline. Restore it with "nest fleet root restore".',
@@ -191,7 +195,7 @@ export class AccessBook {
         author: subject,
         body: beginningOf(body ?? emptyBody(), owner),
       },
-      [signerOf(root.privateKey), signer],
+      [signerOf(rootKey), signer],
     );
     this.take([envelope]);
   }
@@ -241,10 +245,7 @@ export class AccessBook {
     if (fork === undefined) throw new NestError('NOT_FOUND', 'There is no fork to merge.');
     const update = readUpdate(fork.envelope, this.#options.fleetId);
     const before = this.#chain.updates.filter(({ revision }) => revision < update.revision);
-    const chain = before.reduce(
-      (at, { envelope }) => takeUpdate(at, envelope, 0).chain,
-      emptyChain(this.#chain.fleetId, this.#chain.rootKey),
-    );
+    const chain = before.reduce((at, { envelope }) => takeUpdate(at, envelope, 0).chain, emptyChain(this.#chain.fleetId, this.#chain.root));
     const { body } = takeUpdate(chain, fork.envelope, 0).chain;
     if (body === null)
       throw new NestError('ACCESS_FORKED', 'The other side of the fork cannot be read here. Keep ours, or merge on another console.');
@@ -268,7 +269,7 @@ export class AccessBook {
     const text = cache.value<string>(chainValue);
     if (text === null || text === this.#text) return;
     const marks = new Map(cache.value<[number, number][]>(marksValue) ?? []);
-    const chain = chainOf(text, { fleetId, rootKey: this.#chain.rootKey, marks });
+    const chain = chainOf(text, { fleetId, root: this.#options.trust(), marks });
     this.#text = text;
     if (chain === null) return;
     this.#chain = chain;
@@ -281,9 +282,6 @@ const notOwner = (): NestError =>
 
 /** What the chain says of an update that is good but for its signatures. */
 const isMissingSignatures = (error: unknown): boolean => error instanceof NestError && error.details['missing'] === 'signatures';
-
-const rootKeyOf = (certificate: string): AccessChain['rootKey'] =>
-  createPublicKey(new X509Certificate(certificate).publicKey.export({ type: 'spki', format: 'pem' }));
 
 /** One owner, who is admin everywhere; all else as it was. */
 const beginningOf = (body: AccessBody, owner: AccessBody['owners'][number]): AccessBody => {

@@ -5,6 +5,7 @@ import type { AccessChangeResult, AccessView } from '../../bridge/access-model.t
 import type { BridgeHandlers } from '../../bridge/contract.ts';
 import type { FleetSession } from '../fleet/fleet-session.ts';
 import { issueClient } from '../authority/fleet-authority.ts';
+import { trustedRoots } from '../authority/root-change-record.ts';
 import type { HandlerContext } from '../handler-context.ts';
 import { accessViewOf, checkAccess } from './access-view.ts';
 
@@ -71,7 +72,7 @@ export const accessHandlers = ({ keeper, clock, random }: HandlerContext): Pick<
       const { keys, access } = await open();
       if (access.book.chain.body?.clients.some((client) => client.subject === subject) !== true)
         throw new NestError('NOT_FOUND', `There is no ${subject}. Add it first.`);
-      return { ...(await issueClient(keys, subject, { now: clock.now(), random })), fleetRoot: keys.root.certificate };
+      return { ...(await issueClient(keys, subject, { now: clock.now(), random })), fleetRoot: trustedRoots(keys) };
     },
     'access.check': async (question) => {
       requireScope(question.scope);

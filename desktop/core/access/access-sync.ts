@@ -19,6 +19,8 @@ const waitingMax = 10_000;
 const askAgainMs = 30_000;
 /** The same when its warnings and what it said before do not agree about a fork, milliseconds. */
 const forkAskAgainMs = 2_000;
+/** The same when it took nothing from us: it may have to hear of another root first, milliseconds. */
+const refusedAskAgainMs = 5_000;
 const forkWarning = 'ACCESS_FORKED';
 /** As agents take them. */
 const updatesPerPush = 64;
@@ -46,9 +48,11 @@ interface HostNote {
   readonly problem: string | null;
   /** Connection and bundle that were compared. */
   readonly compared: string;
+  /** What the host had then, hex. */
+  readonly hash: string;
 }
 
-const unknownNote: HostNote = { state: 'unknown', epoch: null, revision: null, checkedAt: null, problem: null, compared: '' };
+const unknownNote: HostNote = { state: 'unknown', epoch: null, revision: null, checkedAt: null, problem: null, compared: '', hash: '' };
 
 export class AccessSync {
   readonly #options: AccessSyncOptions;
@@ -111,7 +115,7 @@ export class AccessSync {
     const { roster, book } = this.#options;
     const hash = book.chain.head?.hash ?? '';
     return roster.all.map(({ record }) => {
-      const { compared, ...note } = this.#notes.get(record.hostId) ?? unknownNote;
+      const { compared, hash: _hash, ...note } = this.#notes.get(record.hostId) ?? unknownNote;
       const isOld = note.state === 'current' && !compared.endsWith(` ${hash}`);
       return { hostId: record.hostId, name: record.name, ...note, state: isOld ? 'behind' : note.state };
     });
@@ -139,7 +143,15 @@ export class AccessSync {
       this.#options.clock.now() - (note.checkedAt ?? 0) > forkAskAgainMs
     )
       return true;
+    if (note !== undefined && this.#hasMoved(host, note)) return true;
+    if (note?.state === 'refused' && this.#options.clock.now() - (note.checkedAt ?? 0) > refusedAskAgainMs) return true;
     return note?.compared !== comparison || this.#options.clock.now() - (note.checkedAt ?? 0) > askAgainMs;
+  }
+
+  /** Another console was there: a status that came after we asked tells of another bundle. */
+  #hasMoved({ reading }: ManagedHost, { hash, checkedAt }: HostNote): boolean {
+    const said = reading?.accessHash ?? '';
+    return said !== '' && said !== hash && (reading?.at ?? 0) > (checkedAt ?? 0);
   }
 
   /** One exchange at a time with a host; who comes while one runs waits for another, because the book may have changed. */
@@ -173,18 +185,19 @@ export class AccessSync {
       if (isCancelled(error)) throw error;
       const { code, message } = toErrorShape(error);
       const isAway = code === 'HOST_UNREACHABLE' || code === 'TIMED_OUT';
-      const isOlder = errorCodeOf(error) === 'INTERNAL';
+      const isOlder = code === 'INTERNAL' || code === 'METHOD_UNKNOWN';
       const state = isAway ? before.state : isOlder ? 'unsupported' : 'refused';
-      this.#notes.set(hostId, { ...before, state, problem: message, checkedAt: clock.now(), compared });
+      const hash = host.reading?.accessHash ?? before.hash;
+      this.#notes.set(hostId, { ...before, state, problem: message, checkedAt: clock.now(), compared, hash });
     }
     this.#changes.set(this.#changes.value + 1);
   }
 }
 
 /** All a host has, as a chain of its own. */
-const chainOfHost = async (host: ManagedHost, { fleetId, rootKey, head }: AccessChain, signal: AbortSignal): Promise<AccessChain> => {
+const chainOfHost = async (host: ManagedHost, { fleetId, root, head }: AccessChain, signal: AbortSignal): Promise<AccessChain> => {
   const client = await host.client(signal);
-  let chain = emptyChain(fleetId, rootKey);
+  let chain = emptyChain(fleetId, root);
   for (let pulls = 0; pulls < pullsMax; pulls += 1) {
     const after = { epoch: head?.epoch ?? 0, afterRevision: chain.head?.revision ?? 0 };
     const { updates, more } = await client.accessUpdates(after, { signal });
@@ -289,7 +302,7 @@ const noteOf = (head: AccessHead, hash: string): Omit<HostNote, 'checkedAt' | 'c
   const isCurrent = hashOf(head) === hash;
   const state =
     Number(head.epoch) === 0 ? 'none' : head.forks.length > 0 ? 'forked' : head.stale ? 'stale' : isCurrent ? 'current' : 'behind';
-  return { state, epoch: Number(head.epoch), revision: Number(head.revision), problem: null };
+  return { state, epoch: Number(head.epoch), revision: Number(head.revision), problem: null, hash: hashOf(head) };
 };
 
 const hashOf = ({ hash }: AccessHead): string => hash.toString('hex');

@@ -6,7 +6,6 @@
 import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';
 import { X509Certificate } from 'node:crypto';
-import { authorityName } from '../../../proto/model/certificate-path.ts';
 import type { AuthorityRole } from '../../../proto/model/certificate-path.ts';
 import { NestError } from '../../../proto/model/error.ts';
 import {
@@ -20,57 +19,24 @@ import {
   signingRequestOf,
   subjectOf,
 } from './certificate-maker.ts';
+import type { FleetKeys } from './fleet-keys.ts';
 import type { Authority, AuthorityContext, KeyPair } from './certificate-maker.ts';
 import { createAuthorities, createAuthority, createFleetRoot, renewAuthorities } from './issuing-authority.ts';
-import type { Authorities } from './issuing-authority.ts';
 import { emptyRevocation, refreshRevocation } from './revocation-list.ts';
-import type { RevocationRecord } from './revocation-list.ts';
-import type { SsoBinding } from '../sso/sso-binding.ts';
+import { isRootChanging } from './root-change-record.ts';
 
 export type { AuthorityContext } from './certificate-maker.ts';
+export type { FleetKeys } from './fleet-keys.ts';
 
 const agentDays = 365;
 const operatorDays = 30;
 const clientDays = 90;
-
-/** Everything secret of a fleet, PEM. Lives in the vault. */
-export interface FleetKeys {
-  readonly fleetId: string;
-  readonly fleetName: string;
-  readonly operatorName: string;
-  /** Its key may be taken offline. */
-  readonly root: Authority;
-  /** Certificate of this device, followed by its issuer's. */
-  readonly operator: KeyPair;
-  /** Missing in fleets from before there were any, until the next unlock with the root's key. */
-  readonly authorities?: Authorities | undefined;
-  /** What is revoked, and the lists that say so. */
-  readonly revocation?: RevocationRecord | undefined;
-  /** Devices admitted here beside this one. */
-  readonly devices?: readonly Device[] | undefined;
-  /** Ed25519, signs access updates; only on consoles of owners. */
-  readonly owner?: string | undefined;
-  /** Seals what is kept beside the vault, base64. */
-  readonly seal?: string | undefined;
-  /** Licence key. */
-  readonly license?: string | undefined;
-  /** Single sign-on that guards this console. */
-  readonly sso?: SsoBinding | undefined;
-}
 
 /** Every vault that was opened has one. */
 export const sealOf = ({ seal }: FleetKeys): string => {
   if (seal !== undefined) return seal;
   throw new NestError('STATE_CORRUPT', 'The vault holds no seal for what is kept beside it. Lock the console and unlock it again.');
 };
-
-/** What is remembered of an operator's device. */
-export interface Device {
-  readonly name: string;
-  readonly serial: string;
-  readonly fingerprint: string;
-  readonly endsAt: number;
-}
 
 /** A new fleet: root, issuing authorities and first operator. `fleetId` is a lower-case ULID. */
 export const createFleetKeys = async (
@@ -98,7 +64,8 @@ export const refreshFleetKeys = async (keys: FleetKeys, context: AuthorityContex
     next = { ...next, authorities: { ...next.authorities, operators } };
     isReplaced = true;
   }
-  if (next.authorities !== undefined) {
+  // While the root changes authorities are exchanged as a whole; they hold long enough for that.
+  if (next.authorities !== undefined && !isRootChanging(next)) {
     const authorities = await renewAuthorities({ ...next, authorities: next.authorities }, context);
     if (authorities.agents !== next.authorities.agents || authorities.operators !== next.authorities.operators)
       next = { ...next, authorities };
@@ -185,6 +152,8 @@ export interface SignedAgent {
   readonly endsAt: number;
   /** Lower-case hex. */
   readonly serial: string;
+  /** SHA-256 of the public key of the root it leads to. */
+  readonly rootSha256: string;
 }
 
 /**
@@ -220,6 +189,7 @@ export const signAgent = async (
     fleetRoot: derOf(fleet.root.certificate),
     endsAt: certificate.notAfter.getTime(),
     serial: certificate.serialNumber,
+    rootSha256: rootFingerprint(fleet),
   };
 };
 
@@ -234,6 +204,16 @@ export const operatorChain = ({ operator }: Pick<FleetKeys, 'operator'>): readon
 /** SHA-256 of the root's public key: what a token pins. */
 export const rootSpkiHash = (fleet: Pick<FleetKeys, 'root'>): Uint8Array =>
   new Uint8Array(Buffer.from(sha256Hex(new x509.X509Certificate(fleet.root.certificate).publicKey.rawData), 'hex'));
+
+/** The same, lower-case hex. */
+export const rootFingerprint = ({ root }: Pick<FleetKeys, 'root'>): string => {
+  const fingerprint = fingerprints.get(root) ?? Buffer.from(rootSpkiHash({ root })).toString('hex');
+  fingerprints.set(root, fingerprint);
+  return fingerprint;
+};
+
+/** Asked about for every host: each root is read once. */
+const fingerprints = new WeakMap<Authority, string>();
 
 /** When the operator's certificate ends, milliseconds since the Unix epoch. */
 export const operatorEndsAt = (fleet: Pick<FleetKeys, 'operator'>): number =>
@@ -257,5 +237,8 @@ const isRevoked = ({ revocation }: FleetKeys, certificate: string): boolean => {
   return revocation?.revoked.some((entry) => entry.serial === serial) ?? false;
 };
 
-const isUnderAuthority = (fleet: FleetKeys): boolean =>
-  fleet.authorities === undefined || new X509Certificate(fleet.operator.certificate).issuer === authorityName(fleet.fleetId, 'operators');
+const isUnderAuthority = ({ authorities, operator }: FleetKeys): boolean => {
+  if (authorities === undefined) return true;
+  const [leaf, authority] = [new X509Certificate(operator.certificate), new X509Certificate(authorities.operators.certificate)];
+  return leaf.checkIssued(authority) && leaf.verify(authority.publicKey);
+};

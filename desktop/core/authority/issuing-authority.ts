@@ -23,11 +23,14 @@ const usages: Readonly<Record<AuthorityRole, string>> = {
   operators: x509.ExtendedKeyUsage.clientAuth,
 };
 
-/** A root for ten years. */
+/** A root for ten years. Generations differ in name: chains under two roots of a fleet are never mixed up. */
 export const createFleetRoot = (
-  fleet: { readonly fleetId: string; readonly fleetName: string },
+  { fleetId, fleetName, generation = 1 }: { readonly fleetId: string; readonly fleetName: string; readonly generation?: number },
   context: AuthorityContext,
-): Promise<KeyPair> => createRoot([{ CN: [`${fleet.fleetName} fleet root`.slice(0, 64)] }, { O: [fleet.fleetId] }], rootDays, context);
+): Promise<KeyPair> => {
+  const unit = generation === 1 ? [] : [{ OU: [`root ${String(generation)}`] }];
+  return createRoot([{ CN: [`${fleetName} fleet root`.slice(0, 64)] }, ...unit, { O: [fleetId] }], rootDays, context);
+};
 
 /** Both authorities with fresh keys. Raises SCOPE_MISSING without the root's key. */
 export const createAuthorities = async (fleetId: string, root: Authority, context: AuthorityContext): Promise<Authorities> => ({

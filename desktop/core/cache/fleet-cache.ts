@@ -20,6 +20,10 @@ export interface HostRecord {
   readonly nextSpkiSha256?: string | undefined;
   /** Which lists of revoked certificates this console took there last. */
   readonly revocationSha256?: string | undefined;
+  /** SHA-256 of the root's public key that its certificate leads to; missing in records from before roots could change. */
+  readonly rootSha256?: string | undefined;
+  /** The last step of a change of the root it is known to have taken. */
+  readonly rootStep?: number | undefined;
 }
 
 /** Kinds of documents kept per host, one of each. */

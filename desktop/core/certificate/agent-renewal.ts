@@ -1,11 +1,13 @@
 /** One agent's certificate and lists, brought up to date over its live connection. */
 import { X509Certificate, createHash, verify } from 'node:crypto';
 import { keyChangeInput } from '../../../proto/model/enrollment.ts';
+import { keyIdOf } from '../../../proto/model/envelope.ts';
 import { NestError } from '../../../proto/model/error.ts';
 import type { AgentClient } from '../../grpc/api.ts';
-import { publicKeyOf, signAgent } from '../authority/fleet-authority.ts';
+import { publicKeyOf, rootFingerprint, signAgent } from '../authority/fleet-authority.ts';
 import type { AuthorityContext, FleetKeys, SignedAgent } from '../authority/fleet-authority.ts';
 import { emptyRevocation, revocationDelivery } from '../authority/revocation-list.ts';
+import { rootStepOf, statementOf } from '../authority/root-change-record.ts';
 import type { HostRecord } from '../cache/fleet-cache.ts';
 
 const dayMs = 86_400_000;
@@ -24,7 +26,25 @@ export interface AgentRenewal {
 
 /** True when a third of the certificate's life is used, or it is still the root's own word. */
 export const isAgentRenewalDue = (record: HostRecord, keys: FleetKeys, now: number): boolean =>
-  record.certificateEndsAt - now < renewalMs || (keys.authorities !== undefined && record.issuedBy !== 'agents');
+  record.certificateEndsAt - now < renewalMs ||
+  (keys.authorities !== undefined && record.issuedBy !== 'agents') ||
+  (keys.rootChange !== undefined && rootOf(record, keys) !== rootFingerprint(keys));
+
+/** SHA-256 of the key of the root that a host's certificate leads to. */
+export const rootOf = ({ rootSha256 }: Pick<HostRecord, 'rootSha256'>, keys: FleetKeys): string => {
+  const step = rootStepOf(keys);
+  return rootSha256 ?? (step === null ? rootFingerprint(keys) : keyIdOf(step.from.publicKey).toString('hex'));
+};
+
+/** Takes the last step of a change of the root to an agent. Returns the record, which remembers that it knows it. */
+export const deliverRootStep = async ({ keys, client, record, save, signal }: AgentRenewal): Promise<HostRecord> => {
+  const sequence = rootStepOf(keys)?.sequence;
+  if (keys.rootChange === undefined || sequence === undefined || record.rootStep === sequence) return record;
+  await client.takeRootChange(statementOf(keys.rootChange), { signal });
+  const delivered = { ...record, rootStep: sequence };
+  save(delivered);
+  return delivered;
+};
 
 /** Whether this console holds a key that may sign agents. */
 export const mayRenew = (keys: FleetKeys): boolean => (keys.authorities?.agents ?? keys.root).privateKey !== null;
@@ -85,13 +105,14 @@ export const settleKeyChange = async ({ client, record, save, signal }: AgentRen
 const settled = (
   { nextSpkiSha256: _next, ...record }: HostRecord,
   spkiSha256: string,
-  { endsAt, chain, serial }: SignedAgent,
+  { endsAt, chain, serial, rootSha256 }: SignedAgent,
 ): HostRecord => ({
   ...record,
   spkiSha256,
   certificateEndsAt: endsAt,
   certificateSerial: serial,
   issuedBy: chain.length > 1 ? 'agents' : 'root',
+  rootSha256,
 });
 
 /** The fresh key, when the pinned key has signed for it. Raises PROOF_INVALID. */

@@ -2,10 +2,21 @@
 import { NestError, errorCodeOf, toErrorShape } from '../../../proto/model/error.ts';
 import { createGate, createTaskGroup, isCancelled } from '../../lib/api.ts';
 import type { Clock, RandomBytes, TaskGroup } from '../../lib/api.ts';
+import { refreshFleetKeys } from '../authority/fleet-authority.ts';
 import type { FleetKeys } from '../authority/fleet-authority.ts';
+import { adoptRootStep, moveOperators } from '../authority/root-change.ts';
+import { areOperatorsBehind, conductedSets, rootStepOf } from '../authority/root-change-record.ts';
 import type { HostRoster } from '../hosts/host-roster.ts';
 import type { ManagedHost } from '../hosts/managed-host.ts';
-import { deliverRevocation, deliveryDigest, isAgentRenewalDue, mayRenew, renewAgent, settleKeyChange } from './agent-renewal.ts';
+import {
+  deliverRevocation,
+  deliverRootStep,
+  deliveryDigest,
+  isAgentRenewalDue,
+  mayRenew,
+  renewAgent,
+  settleKeyChange,
+} from './agent-renewal.ts';
 import type { AgentRenewal } from './agent-renewal.ts';
 
 /** The fleet is looked through so often. */
@@ -25,6 +36,8 @@ export interface CertificateDeskOptions {
   readonly keys: () => FleetKeys;
   /** Renews what this console holds, when due. */
   readonly refreshOwn: (signal: AbortSignal) => Promise<void>;
+  /** Changes the keys, in the vault first. */
+  readonly updateKeys: (change: (keys: FleetKeys) => Promise<FleetKeys>, signal: AbortSignal) => Promise<void>;
   readonly clock: Clock;
   readonly random: RandomBytes;
   readonly report: (message: string, fields: Readonly<Record<string, unknown>>) => void;
@@ -37,6 +50,8 @@ export interface CertificateDesk {
   problemOf(hostId: string): string | null;
   /** Takes new lists to every connected agent; resolves when each has answered or failed. */
   deliver(signal: AbortSignal): Promise<void>;
+  /** Brings every connected agent up to date now, certificates included; resolves when each has answered or failed. */
+  settle(signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -56,6 +71,10 @@ class Desk implements CertificateDesk {
   readonly #options: CertificateDeskOptions;
   readonly #renewals = createGate({ inFlightMax: renewalsInFlightMax, waitingMax: renewalsWaitingMax });
   readonly #deliveries = createGate({ inFlightMax: deliveriesInFlightMax, waitingMax: renewalsWaitingMax });
+  /** The step that each host was asked about last. */
+  readonly #learned = new Map<string, number>();
+  /** Many hosts tell the same. */
+  readonly #learning = createGate({ inFlightMax: 1, waitingMax: renewalsWaitingMax });
   /** At most one a host; removed with its next success. */
   readonly #failures = new Map<string, Failure>();
   readonly #tasks: TaskGroup;
@@ -71,6 +90,7 @@ class Desk implements CertificateDesk {
       for (;;) {
         const due = roster.all.filter((host) => this.#isDue(host));
         await Promise.all(due.map((host) => this.#attend(host, signal)));
+        await this.#moveOperators(signal);
         await clock.sleep(roundMs, signal);
       }
     });
@@ -100,6 +120,13 @@ class Desk implements CertificateDesk {
     await Promise.all(connected.map((host) => this.#deliver(host, signal).catch((error: unknown) => this.#fail(host, error))));
   }
 
+  async settle(signal: AbortSignal): Promise<void> {
+    await Promise.all(this.#options.roster.all.filter(canRenew).map((host) => this.#attend(host, signal)));
+    await this.#moveOperators(signal);
+    // Lists of an authority that moved are new.
+    await this.deliver(signal);
+  }
+
   close(): Promise<void> {
     return this.#tasks.close();
   }
@@ -107,6 +134,7 @@ class Desk implements CertificateDesk {
   /** Brings one agent up to date; failures are kept for display and tried again later. */
   async #attend(host: ManagedHost, signal: AbortSignal): Promise<void> {
     try {
+      await this.#learn(host, signal);
       await this.#deliver(host, signal);
       await settleKeyChange(await this.#renewalOf(host, signal));
       if (this.#isWanted(host)) await this.#renewals.run(async () => renewAgent(await this.#renewalOf(host, signal), false), signal);
@@ -117,7 +145,47 @@ class Desk implements CertificateDesk {
   }
 
   #deliver(host: ManagedHost, signal: AbortSignal): Promise<unknown> {
-    return this.#deliveries.run(async () => deliverRevocation(await this.#renewalOf(host, signal)), signal);
+    return this.#deliveries.run(async () => {
+      // Who does not believe the root takes nothing from it.
+      this.#noteStep(host);
+      if (canChangeRoot(host)) await deliverRootStep(await this.#renewalOf(host, signal));
+      await deliverRevocation(await this.#renewalOf(host, signal));
+    }, signal);
+  }
+
+  /** A host that stands at a later step was visited by the console that conducts the change. */
+  async #learn(host: ManagedHost, signal: AbortSignal): Promise<void> {
+    if (!this.#isBehind(host)) return;
+    const { rootChange } = await (await host.client(signal)).listCertificates({ signal });
+    if (rootChange === undefined) return;
+    const { clock, updateKeys } = this.#options;
+    // Who holds the root's key conducts by itself; what another process of this console did is in the vault already.
+    const adopt = async (keys: FleetKeys): Promise<FleetKeys> =>
+      keys.root.privateKey === null && conductedSets(keys) === null ? adoptRootStep(keys, rootChange, clock.now()) : keys;
+    await this.#learning.run(() => updateKeys(adopt, signal), signal);
+    // Where it cannot be taken over it is asked for once.
+    this.#learned.set(host.record.hostId, host.reading?.rootStep ?? 0);
+  }
+
+  #isBehind({ record, reading }: ManagedHost): boolean {
+    const said = reading?.rootStep ?? 0;
+    return said > (rootStepOf(this.#options.keys())?.sequence ?? 0) && this.#learned.get(record.hostId) !== said;
+  }
+
+  /** Another console was here with the step already. */
+  #noteStep({ record, reading }: ManagedHost): void {
+    const sequence = rootStepOf(this.#options.keys())?.sequence;
+    if (sequence !== undefined && reading?.rootStep === sequence && record.rootStep !== sequence)
+      this.#options.roster.update({ ...record, rootStep: sequence });
+  }
+
+  /** Once every host believes the new root, operators' devices may show certificates of it. */
+  async #moveOperators(signal: AbortSignal): Promise<void> {
+    const { keys, roster, updateKeys, clock, random } = this.#options;
+    const sequence = rootStepOf(keys())?.sequence;
+    if (!areOperatorsBehind(keys()) || roster.all.some(({ record }) => record.rootStep !== sequence)) return;
+    const context = { now: clock.now(), random };
+    await updateKeys(async (present) => refreshFleetKeys(await moveOperators(present, context), context), signal);
   }
 
   #fail({ record: { hostId } }: ManagedHost, error: unknown): void {
@@ -127,9 +195,13 @@ class Desk implements CertificateDesk {
 
   #isDue(host: ManagedHost): boolean {
     if (!canRenew(host) || !host.isLive) return false;
+    if (this.#isBehind(host)) return true;
     const failure = this.#failures.get(host.record.hostId);
     if (failure !== undefined && this.#options.clock.monotonicMs() - failure.atMs < retryMs) return false;
     const digest = deliveryDigest(this.#options.keys());
+    const { rootStep } = host.record;
+    const sequence = rootStepOf(this.#options.keys())?.sequence;
+    if (canChangeRoot(host) && sequence !== undefined && rootStep !== sequence) return true;
     return this.#isWanted(host) || host.record.nextSpkiSha256 !== undefined || (digest !== null && host.record.revocationSha256 !== digest);
   }
 
@@ -150,6 +222,8 @@ class Desk implements CertificateDesk {
     };
   }
 }
+
+const canChangeRoot = ({ linkState }: ManagedHost): boolean => linkState?.kind === 'up' && linkState.features.includes('root-change');
 
 /** Connected, and not too old for it. */
 const canRenew = ({ linkState }: ManagedHost): boolean => linkState?.kind === 'up' && linkState.features.includes('certificates');

@@ -1,14 +1,17 @@
 /** Certificates of the fleet and the key of its root, as the bridge asks for them. */
-import { NestError } from '../../../proto/model/error.ts';
+import { X509Certificate } from 'node:crypto';
+import { NestError, errorCodeOf } from '../../../proto/model/error.ts';
 import type { BridgeHandlers } from '../../bridge/contract.ts';
 import type { CertificateList } from '../../bridge/model.ts';
 import { refreshFleetKeys, rootSpkiHash } from '../authority/fleet-authority.ts';
 import type { FleetKeys } from '../authority/fleet-authority.ts';
 import { emptyRevocation, refreshRevocation, revokedMax } from '../authority/revocation-list.ts';
 import type { Revoked } from '../authority/revocation-list.ts';
+import { isRootChanging } from '../authority/root-change-record.ts';
 import { openRoot, sealRoot } from '../authority/root-file.ts';
 import type { HandlerContext } from '../handler-context.ts';
 import { certificateListOf, rootStateOf } from './certificate-rows.ts';
+import { isDeviceLocked, lockDevice } from './device-lock.ts';
 
 type Handled = Extract<keyof BridgeHandlers, `certificate.${string}`>;
 type RootMethod = Extract<Handled, `certificate.root.${string}`>;
@@ -34,24 +37,38 @@ const listHandlers = (context: HandlerContext): Pick<BridgeHandlers, Exclude<Han
           'INPUT_INVALID',
           'Revoking the authority for agents would cut this console off from every host. Its hosts are pinned by their keys: remove the host that is not yours instead.',
         );
-      const issuer = issuerOf(row.kind, (await keeper.session()).keys);
+      const session = await keeper.session();
+      if (row.kind === 'authority') refuseWhileChanging(session.keys);
+      const isOwn = row.serial === operatorSerial(session.keys);
+      const issuer = issuerOf(row.kind, session.keys);
       const entry: Revoked = { issuer, serial, name: row.name, at: clock.now(), endsAt: row.endsAt };
-      await keeper.update((keys) => revoke(keys, entry, { now: clock.now(), random }), signal);
-      await (await keeper.session()).certificates.deliver(signal);
+      // Of another device the lock goes first: it cuts what runs. Our own key is exchanged before it is locked.
+      const isLocked = !isOwn && lockDevice(session, row);
+      try {
+        await keeper.update((keys) => revoke(keys, entry, { now: clock.now(), random }), signal);
+      } catch (error) {
+        if (!isLocked || errorCodeOf(error) !== 'SCOPE_MISSING') throw error;
+      }
+      if (isOwn) lockDevice(session, row);
+      await Promise.all([session.certificates.deliver(signal), session.access.sync.syncAll(signal)]);
       return listOf(context);
     },
   };
 };
 
 const listOf = async ({ keeper, roster, clock }: HandlerContext): Promise<CertificateList> => {
-  const { keys, certificates } = await keeper.session();
+  const session = await keeper.session();
+  const { keys, certificates } = session;
   return certificateListOf({
     keys,
+    isLocked: (fingerprint) => isDeviceLocked(session, fingerprint),
     hosts: roster.all.map(({ record }) => record),
     problemOf: (hostId) => certificates.problemOf(hostId),
     now: clock.now(),
   });
 };
+
+const operatorSerial = ({ operator }: FleetKeys): string => new X509Certificate(operator.certificate).serialNumber.toLowerCase();
 
 /** Whose list it goes on. Raises INPUT_INVALID for what cannot be revoked. */
 const issuerOf = (kind: CertificateList['rows'][number]['kind'], { authorities }: FleetKeys): Revoked['issuer'] => {
@@ -83,6 +100,12 @@ const revoke = async (keys: FleetKeys, entry: Revoked, context: { readonly now: 
   return refreshFleetKeys({ ...keys, revocation }, context);
 };
 
+/** Raises INPUT_INVALID. */
+const refuseWhileChanging = (keys: FleetKeys): void => {
+  if (!isRootChanging(keys)) return;
+  throw new NestError('INPUT_INVALID', 'The fleet changes its root. Go on to the end or roll back first: "nest fleet rotate-root status".');
+};
+
 const rootHandlers = ({ keeper, random }: HandlerContext): Pick<BridgeHandlers, RootMethod> => ({
   'certificate.root.export': async ({ passphrase }) => {
     const { keys } = await keeper.session();
@@ -95,6 +118,7 @@ const rootHandlers = ({ keeper, random }: HandlerContext): Pick<BridgeHandlers, 
   },
   'certificate.root.remove': async ({ file, passphrase }, signal) => {
     const keys = await keeper.update(async (present) => {
+      refuseWhileChanging(present);
       await rootOf(present, file, passphrase);
       if (present.authorities === undefined)
         throw new NestError('NOT_FOUND', 'This fleet has no issuing authorities yet. Lock and unlock it once, then try again.');

@@ -1,9 +1,11 @@
 /** Everything of the fleet that ends some day, as rows. */
 import { X509Certificate, createHash } from 'node:crypto';
+import { isSameKey } from '../../../proto/model/root-change.ts';
 import type { CertificateKind, CertificateList, CertificateRow, RootState } from '../../bridge/model.ts';
 import { rootSpkiHash } from '../authority/fleet-authority.ts';
 import type { FleetKeys } from '../authority/fleet-authority.ts';
 import { listEndsAt } from '../authority/revocation-list.ts';
+import { isRootChanging, rootStepOf } from '../authority/root-change-record.ts';
 import type { HostRecord } from '../cache/fleet-cache.ts';
 import { mayRenew } from './agent-renewal.ts';
 
@@ -14,6 +16,8 @@ export interface CertificateSource {
   readonly hosts: readonly HostRecord[];
   /** Why the last renewal of a host failed. */
   readonly problemOf: (hostId: string) => string | null;
+  /** Whether the access bundle locks the device with this key. */
+  readonly isLocked: (fingerprint: string) => boolean;
   readonly now: number;
 }
 
@@ -42,12 +46,25 @@ export const alertOf = (kind: CertificateKind, endsAt: number, now: number): Cer
 const rowOf = (
   source: CertificateSource,
   row: Omit<CertificateRow, 'alert' | 'isRevoked' | 'hostId'> & { readonly hostId?: string },
-): CertificateRow => ({
-  hostId: null,
-  ...row,
-  alert: alertOf(row.kind, row.endsAt, source.now),
-  isRevoked: source.keys.revocation?.revoked.some(({ serial }) => serial === row.serial) ?? false,
-});
+): CertificateRow => {
+  const isListed = source.keys.revocation?.revoked.some(({ serial }) => serial === row.serial) ?? false;
+  const isLocked = row.kind === 'operator' && row.fingerprint !== null && source.isLocked(row.fingerprint);
+  return {
+    hostId: null,
+    ...row,
+    note: row.kind === 'operator' && (isListed || isLocked) ? revokedNote(isListed, isLocked) : row.note,
+    alert: alertOf(row.kind, row.endsAt, source.now),
+    isRevoked: isListed || isLocked,
+  };
+};
+
+const revokedNote = (isListed: boolean, isLocked: boolean): string => {
+  if (!isLocked)
+    return 'On the list of revoked certificates. Its device is not locked: an owner does that with "nest access lock device/<key>".';
+  return isListed
+    ? 'On the list of revoked certificates, and its device is locked in the access bundle.'
+    : 'Its device is locked in the access bundle. The list needs the authority for operators, which is not on this console.';
+};
 
 const describe = (pem: string): Pick<CertificateRow, 'serial' | 'fingerprint' | 'endsAt'> => {
   const certificate = new X509Certificate(pem);
@@ -76,7 +93,26 @@ const ownRows = (source: CertificateSource): readonly CertificateRow[] => {
       : 'Its renewal needs the key of the root: "nest fleet root restore" when an alert is shown.';
     return [rowOf(source, { kind: 'authority', name: role, ...describe(authority.certificate), note })];
   });
-  return [root, ...authorities];
+  return [root, ...otherRoot(source), ...authorities];
+};
+
+/** While the root changes: the one that does not issue. */
+const otherRoot = (source: CertificateSource): readonly CertificateRow[] => {
+  const { keys } = source;
+  const step = isRootChanging(keys) ? rootStepOf(keys) : null;
+  const present = new X509Certificate(keys.root.certificate);
+  const other = [step?.from, step?.to].find((one) => one !== undefined && !isSameKey(one, present));
+  if (other === undefined) return [];
+  const isNew = other === step?.to;
+  const note = isNew ? 'Follows the present root: "nest fleet rotate-root status".' : 'Goes when the change of the root is over.';
+  return [
+    rowOf(source, {
+      kind: 'root',
+      name: `${keys.fleetName} fleet root (${isNew ? 'next' : 'former'})`,
+      ...describe(other.toString()),
+      note,
+    }),
+  ];
 };
 
 /** This device first, then others that were admitted here. */

@@ -63,6 +63,8 @@ const grantSchema = z.strictObject({
   /** Leaf and its issuer, PEM. */
   certificate: z.string(),
   revocation: revocationSchema,
+  /** The last step of a change of the root, if there ever was one: base64 of its envelope. */
+  rootChange: z.optional(z.base64()),
   hosts: z.array(hostSchema).max(100_000),
   /** Private keys of authorities, encrypted to the device; null when it gets none. */
   box: z.nullable(z.strictObject({ key: z.base64(), nonce: z.base64(), text: z.base64() })),

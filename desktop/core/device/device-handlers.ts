@@ -1,16 +1,28 @@
 /** Admitting a second operator or device: request there, admit here, join there. No server, two files. */
 import { X509Certificate, createPrivateKey } from 'node:crypto';
 import { z } from 'zod';
-import { checkCertificatePath, clientUsage } from '../../../proto/model/certificate-path.ts';
+import { certificatesIn, checkCertificatePath, clientUsage } from '../../../proto/model/certificate-path.ts';
 import { NestError } from '../../../proto/model/error.ts';
+import { isSameKey, rootChangeOf } from '../../../proto/model/root-change.ts';
 import type { BridgeHandlers } from '../../bridge/contract.ts';
 import type { DeviceFile, DeviceFileContent } from '../../bridge/model.ts';
-import { certifyOperator, deviceRequestOf, operatorChain, operatorSlug, publicKeyOf, rootSpkiHash } from '../authority/fleet-authority.ts';
+import {
+  certifyOperator,
+  deviceRequestOf,
+  operatorChain,
+  operatorSlug,
+  publicKeyOf,
+  rootFingerprint,
+  rootSpkiHash,
+} from '../authority/fleet-authority.ts';
 import type { FleetKeys } from '../authority/fleet-authority.ts';
 import { derOf, pemCertificates } from '../authority/certificate-maker.ts';
 import { emptyRevocation } from '../authority/revocation-list.ts';
+import { adoptRootStep, admittingKeys } from '../authority/root-change.ts';
+import { conductedSets, trustedRoots } from '../authority/root-change-record.ts';
 import type { HandlerContext } from '../handler-context.ts';
 import { openText, sealText } from '../vault/sealed-text.ts';
+import { isDeviceLocked } from '../certificate/device-lock.ts';
 import { fingerprintOf, makeSealingKey, openKeys, readGrant, readRequest, sealKeys, writeGrant, writeRequest } from './device-file.ts';
 import type { DeviceGrant, DeviceRequest, SharedKeys } from './device-file.ts';
 
@@ -102,7 +114,10 @@ const admit = async (context: HandlerContext, { file, fingerprint, share }: Admi
         details: { presented: asked.fingerprint },
       },
     );
-  const { keys } = await keeper.session();
+  const session = await keeper.session();
+  const keys = admittingKeys(session.keys);
+  if (isDeviceLocked(session, asked.fingerprint))
+    throw new NestError('REVOKED', 'This key is locked in the access bundle. Make a request with a new key, in another data folder.');
   const { authorities } = keys;
   if (authorities === undefined)
     throw new NestError('NOT_FOUND', 'This fleet has no issuing authorities yet. Lock and unlock it once, then try again.');
@@ -119,13 +134,16 @@ const admit = async (context: HandlerContext, { file, fingerprint, share }: Admi
     fleetName: keys.fleetName,
     operatorName: asked.operatorName,
     root: keys.root.certificate,
+    ...(keys.rootChange === undefined ? {} : { rootChange: keys.rootChange.statement }),
     authorities: { agents: authorities.agents.certificate, operators: authorities.operators.certificate },
     certificate,
     revocation: keys.revocation ?? emptyRevocation,
-    hosts: roster.all.map(({ record: { nextSpkiSha256: _next, revocationSha256: _lists, ...record } }) => ({
-      ...record,
-      labels: [...record.labels],
-    })),
+    hosts: roster.all.map(
+      ({ record: { nextSpkiSha256: _next, revocationSha256: _lists, rootSha256: _root, rootStep: _step, ...record } }) => ({
+        ...record,
+        labels: [...record.labels],
+      }),
+    ),
     box: shared === null || asked.sealingKey === null ? null : sealKeys(shared, Buffer.from(asked.sealingKey, 'base64'), random),
     at: clock.now(),
   };
@@ -135,6 +153,7 @@ const admit = async (context: HandlerContext, { file, fingerprint, share }: Admi
     serial: leaf.serialNumber.toLowerCase(),
     fingerprint: asked.fingerprint,
     endsAt: leaf.validToDate.getTime(),
+    rootSha256: rootFingerprint(keys),
   };
   await keeper.update(async (present) => {
     const others = (present.devices ?? []).filter((known) => known.endsAt > clock.now());
@@ -173,7 +192,7 @@ const join = async (context: HandlerContext, input: JoinInput, signal: AbortSign
   if (identity.kind !== 'operator')
     throw new NestError('CERTIFICATE_INVALID', 'The grant holds no certificate of an operator. Ask for it again.');
   if ((await keeper.state()).phase === 'open') {
-    await keeper.update(async (keys) => renewed(keys, grant), signal);
+    await keeper.update(async (keys) => renewed(keys, grant, clock.now()), signal);
     return keeper.state();
   }
   const sealed = cache.value<unknown>(pendingName);
@@ -183,36 +202,51 @@ const join = async (context: HandlerContext, input: JoinInput, signal: AbortSign
       'No request was made in this data folder. Make one with "nest fleet request-access", and have it admitted.',
     );
   const pending = pendingSchema.parse(JSON.parse(await openText(pendingLabel, sealed, input.passphrase)));
-  const keys = keysOf(grant, pending);
+  const keys = keysOf(grant, pending, clock.now());
   await keeper.adopt(keys, input, signal);
   cache.dropValue(pendingName);
   for (const record of grant.hosts) context.roster.add(record);
   return keeper.state();
 };
 
-/** A new certificate for the key this device has. Raises FLEET_MISMATCH, PROOF_INVALID. */
-const renewed = (keys: FleetKeys, grant: DeviceGrant): FleetKeys => {
-  if (keys.fleetId !== grant.fleetId || rootFingerprintOf(grant.root) !== rootFingerprintOf(keys.root.certificate))
+/** A new certificate for the key this device has. Raises FLEET_MISMATCH, PROOF_INVALID, CERTIFICATE_INVALID. */
+const renewed = (keys: FleetKeys, grant: DeviceGrant, now: number): FleetKeys => {
+  const known = informed(keys, grant, now);
+  const granted = new X509Certificate(grant.root);
+  if (keys.fleetId !== grant.fleetId || !certificatesIn(trustedRoots(known)).some((root) => isSameKey(root, granted)))
     throw new NestError('FLEET_MISMATCH', 'The grant is of another fleet than the one that is open here.');
   if (fingerprintOf(spkiOf(grant.certificate)) !== fingerprintOf(spkiOf(keys.operator.certificate))) throw foreign();
-  return { ...keys, operator: { ...keys.operator, certificate: grant.certificate }, revocation: grant.revocation };
+  const isSameRoot = isSameKey(granted, new X509Certificate(known.root.certificate));
+  const set = isSameRoot ? {} : setOf(grant, { agents: null, operators: null });
+  return { ...known, ...set, operator: { ...keys.operator, certificate: grant.certificate }, revocation: grant.revocation };
 };
 
-const keysOf = (grant: DeviceGrant, pending: z.output<typeof pendingSchema>): FleetKeys => {
+/** The keys with what the grant says of a change of the root, whoever conducts it. Raises CERTIFICATE_INVALID. */
+const informed = (keys: FleetKeys, { rootChange }: DeviceGrant, now: number): FleetKeys =>
+  rootChange === undefined || conductedSets(keys) !== null
+    ? keys
+    : adoptRootStep(keys, rootChangeOf(Buffer.from(rootChange, 'base64')), now);
+
+const setOf = ({ root, authorities }: DeviceGrant, shared: SharedKeys): Pick<FleetKeys, 'root' | 'authorities'> => ({
+  root: { certificate: root, privateKey: null },
+  authorities: {
+    agents: { certificate: authorities.agents, privateKey: shared.agents },
+    operators: { certificate: authorities.operators, privateKey: shared.operators },
+  },
+});
+
+const keysOf = (grant: DeviceGrant, pending: z.output<typeof pendingSchema>, now: number): FleetKeys => {
   const shared = grant.box === null ? { agents: null, operators: null } : openKeys(grant.box, pending.sealingKey);
   if (!new X509Certificate(grant.certificate).checkPrivateKey(createPrivateKey(pending.privateKey))) throw foreign();
-  return {
+  const keys: FleetKeys = {
     fleetId: grant.fleetId,
     fleetName: grant.fleetName,
     operatorName: grant.operatorName,
-    root: { certificate: grant.root, privateKey: null },
     operator: { certificate: grant.certificate, privateKey: pending.privateKey },
-    authorities: {
-      agents: { certificate: grant.authorities.agents, privateKey: shared.agents },
-      operators: { certificate: grant.authorities.operators, privateKey: shared.operators },
-    },
+    ...setOf(grant, shared),
     revocation: grant.revocation,
   };
+  return informed(keys, grant, now);
 };
 
 const foreign = (): NestError =>

@@ -8,10 +8,11 @@ import { createOwnerKey } from '../access/owner-key.ts';
 import { createFleetKeys, operatorEndsAt, refreshFleetKeys } from '../authority/fleet-authority.ts';
 import type { FleetKeys } from '../authority/fleet-authority.ts';
 import { revocationSchema } from '../authority/revocation-list.ts';
+import { rootChangeSchema } from '../authority/root-change-record.ts';
 import { ssoBindingSchema } from '../sso/sso-binding.ts';
 import type { CredentialVault, VaultHeader, VaultProbe } from '../vault/credential-vault.ts';
 import { newSeal } from '../vault/sealed-value.ts';
-import type { FleetSession } from './fleet-session.ts';
+import type { FleetSession, OwnKeys } from './fleet-session.ts';
 
 const pemPair = z.strictObject({ certificate: z.string(), privateKey: z.string() });
 const authority = z.strictObject({ certificate: z.string(), privateKey: z.nullable(z.string()) });
@@ -27,7 +28,18 @@ const keysSchema = z.strictObject({
   seal: z.string().optional(),
   license: z.string().optional(),
   sso: z.optional(ssoBindingSchema),
-  devices: z.optional(z.array(z.strictObject({ name: z.string(), serial: z.string(), fingerprint: z.string(), endsAt: z.number() }))),
+  devices: z.optional(
+    z.array(
+      z.strictObject({
+        name: z.string(),
+        serial: z.string(),
+        fingerprint: z.string(),
+        endsAt: z.number(),
+        rootSha256: z.optional(z.string()),
+      }),
+    ),
+  ),
+  rootChange: z.optional(rootChangeSchema),
 });
 
 /** How the keys are to be kept. */
@@ -44,7 +56,7 @@ export interface FleetKeeperOptions {
   readonly hostCount: () => number;
   /** Whether whoever opened the vault may come in; `excuse` is why there was no sign-in. Raises SIGN_IN_REQUIRED. */
   readonly admit?: (keys: FleetKeys, excuse: string | undefined, signal: AbortSignal) => Promise<void>;
-  readonly openSession: (keys: FleetKeys, refreshOwn: (signal: AbortSignal) => Promise<void>) => FleetSession;
+  readonly openSession: (keys: FleetKeys, own: OwnKeys) => FleetSession;
 }
 
 export class FleetKeeper {
@@ -172,9 +184,11 @@ export class FleetKeeper {
     return this.#oneByOne.run(async () => {
       const session = await this.session();
       const stored = await this.#stored();
-      const keys = await change(session.keys);
-      if (keys === session.keys || stored === null) return session.keys;
-      await stored.vault.replace(headerOf(keys), encodeKeys(keys));
+      if (stored === null) return session.keys;
+      const present = await latest(stored.vault, session.keys);
+      const keys = await change(present);
+      if (keys === session.keys) return session.keys;
+      if (keys !== present) await stored.vault.replace(headerOf(keys), encodeKeys(keys));
       session.setKeys(keys);
       this.#touch();
       return keys;
@@ -225,7 +239,8 @@ export class FleetKeeper {
   #open(keys: FleetKeys, isOwnerNew = false): void {
     const { clock, random } = this.#options;
     const refresh = (present: FleetKeys): Promise<FleetKeys> => refreshFleetKeys(present, { now: clock.now(), random });
-    this.#session = this.#options.openSession(keys, async (signal) => void (await this.update(refresh, signal)));
+    const updateKeys: OwnKeys['updateKeys'] = async (change, signal) => void (await this.update(change, signal));
+    this.#session = this.#options.openSession(keys, { updateKeys, refreshOwn: (signal) => updateKeys(refresh, signal) });
     this.#session.access.begin(isOwnerNew);
     this.#touch();
   }
@@ -252,6 +267,12 @@ export class FleetKeeper {
     return this.#keychain;
   }
 }
+
+/** What another process of this console has made of the keys; the same object when it has made nothing. */
+const latest = async (vault: CredentialVault, known: FleetKeys): Promise<FleetKeys> => {
+  const secret = await vault.reread();
+  return Buffer.from(encodeKeys(known)).equals(secret) ? known : decodeKeys(secret);
+};
 
 const headerOf = (keys: FleetKeys): VaultHeader => ({
   fleetId: keys.fleetId,

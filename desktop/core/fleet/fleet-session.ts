@@ -1,4 +1,6 @@
 /** The life between unlocking and locking: keys in memory, hosts connected, enrolments and rollouts at work. */
+import type { RootTrust } from '../../../proto/model/access/chain.ts';
+import { rootTrustOf } from '../../../proto/model/root-change.ts';
 import { createOperatorIdentity } from '../../grpc/api.ts';
 import type { OperatorIdentity, OperatorMaterial } from '../../grpc/api.ts';
 import { AccessBook } from '../access/access-book.ts';
@@ -6,6 +8,8 @@ import { AccessSync } from '../access/access-sync.ts';
 import { operatorSlug } from '../authority/fleet-authority.ts';
 import type { FleetKeys } from '../authority/fleet-authority.ts';
 import { contextLists } from '../authority/revocation-list.ts';
+import { admittingKeys } from '../authority/root-change.ts';
+import { isRootChanging, rootStepOf, trustedRoots } from '../authority/root-change-record.ts';
 import { createCertificateDesk } from '../certificate/certificate-desk.ts';
 import type { CertificateDesk } from '../certificate/certificate-desk.ts';
 import { openLicense } from '../license/open-license.ts';
@@ -50,10 +54,16 @@ export interface FleetAccess {
   begin(isOwnerNew: boolean): void;
 }
 
-export interface FleetSessionOptions extends RolloutBookOptions {
-  readonly roster: HostRoster;
+/** How a session changes the keys it works with. */
+export interface OwnKeys {
   /** Renews what this console holds, when due. */
   readonly refreshOwn: (signal: AbortSignal) => Promise<void>;
+  /** Changes the keys, in the vault first. */
+  readonly updateKeys: (change: (keys: FleetKeys) => Promise<FleetKeys>, signal: AbortSignal) => Promise<void>;
+}
+
+export interface FleetSessionOptions extends RolloutBookOptions, OwnKeys {
+  readonly roster: HostRoster;
   /** Goes on by itself with the staged rollouts it conducted before, and asks the licence server: not a command that ends soon. */
   readonly resumesRollouts: boolean;
   readonly licensing: { readonly settings: LicenseSettings; readonly version: string };
@@ -66,11 +76,11 @@ export const openFleetSession = (first: FleetKeys, options: FleetSessionOptions)
   const operator = createOperatorIdentity(materialOf(keys, clock.now()));
   const rollouts = new RolloutBook(options);
   const access = openAccess(() => keys, options);
-  const { intents, staged } = openStaged(keys, options);
+  const { intents, staged } = openStaged(() => keys, options);
   const license = openLicense(() => keys, access.book, { ...options, isAskingByItself: options.resumesRollouts });
   roster.connect({ fleetId: keys.fleetId, operator });
   const desk = createEnrollmentDesk({
-    keys: () => keys,
+    keys: () => admittingKeys(keys),
     operator,
     clock,
     random,
@@ -82,7 +92,15 @@ export const openFleetSession = (first: FleetKeys, options: FleetSessionOptions)
     },
     answersAs: (record, signal) => roster.answersAs(record, enrolledAnswerMs, signal),
   });
-  const certificates = createCertificateDesk({ roster, keys: () => keys, refreshOwn: options.refreshOwn, clock, random, report });
+  const certificates = createCertificateDesk({
+    roster,
+    keys: () => keys,
+    refreshOwn: options.refreshOwn,
+    updateKeys: options.updateKeys,
+    clock,
+    random,
+    report,
+  });
   return {
     get keys() {
       return keys;
@@ -121,12 +139,8 @@ const openAccess = (keysNow: () => FleetKeys, options: FleetSessionOptions): Fle
     clock,
     random,
     fleetId: keys.fleetId,
-    root: {
-      certificate: keys.root.certificate,
-      get privateKey() {
-        return keysNow().root.privateKey;
-      },
-    },
+    rootKey: () => keysNow().root.privateKey,
+    trust: trustIn(keysNow),
     subject: `operator/${operatorSlug(keys.operatorName)}`,
     ownerKey: keys.owner ?? null,
   });
@@ -142,20 +156,36 @@ const openAccess = (keysNow: () => FleetKeys, options: FleetSessionOptions): Fle
   };
 };
 
+/** Asked for every status of every host: read anew only when the keys changed. */
+const trustIn = (keysNow: () => FleetKeys): (() => RootTrust) => {
+  const read = (keys: FleetKeys): { readonly keys: FleetKeys; readonly trust: RootTrust } => ({
+    keys,
+    trust: rootTrustOf(trustedRoots(keys), rootStepOf(keys)),
+  });
+  let known = read(keysNow());
+  return () => {
+    const keys = keysNow();
+    if (keys.root !== known.keys.root || keys.rootChange !== known.keys.rootChange) known = read(keys);
+    return known.trust;
+  };
+};
+
 const materialOf = (keys: FleetKeys, now: number): OperatorMaterial => ({
-  fleetRoot: keys.root.certificate,
+  fleetRoot: trustedRoots(keys),
   certificate: keys.operator.certificate,
   privateKey: keys.operator.privateKey,
-  revocationLists: contextLists(keys.revocation, now),
+  // While two roots are believed no list tells which of them it is about: hosts are pinned by their keys.
+  revocationLists: isRootChanging(keys) ? [] : contextLists(keys.revocation, now),
 });
 /** Staged rollouts and the intents they leave for hosts that are away, signed by this operator's device. */
-const openStaged = (keys: FleetKeys, options: FleetSessionOptions): Pick<FleetSession, 'staged' | 'intents'> => {
+const openStaged = (keysNow: () => FleetKeys, options: FleetSessionOptions): Pick<FleetSession, 'staged' | 'intents'> => {
   const { roster, cache, clock, random, report } = options;
-  const signed = { signer: operatorSigner(keys), operator: operatorSubject(keys), fleetId: keys.fleetId };
+  const { fleetId } = keysNow();
+  const signed = { signer: operatorSigner(keysNow), operator: operatorSubject(keysNow()), fleetId };
   const conductor = ulidOf(clock.now(), random);
   const hosts = createRolloutHosts({ roster, clock });
   const intents = new IntentQueue({ ...signed, roster, cache, clock, random, report });
-  const records = new RolloutRecords({ ...signed, cache, hosts, clock, conductor, fleetRoot: keys.root.certificate });
+  const records = new RolloutRecords({ ...signed, cache, hosts, clock, conductor, fleetRoots: () => trustedRoots(keysNow()) });
   const resumes = options.resumesRollouts;
   return { intents, staged: new RolloutDesk({ ...signed, roster, hosts, records, intents, clock, random, conductor, resumes, report }) };
 };

@@ -318,6 +318,7 @@ const deliver = async (
     ...(cluster === undefined ? {} : { cluster }),
     issuedBy: signed.chain.length > 1 ? 'agents' : 'root',
     certificateSerial: signed.serial,
+    rootSha256: signed.rootSha256,
   };
   try {
     const agentId = await exchange.complete(

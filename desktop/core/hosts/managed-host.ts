@@ -140,6 +140,8 @@ export class ManagedHost {
       packetsHistory: _history,
       pendingTransactionId: _transaction,
       pendingRemainingMs: _remaining,
+      accessHash: _access,
+      rootStep: _rootStep,
       ...reading
     } = this.#reading;
     const { state, reason } = this.#health();

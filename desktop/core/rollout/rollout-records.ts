@@ -35,7 +35,8 @@ export interface RolloutRecordsOptions {
   readonly hosts: RolloutHosts;
   readonly clock: Clock;
   readonly signer: EnvelopeSigner;
-  readonly fleetRoot: string;
+  /** Trusted roots, PEM, as they are now. */
+  readonly fleetRoots: () => string;
   readonly fleetId: string;
   /** Names this process. */
   readonly conductor: string;
@@ -146,9 +147,9 @@ export class RolloutRecords {
   }
 
   #check(): SignatureCheck {
-    const { fleetRoot, fleetId, clock } = this.#options;
+    const { fleetRoots, fleetId, clock } = this.#options;
     // Whoever wrote it was allowed to by the host that keeps it.
-    return { fleetRoot, fleetId, nowMs: clock.now(), maySign: () => true };
+    return { fleetRoot: fleetRoots(), fleetId, nowMs: clock.now(), maySign: () => true };
   }
 }
 

@@ -19,6 +19,10 @@ export type Reading = Omit<model.HostSample, 'live' | 'state' | 'stateReason' | 
   /** Of the revision that waits for its confirmation; "" when none waits. */
   readonly pendingTransactionId: string;
   readonly pendingRemainingMs: number;
+  /** SHA-256 (hex) of the access update the host stands at; "" without one, and from agents that do not say. */
+  readonly accessHash: string;
+  /** The last step of a change of the fleet's root that the host took; 0 = none. */
+  readonly rootStep: number;
 };
 
 export interface Arrival {
@@ -84,6 +88,8 @@ export const readStatus = (
       })),
     history,
     packetsHistory,
+    accessHash: status.access?.hash.toString('hex') ?? '',
+    rootStep: Number(status.rootStep ?? 0n),
   };
   // A reading too close to the last keeps the older baseline, so that the next rate covers both.
   const isTooClose =

@@ -25,6 +25,8 @@ export interface CredentialVault {
   create(content: { readonly header: VaultHeader; readonly secret: Uint8Array; readonly passphrase: string | undefined }): Promise<void>;
   /** Opens it and returns the secret. Raises FLEET_MISSING, PASSPHRASE_WRONG, LIMIT_REACHED (pause after wrong ones), VAULT_UNAVAILABLE, STATE_CORRUPT. */
   open(passphrase: string | undefined): Promise<Uint8Array>;
+  /** The secret of an open vault as it is stored now: another process of this console may have replaced it. Raises FLEET_LOCKED, FLEET_MISSING. */
+  reread(): Promise<Uint8Array>;
   /** Replaces the secret of an open vault. Raises FLEET_LOCKED. */
   replace(header: VaultHeader, secret: Uint8Array): Promise<void>;
   /** Forgets the key. */

@@ -64,6 +64,13 @@ export const createKeychainVault = (options: KeychainVaultOptions): CredentialVa
       opened = key;
       return secret;
     },
+    reread: async () => {
+      const file = await read();
+      if (file === undefined) throw new NestError('FLEET_MISSING', 'There is no fleet any more. Create one first.');
+      const secret = opened === undefined ? undefined : unsealVault(file, opened);
+      if (secret === undefined) throw new NestError('FLEET_LOCKED', 'The fleet is locked. Unlock it first.');
+      return secret;
+    },
     replace: async (header, secret) => {
       if (opened === undefined) throw new NestError('FLEET_LOCKED', 'The fleet is locked. Unlock it first.');
       await write(opened, header, secret);

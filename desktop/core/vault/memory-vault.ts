@@ -22,6 +22,10 @@ export const createMemoryVault = (): CredentialVault => {
       isOpen = true;
       return Promise.resolve(stored.secret);
     },
+    reread: () =>
+      !isOpen || stored === undefined
+        ? Promise.reject(new NestError('FLEET_LOCKED', 'The fleet is locked. Unlock it first.'))
+        : Promise.resolve(stored.secret),
     replace: (header, secret) => {
       if (!isOpen || stored === undefined) return Promise.reject(new NestError('FLEET_LOCKED', 'The fleet is locked. Unlock it first.'));
       stored = { ...stored, header, secret };

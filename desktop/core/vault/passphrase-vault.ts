@@ -62,6 +62,13 @@ export const createPassphraseVault = (options: PassphraseVaultOptions): Credenti
       opened = { key, kdf };
     },
     open: (passphrase) => oneByOne.run(() => openNow(passphrase), always),
+    reread: async () => {
+      const file = await read();
+      if (file === undefined) throw new NestError('FLEET_MISSING', 'There is no fleet any more. Create one first.');
+      const secret = opened === undefined ? undefined : unsealVault(file, opened.key);
+      if (secret === undefined) throw new NestError('FLEET_LOCKED', 'The fleet is locked. Unlock it first.');
+      return secret;
+    },
     replace: async (header, secret) => {
       if (opened === undefined) throw new NestError('FLEET_LOCKED', 'The fleet is locked. Unlock it first.');
       const { key, kdf } = opened;

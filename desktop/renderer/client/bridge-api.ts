@@ -93,6 +93,7 @@ const tags = [
   'deny-lists',
   'audit',
   'certificates',
+  'root-change',
   'staged',
   'intents',
   'license',
@@ -119,6 +120,17 @@ export const kindsOf = (build: EndpointBuilder<typeof bridgeQuery, Tag, 'bridge'
   return { stream, query, command };
 };
 
+/** The change of the fleet's root. */
+const rootChangeEndpoints = (build: EndpointBuilder<typeof bridgeQuery, Tag, 'bridge'>) => {
+  const { query, command } = kindsOf(build);
+  return {
+    rootChange: query('root-change.get', ['root-change']),
+    startRoot: command('root-change.start', ['root-change', 'certificates']),
+    advanceRoot: command('root-change.advance', ['root-change', 'certificates']),
+    rollBackRoot: command('root-change.rollback', ['root-change', 'certificates']),
+  };
+};
+
 export const bridgeApi = createApi({
   reducerPath: 'bridge',
   baseQuery: bridgeQuery,
@@ -136,6 +148,7 @@ export const bridgeApi = createApi({
       certificates: query('certificate.list', ['certificates']),
       renewCertificate: command('certificate.renew', ['certificates']),
       revokeCertificate: command('certificate.revoke', ['certificates']),
+      ...rootChangeEndpoints(build),
 
       /** Has no data of its own: frames go to FleetTelemetry. */
       watchFleet: build.query<null, InputOf<'hosts.watch'>>({
@@ -229,6 +242,10 @@ export const {
   useCertificatesQuery,
   useRenewCertificateMutation,
   useRevokeCertificateMutation,
+  useRootChangeQuery,
+  useStartRootMutation,
+  useAdvanceRootMutation,
+  useRollBackRootMutation,
   useRevisionsQuery,
   useValidatePolicyMutation,
   useImportPolicyMutation,

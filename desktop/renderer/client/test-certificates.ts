@@ -1,6 +1,7 @@
 /** Certificates for tests of pages. */
 import type { InputOf } from '../../bridge/contract.ts';
 import type { CertificateList, CertificateRow } from '../../bridge/model.ts';
+import type { RootChangeView } from '../../bridge/root-change-model.ts';
 
 const dayMs = 86_400_000;
 const root = { isHere: true, fingerprint: 'cd'.repeat(32) };
@@ -35,9 +36,31 @@ const testCertificates = (now: number, revoked: ReadonlySet<string>): Certificat
   };
 };
 
+/** A change of the root that waits for one host before its last step. */
+const testRootChange = (now: number, phase: RootChangeView['phase']): RootChangeView => {
+  const away = { hostId: '01J00000000000000000000001', name: 'edge-ams-01', isAway: true };
+  return {
+    phase,
+    isUnderWay: phase === 're-issue',
+    isConductedHere: phase === 're-issue',
+    startedAt: now - dayMs,
+    from: 'cd'.repeat(32),
+    to: 'de'.repeat(32),
+    next: phase === 're-issue' ? 'dropped' : null,
+    back: phase === 're-issue' ? 'dual-trust' : null,
+    holds: phase === 're-issue' ? [{ ...away, kind: 'host', reason: 'It is away.' }] : [],
+    backHolds: [],
+    behind: phase === 're-issue' ? [away] : [],
+  };
+};
+
 /** What a test bridge answers; it remembers what was revoked. */
 export const certificateAnswers = ({ now, revoked }: { readonly now: () => number; readonly revoked: Set<string> }) => ({
   'certificate.list': () => testCertificates(now(), revoked),
   'certificate.renew': () => testCertificates(now(), revoked),
   'certificate.revoke': ({ serial }: InputOf<'certificate.revoke'>) => testCertificates(now(), revoked.add(serial)),
+  'root-change.get': () => testRootChange(now(), 're-issue'),
+  'root-change.start': () => testRootChange(now(), 're-issue'),
+  'root-change.advance': () => testRootChange(now(), 'dropped'),
+  'root-change.rollback': () => testRootChange(now(), 're-issue'),
 });

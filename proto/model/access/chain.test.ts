@@ -16,7 +16,7 @@ const fleet = { fleetId, root };
 const now = 1_800_000_000_000;
 const day = 86_400_000;
 const bundle = (options: ConstructorParameters<typeof TestBundle>[1] = {}): TestBundle => new TestBundle(fleet, { atMs: now, ...options });
-const fresh = (marks?: ReadonlyMap<number, number>): AccessChain => emptyChain(fleetId, root.publicKey, marks);
+const fresh = (marks?: ReadonlyMap<number, number>): AccessChain => emptyChain(fleetId, { keys: [root.publicKey], vouched: '' }, marks);
 const take = (chain: AccessChain, ...envelopes: readonly SignedEnvelope[]): AccessChain =>
   envelopes.reduce((at, envelope) => takeUpdate(at, envelope, now).chain, chain);
 const refusal = (chain: AccessChain, envelope: SignedEnvelope): string => {

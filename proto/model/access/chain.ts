@@ -29,10 +29,17 @@ export interface AccessFork {
   readonly seenAtMs: number;
 }
 
+/** Who may begin an epoch. */
+export interface RootTrust {
+  /** Public keys of the trusted roots. */
+  readonly keys: readonly KeyObject[];
+  /** SHA-256 (hex) of a beginning that a trusted root answers for: the root that signed it is not trusted any more. Empty for none. */
+  readonly vouched: string;
+}
+
 export interface AccessChain {
   readonly fleetId: string;
-  /** The public key of the fleet root. */
-  readonly rootKey: KeyObject;
+  readonly root: RootTrust;
   /** Of the current epoch, oldest first. */
   readonly updates: readonly SignedUpdate[];
   /** Hash (hex) by revision of this epoch, also of updates that are not kept any more. */
@@ -50,9 +57,9 @@ export interface Taken {
 }
 
 /** A chain that knows the fleet and nothing else. */
-export const emptyChain = (fleetId: string, rootKey: KeyObject, marks: AccessChain['marks'] = new Map()): AccessChain => ({
+export const emptyChain = (fleetId: string, root: RootTrust, marks: AccessChain['marks'] = new Map()): AccessChain => ({
   fleetId,
-  rootKey,
+  root,
   updates: [],
   hashes: new Map(),
   head: null,
@@ -102,8 +109,8 @@ const begin = (chain: AccessChain, next: SignedUpdate): AccessChain => {
   if (next.epoch < mark) throw refuse(`it is of epoch ${String(next.epoch)}, this fleet was at ${String(mark)}`);
   if (next.epoch > Math.max(1, mark) + revisionJumpMax) throw refuse('its epoch is too far ahead');
   const body = bodyAfter(next, null);
-  const { owners, root } = signersOf(next.envelope, body, chain.rootKey);
-  if (!root) throw refuse('the fleet root has not signed this beginning');
+  const { owners, root } = signersOf(next.envelope, body, chain.root.keys);
+  if (!root && chain.root.vouched !== next.hash) throw refuse('the fleet root has not signed this beginning');
   if (owners.size < body.ownerThreshold) throw refuse('too few of its owners have signed it');
   const hashes = new Map([[next.revision, next.hash]]);
   return { ...chain, updates: [next], hashes, head: next, body, marks: marked(chain.marks, next), forks: [] };
@@ -112,13 +119,13 @@ const begin = (chain: AccessChain, next: SignedUpdate): AccessChain => {
 /** Another beginning of this epoch, signed by the root, is a fork too. */
 const beginsTwice = (chain: AccessChain, next: SignedUpdate, nowMs: number): Taken => {
   const body = bodyAfter(next, null);
-  if (!signersOf(next.envelope, body, chain.rootKey).root) throw refuse('the fleet root has not signed this beginning');
+  if (!signersOf(next.envelope, body, chain.root.keys).root) throw refuse('the fleet root has not signed this beginning');
   return { chain: fork(chain, next, nowMs), result: 'forked' };
 };
 
 /** Enough owners who are not locked out, the author among them. */
 const checkSigners = (chain: AccessChain, next: SignedUpdate, body: AccessBody): void => {
-  const { owners } = signersOf(next.envelope, body, chain.rootKey);
+  const { owners } = signersOf(next.envelope, body, chain.root.keys);
   const locked = new Set(body.locks.map(({ target }) => target));
   const signing = body.owners.filter(({ keyId, subject }) => owners.has(keyId) && !locked.has(subject));
   if (signing.length < body.ownerThreshold)
@@ -154,7 +161,7 @@ const checkOwners = (
   if (after.owners.filter(({ subject }) => !locked.has(subject)).length < after.ownerThreshold)
     throw refuse('too few owners would be left who are not locked');
   if (ownersText(before) === ownersText(after)) return;
-  const { owners } = signersOf(next.envelope, after, chain.rootKey);
+  const { owners } = signersOf(next.envelope, after, chain.root.keys);
   if (owners.size < after.ownerThreshold) throw refuseUnsigned('too few of the new owners have signed it');
 };
 

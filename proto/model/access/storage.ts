@@ -1,5 +1,4 @@
 /** A chain as text for a file, and back: what is read is verified again, step by step. */
-import type { KeyObject } from 'node:crypto';
 import { SignedEnvelope } from '../../gen/nest/v1/envelope.ts';
 import { NestError } from '../error.ts';
 import { emptyChain, takeUpdate } from './chain.ts';
@@ -39,14 +38,11 @@ export const chainText = ({ fleetId, updates, hashes, forks }: AccessChain): str
   } satisfies StoredChain);
 
 /** The chain of a text, or null when it is of another fleet. Raises STATE_CORRUPT when a step of it does not hold. */
-export const chainOf = (
-  text: string,
-  { fleetId, rootKey, marks }: { readonly fleetId: string; readonly rootKey: KeyObject; readonly marks: AccessChain['marks'] },
-): AccessChain | null => {
+export const chainOf = (text: string, { fleetId, root, marks }: Pick<AccessChain, 'fleetId' | 'root' | 'marks'>): AccessChain | null => {
   try {
     const stored = JSON.parse(text) as StoredChain;
     if (stored.fleetId !== fleetId) return null;
-    let chain = emptyChain(fleetId, rootKey, marks);
+    let chain = emptyChain(fleetId, root, marks);
     for (const update of stored.updates) chain = takeUpdate(chain, envelopeOf(update), 0).chain;
     const hashes = new Map([...stored.hashes, ...chain.hashes]);
     chain = { ...chain, hashes: new Map([...hashes].sort(([a], [b]) => a - b)) };

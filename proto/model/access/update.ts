@@ -80,21 +80,22 @@ export const bodyAfter = ({ update }: SignedUpdate, before: AccessBody | null): 
   return body;
 };
 
-/** Key ids (hex) of the owners of `body` whose signatures hold, and whether the fleet root signed. Raises INPUT_INVALID. */
+/** Key ids (hex) of the owners of `body` whose signatures hold, and whether a root of the fleet signed. Raises INPUT_INVALID. */
 export const signersOf = (
   envelope: SignedEnvelope,
   body: AccessBody,
-  rootKey: KeyObject,
+  rootKeys: readonly KeyObject[],
 ): { readonly owners: ReadonlySet<string>; readonly root: boolean } => {
-  const rootId = keyIdOf(rootKey).toString('hex');
+  const roots = new Map(rootKeys.map((key) => [keyIdOf(key).toString('hex'), key]));
   const keys = new Map(body.owners.map(({ keyId, publicKey }) => [keyId, publicKey]));
   const held = verifyEnvelope(envelope, accessUpdateType, ({ keyId }) => {
     const id = Buffer.from(keyId).toString('hex');
-    if (id === rootId) return rootKey;
+    const root = roots.get(id);
+    if (root !== undefined) return root;
     const bytes = keys.get(id);
     return bytes === undefined ? null : ownerKey(bytes);
   });
-  return { owners: new Set([...held].filter((id) => keys.has(id))), root: held.has(rootId) };
+  return { owners: new Set([...held].filter((id) => keys.has(id))), root: [...held].some((id) => roots.has(id)) };
 };
 
 export interface UpdateDraft {

@@ -36,4 +36,20 @@ describe('the certificates page', () => {
     ]);
     await waitFor(() => expect(screen.getAllByTestId('certificate')[0]?.textContent).toContain('revoked'));
   });
+
+  it('goes to the last step of a change of the root only after the question, and past a host on the old root only when it is left behind', async () => {
+    const user = userEvent.setup();
+    const bridge = new TestBridge();
+    renderView(<CertificatesPage />, bridge, '/certificates');
+    expect((await screen.findByTestId('root-phase')).textContent).toContain('Re-issue');
+    expect(screen.getAllByTestId('root-hold')[0]?.textContent).toContain('edge-ams-01, away');
+    await user.click(screen.getByTestId('root-advance'));
+    expect((await screen.findByTestId('root-confirm')).hasAttribute('disabled')).toBe(true);
+    await user.click(screen.getByRole('checkbox'));
+    await user.click(screen.getByTestId('root-confirm'));
+    await waitFor(() => expect(screen.queryByTestId('root-dialog')).toBeNull());
+    expect(bridge.calls.filter(({ method }) => method === 'root-change.advance').map(({ input }) => input)).toEqual([
+      { leaveBehind: true },
+    ]);
+  });
 });

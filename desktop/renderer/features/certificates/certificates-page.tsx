@@ -11,6 +11,7 @@ import { FailureView, Outcome } from '../../widgets/blank.tsx';
 import { Card } from '../../widgets/card.tsx';
 import { ConsoleDialog } from '../../widgets/console-dialog.tsx';
 import { Page } from '../../widgets/page.tsx';
+import { RootChangeCard } from './root-change-card.tsx';
 
 /** The list is asked for again so often, milliseconds. */
 const pollMs = 30_000;
@@ -41,6 +42,7 @@ export const CertificatesPage = () => {
           {(list) => <CertificateTable list={list} onRevoke={setWanted} />}
         </Outcome>
       </Card>
+      <RootChangeCard isRootHere={data?.root.isHere ?? false} />
       {wanted === null ? null : <RevokeDialog row={wanted} onClose={() => setWanted(null)} />}
     </Page>
   );
@@ -155,7 +157,8 @@ const RevokeDialog = ({ row, onClose }: { readonly row: CertificateRow; readonly
       }
     >
       <p>
-        Its connections to hosts that are connected now are cut at once; other hosts hear of it when they connect. This cannot be undone.
+        Its device is locked out and its connections to hosts that are connected now are cut at once; other hosts hear of it when they
+        connect. This cannot be undone.
       </p>
       <p className="mono dim">serial {row.serial}</p>
       {failure === null ? null : <FailureView failure={failure} />}

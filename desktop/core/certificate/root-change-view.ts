@@ -1,0 +1,99 @@
+/** Where a change of the root stands, and what it waits for. */
+import { X509Certificate } from 'node:crypto';
+import { certificatesIn } from '../../../proto/model/certificate-path.ts';
+import { keyIdOf } from '../../../proto/model/envelope.ts';
+import { isChainUnder } from '../../../proto/model/root-change.ts';
+import type { RootStep } from '../../../proto/model/root-change.ts';
+import type { RootChangeHold, RootChangeView } from '../../bridge/root-change-model.ts';
+import { rootFingerprint } from '../authority/fleet-authority.ts';
+import type { FleetKeys } from '../authority/fleet-authority.ts';
+import { conductedSets, isRootChanging, phaseAfter, rootStepOf } from '../authority/root-change-record.ts';
+import type { HostRecord } from '../cache/fleet-cache.ts';
+import { rootOf } from './agent-renewal.ts';
+
+export interface RootChangeSource {
+  readonly keys: FleetKeys;
+  readonly hosts: readonly { readonly record: HostRecord; readonly isLive: boolean }[];
+  /** Milliseconds since the Unix epoch. */
+  readonly now: number;
+}
+
+/** The whole state of a change, for people and for the decision whether it may go on. */
+export const rootChangeViewOf = (source: RootChangeSource): RootChangeView => {
+  const { keys, hosts } = source;
+  const step = rootStepOf(keys);
+  if (step === null) return nothing(keys);
+  const [from, to] = [step.from, step.to].map(hashOf);
+  const isUnderWay = isRootChanging(keys);
+  return {
+    phase: step.phase,
+    isUnderWay,
+    isConductedHere: isUnderWay && conductedSets(keys) !== null,
+    startedAt: keys.rootChange?.startedAt ?? null,
+    from: from ?? '',
+    to: to ?? null,
+    next: phaseAfter(step.phase, 'forward'),
+    back: phaseAfter(step.phase, 'back'),
+    holds: isUnderWay ? holdsOf(source, step, 'to') : [],
+    backHolds: isUnderWay ? holdsOf(source, step, 'from') : [],
+    behind: hosts
+      .filter(({ record }) => record.rootStep !== step.sequence)
+      .map(({ record: { hostId, name }, isLive }) => ({ hostId, name, isAway: !isLive })),
+  };
+};
+
+const nothing = (keys: FleetKeys): RootChangeView => ({
+  phase: 'none',
+  isUnderWay: false,
+  isConductedHere: false,
+  startedAt: null,
+  from: rootFingerprint(keys),
+  to: null,
+  next: null,
+  back: null,
+  holds: [],
+  backHolds: [],
+  behind: [],
+});
+
+/** What is not under the wanted root yet. */
+const holdsOf = (source: RootChangeSource, step: RootStep, wanted: 'from' | 'to'): readonly RootChangeHold[] => {
+  const root = hashOf(step[wanted]);
+  const hosts = source.hosts
+    .filter(({ record }) => rootOf(record, source.keys) !== root)
+    .map(({ record: { hostId, name }, isLive }): RootChangeHold => ({
+      kind: 'host',
+      name,
+      hostId,
+      isAway: !isLive,
+      reason: hostReason(isLive, step),
+    }));
+  return [...hosts, ...ownHold(source, step, wanted), ...deviceHolds(source, root, step)];
+};
+
+const hostReason = (isLive: boolean, { phase }: RootStep): string => {
+  if (!isLive) return 'It is away. Its certificate is exchanged when it is back; connect it, or remove it from the fleet.';
+  return phase === 're-issue'
+    ? 'It gets its new certificate in a few seconds, unless a problem is shown in the list of certificates.'
+    : 'Its certificate is exchanged in the phase "re-issue".';
+};
+
+const ownHold = ({ keys }: RootChangeSource, step: RootStep, wanted: 'from' | 'to'): readonly RootChangeHold[] => {
+  if (isChainUnder(certificatesIn(keys.operator.certificate), step[wanted])) return [];
+  const reason = 'It follows by itself as soon as every host has taken the step.';
+  return [{ kind: 'device', name: `${keys.operatorName} (this device)`, hostId: null, isAway: false, reason }];
+};
+
+/** Other devices, each by its newest certificate. */
+const deviceHolds = ({ keys, now }: RootChangeSource, root: string, step: RootStep): readonly RootChangeHold[] => {
+  const own = keyIdOf(new X509Certificate(keys.operator.certificate).publicKey).toString('hex');
+  const newest = new Map((keys.devices ?? []).map((device) => [device.fingerprint, device]));
+  const revoked = new Set(keys.revocation?.revoked.map(({ serial }) => serial));
+  const reason = 'Admit this device again ("nest fleet request-access", "admit", "join"), or revoke it.';
+  return [...newest.values()]
+    .filter(({ fingerprint, endsAt, serial }) => fingerprint !== own && endsAt > now && !revoked.has(serial))
+    .filter(({ rootSha256 }) => (rootSha256 ?? hashOf(step.from)) !== root)
+    .map(({ name }): RootChangeHold => ({ kind: 'device', name, hostId: null, isAway: true, reason }));
+};
+
+const hashOf = ({ publicKey }: X509Certificate): string => keyIdOf(publicKey).toString('hex');
