@@ -53,8 +53,9 @@ const addRevoke = (parent: Command, invocation: Invocation): void => {
 /** Raises NOT_FOUND, also when a name fits several. */
 const findCertificate = ({ rows }: CertificateList, wanted: string): CertificateRow => {
   const found = rows.filter(({ serial, name }) => serial !== null && (serial === wanted.toLowerCase() || name === wanted));
-  const [row] = found;
-  if (row !== undefined && found.length === 1) return row;
+  // Certificates of one key are one device's: the newest stands for all.
+  const [row] = found.toSorted((a, b) => b.endsAt - a.endsAt);
+  if (row !== undefined && found.every(({ fingerprint, kind }) => fingerprint === row.fingerprint && kind === row.kind)) return row;
   throw new NestError(
     'NOT_FOUND',
     row === undefined

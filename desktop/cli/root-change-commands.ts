@@ -83,7 +83,7 @@ const showRootChange = (view: RootChangeView): string => {
     ...(isUnderWay ? [`Next         ${next ?? '-'}; back to ${back ?? '-'}`] : []),
     ...listed('Hosts that have not heard of it', behind, ({ name, isAway }) => `${clean(name)}${isAway ? ', away' : ''}`),
     ...listed('On the old root', holds, holdText),
-    ...(phase === 're-issue' || phase === 'dual-trust' ? listed('On the new root', backHolds, holdText) : []),
+    ...(phase === 'dual-trust' ? listed('On the new root', backHolds, holdText) : []),
   ].join('\n');
 };
 

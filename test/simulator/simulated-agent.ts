@@ -3,6 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import { createAccessControl } from '../../agent/control/access/access-control.ts';
 import { createAuditControl } from '../../agent/control/audit/audit-control.ts';
 import { createHeadSigner } from '../../agent/control/audit/head-signer.ts';
+import { noteLocks } from '../../agent/control/audit/lock-notes.ts';
 import { generateAgentKey } from '../../agent/control/identity/agent-key.ts';
 import { openIdentityStore } from '../../agent/control/identity/identity-store.ts';
 import { checkChain } from '../../agent/control/identity/certificate-chain.ts';
@@ -97,6 +98,7 @@ export const startSimulatedAgent = async (options: SimulatedAgentOptions): Promi
   const access = opened.adopt(await createAccessControl({ ...parts, fleet: () => identity.identity(), raise }), (control) =>
     control.close(),
   );
+  opened.defer(noteLocks(audit, access));
   const signed = {
     ...parts,
     maySign: (subject: string, device: string) => access.decide({ subject, kind: 'operator', device }, 'rollouts:write') === null,

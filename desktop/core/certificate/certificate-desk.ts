@@ -52,6 +52,8 @@ export interface CertificateDesk {
   deliver(signal: AbortSignal): Promise<void>;
   /** Brings every connected agent up to date now, certificates included; resolves when each has answered or failed. */
   settle(signal: AbortSignal): Promise<void>;
+  /** Takes over a change of the root that another console has conducted further on connected hosts. */
+  learn(signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -71,6 +73,7 @@ class Desk implements CertificateDesk {
   readonly #options: CertificateDeskOptions;
   readonly #renewals = createGate({ inFlightMax: renewalsInFlightMax, waitingMax: renewalsWaitingMax });
   readonly #deliveries = createGate({ inFlightMax: deliveriesInFlightMax, waitingMax: renewalsWaitingMax });
+  #isLearning = false;
   /** The step that each host was asked about last. */
   readonly #learned = new Map<string, number>();
   /** Many hosts tell the same. */
@@ -94,6 +97,10 @@ class Desk implements CertificateDesk {
         await clock.sleep(roundMs, signal);
       }
     });
+    roster.onReading((host) => {
+      if (this.#isBehind(host) && canRenew(host) && !this.#isLearning)
+        this.#tasks.start('learn', (signal) => this.#learnSoon(host, signal));
+    }, this.#tasks.signal);
     this.#tasks.start('own', async (signal) => {
       for (;;) {
         await refreshOwn(signal);
@@ -125,6 +132,11 @@ class Desk implements CertificateDesk {
     await this.#moveOperators(signal);
     // Lists of an authority that moved are new.
     await this.deliver(signal);
+  }
+
+  async learn(signal: AbortSignal): Promise<void> {
+    const ahead = this.#options.roster.all.filter((host) => canRenew(host) && this.#isBehind(host));
+    await Promise.all(ahead.map((host) => this.#learn(host, signal).catch((error: unknown) => this.#fail(host, error))));
   }
 
   close(): Promise<void> {
@@ -165,6 +177,18 @@ class Desk implements CertificateDesk {
     await this.#learning.run(() => updateKeys(adopt, signal), signal);
     // Where it cannot be taken over it is asked for once.
     this.#learned.set(host.record.hostId, host.reading?.rootStep ?? 0);
+  }
+
+  /** From the first host that is ahead; the others tell the same. */
+  async #learnSoon(host: ManagedHost, signal: AbortSignal): Promise<void> {
+    this.#isLearning = true;
+    try {
+      await this.#learn(host, signal);
+    } catch (error) {
+      if (!isCancelled(error)) this.#fail(host, error);
+    } finally {
+      this.#isLearning = false;
+    }
   }
 
   #isBehind({ record, reading }: ManagedHost): boolean {

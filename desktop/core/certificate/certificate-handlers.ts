@@ -30,7 +30,8 @@ const listHandlers = (context: HandlerContext): Pick<BridgeHandlers, Exclude<Han
       return listOf(context);
     },
     'certificate.revoke': async ({ serial }, signal) => {
-      const row = (await listOf(context)).rows.find((known) => known.serial === serial);
+      const { rows } = await listOf(context);
+      const row = rows.find((known) => known.serial === serial);
       if (row === undefined) throw new NestError('NOT_FOUND', 'No certificate of this fleet has that serial number. Look at the list.');
       if (row.kind === 'authority' && row.name === 'agents')
         throw new NestError(
@@ -41,11 +42,14 @@ const listHandlers = (context: HandlerContext): Pick<BridgeHandlers, Exclude<Han
       if (row.kind === 'authority') refuseWhileChanging(session.keys);
       const isOwn = row.serial === operatorSerial(session.keys);
       const issuer = issuerOf(row.kind, session.keys);
-      const entry: Revoked = { issuer, serial, name: row.name, at: clock.now(), endsAt: row.endsAt };
+      // A device that was admitted again has several certificates for its one key.
+      const entries = rows
+        .filter((one) => one === row || (row.kind === 'operator' && one.fingerprint === row.fingerprint))
+        .map(({ serial: listed, name, endsAt }): Revoked => ({ issuer, serial: listed ?? serial, name, at: clock.now(), endsAt }));
       // Of another device the lock goes first: it cuts what runs. Our own key is exchanged before it is locked.
       const isLocked = !isOwn && lockDevice(session, row);
       try {
-        await keeper.update((keys) => revoke(keys, entry, { now: clock.now(), random }), signal);
+        await keeper.update((keys) => revoke(keys, entries, { now: clock.now(), random }), signal);
       } catch (error) {
         if (!isLocked || errorCodeOf(error) !== 'SCOPE_MISSING') throw error;
       }
@@ -80,9 +84,16 @@ const issuerOf = (kind: CertificateList['rows'][number]['kind'], { authorities }
 };
 
 /** Raises SCOPE_MISSING when the key of the list's issuer is not here, LIMIT_REACHED. */
-const revoke = async (keys: FleetKeys, entry: Revoked, context: { readonly now: number; readonly random: HandlerContext['random'] }) => {
+const revoke = async (
+  keys: FleetKeys,
+  wanted: readonly Revoked[],
+  context: { readonly now: number; readonly random: HandlerContext['random'] },
+) => {
   const record = keys.revocation ?? emptyRevocation;
-  if (record.revoked.some(({ serial }) => serial === entry.serial)) return keys;
+  const known = new Set(record.revoked.map(({ serial }) => serial));
+  const entries = wanted.filter(({ serial }) => !known.has(serial));
+  const [entry] = entries;
+  if (entry === undefined) return keys;
   const authority = entry.issuer === 'root' ? keys.root : keys.authorities?.[entry.issuer];
   if (authority?.privateKey === null || authority === undefined)
     throw new NestError(
@@ -90,11 +101,11 @@ const revoke = async (keys: FleetKeys, entry: Revoked, context: { readonly now: 
       'The key that must sign this list is not on this console. Restore it ("nest fleet root restore"), or ask an owner of the fleet.',
     );
   const living = record.revoked.filter(({ endsAt }) => endsAt > context.now);
-  if (living.length >= revokedMax)
+  if (living.length + entries.length > revokedMax)
     throw new NestError('LIMIT_REACHED', `The list is full with ${String(revokedMax)} certificates. Wait for some to end by themselves.`);
   const revocation = await refreshRevocation(
     keys,
-    { ...record, revoked: [...living, entry] },
+    { ...record, revoked: [...living, ...entries] },
     { ...context, isChanged: (issuer) => issuer === entry.issuer },
   );
   return refreshFleetKeys({ ...keys, revocation }, context);

@@ -15,7 +15,10 @@ export const rootChangeHandlers = (context: HandlerContext): Pick<BridgeHandlers
   const { keeper } = context;
   const view = async (): Promise<RootChangeView> => viewOf(context, await keeper.session());
   return {
-    'root-change.get': view,
+    'root-change.get': async (_input, signal) => {
+      await (await keeper.session()).certificates.learn(signal);
+      return view();
+    },
     'root-change.start': async (_input, signal) => {
       const stepping = contextOf(context, await keeper.session());
       await keeper.update((keys) => beginRootChange(keys, stepping), signal);

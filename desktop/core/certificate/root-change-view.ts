@@ -25,18 +25,20 @@ export const rootChangeViewOf = (source: RootChangeSource): RootChangeView => {
   if (step === null) return nothing(keys);
   const [from, to] = [step.from, step.to].map(hashOf);
   const isUnderWay = isRootChanging(keys);
+  // Other consoles do not know what was issued where.
+  const isConductedHere = isUnderWay && conductedSets(keys) !== null;
   return {
     phase: step.phase,
     isUnderWay,
-    isConductedHere: isUnderWay && conductedSets(keys) !== null,
+    isConductedHere,
     startedAt: keys.rootChange?.startedAt ?? null,
     from: from ?? '',
     to: to ?? null,
     next: phaseAfter(step.phase, 'forward'),
     back: phaseAfter(step.phase, 'back'),
-    holds: isUnderWay ? holdsOf(source, step, 'to') : [],
-    backHolds: isUnderWay ? holdsOf(source, step, 'from') : [],
-    behind: hosts
+    holds: isConductedHere ? holdsOf(source, step, 'to') : [],
+    backHolds: isConductedHere ? holdsOf(source, step, 'from') : [],
+    behind: (isConductedHere ? hosts : [])
       .filter(({ record }) => record.rootStep !== step.sequence)
       .map(({ record: { hostId, name }, isLive }) => ({ hostId, name, isAway: !isLive })),
   };
@@ -66,13 +68,14 @@ const holdsOf = (source: RootChangeSource, step: RootStep, wanted: 'from' | 'to'
       name,
       hostId,
       isAway: !isLive,
-      reason: hostReason(isLive, step),
+      reason: hostReason(isLive, step, wanted),
     }));
   return [...hosts, ...ownHold(source, step, wanted), ...deviceHolds(source, root, step)];
 };
 
-const hostReason = (isLive: boolean, { phase }: RootStep): string => {
+const hostReason = (isLive: boolean, { phase }: RootStep, wanted: 'from' | 'to'): string => {
   if (!isLive) return 'It is away. Its certificate is exchanged when it is back; connect it, or remove it from the fleet.';
+  if (wanted === 'from') return 'It gets a certificate of the old root again on the way back.';
   return phase === 're-issue'
     ? 'It gets its new certificate in a few seconds, unless a problem is shown in the list of certificates.'
     : 'Its certificate is exchanged in the phase "re-issue".';
@@ -80,7 +83,10 @@ const hostReason = (isLive: boolean, { phase }: RootStep): string => {
 
 const ownHold = ({ keys }: RootChangeSource, step: RootStep, wanted: 'from' | 'to'): readonly RootChangeHold[] => {
   if (isChainUnder(certificatesIn(keys.operator.certificate), step[wanted])) return [];
-  const reason = 'It follows by itself as soon as every host has taken the step.';
+  const reason =
+    wanted === 'from'
+      ? 'It goes back by itself with the phase "dual-trust".'
+      : 'It follows by itself in the phase "re-issue", as soon as every host has taken the step.';
   return [{ kind: 'device', name: `${keys.operatorName} (this device)`, hostId: null, isAway: false, reason }];
 };
 

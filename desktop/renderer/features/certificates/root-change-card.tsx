@@ -52,7 +52,7 @@ const State = ({ view }: { readonly view: RootChangeView }) => (
     <p className="mono dim">{`${view.from.slice(0, 16)}${view.to === null ? '' : ` → ${view.to.slice(0, 16)}`}`}</p>
     <List title="Hosts that have not heard of it" entries={view.isUnderWay ? view.behind : []} />
     <List title="On the old root" entries={view.holds} />
-    {view.phase === 're-issue' || view.phase === 'dual-trust' ? <List title="On the new root" entries={view.backHolds} /> : null}
+    {view.phase === 'dual-trust' ? <List title="On the new root" entries={view.backHolds} /> : null}
   </>
 );
 
