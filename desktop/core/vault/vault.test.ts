@@ -54,8 +54,11 @@ describe.each(Object.keys(kinds))('a %s vault', (kind) => {
     await expect(vault.open(passphrase)).rejects.toMatchObject({ code: 'FLEET_MISSING' });
     await vault.create({ header, secret, passphrase });
     await expect(vault.create({ header, secret, passphrase })).rejects.toMatchObject({ code: 'FLEET_EXISTS' });
+    expect(await vault.reread()).toEqual(secret);
     await vault.replace({ ...header, operatorCertificateEndsAt: 2 }, new Uint8Array([7]));
+    expect(await vault.reread()).toEqual(new Uint8Array([7]));
     vault.close();
+    await expect(vault.reread()).rejects.toMatchObject({ code: 'FLEET_LOCKED' });
     await expect(vault.replace(header, secret)).rejects.toMatchObject({ code: 'FLEET_LOCKED' });
     expect(await vault.open(passphrase)).toEqual(new Uint8Array([7]));
     expect(await vault.header()).toEqual({ ...header, operatorCertificateEndsAt: 2 });
