@@ -19,6 +19,7 @@ import { policyHandlers } from './policy/policy-handlers.ts';
 import { stagedHandlers } from './rollout/rollout-handlers.ts';
 import { SsoDesk } from './sso/sso-desk.ts';
 import { ssoHandlers } from './sso/sso-handlers.ts';
+import { snapshotHandlers } from './snapshot/snapshot-handlers.ts';
 
 /** The file is looked at so often for changes of other processes. */
 const reloadPollMs = 1_000;
@@ -78,6 +79,7 @@ export const createConsoleCore = (ports: ConsolePorts): ConsoleCore => {
       ...licenseHandlers(context),
       ...policyHandlers(context),
       ...ssoHandlers(context),
+      ...snapshotHandlers(context),
       ...stagedHandlers(context),
     },
     close: () => {
