@@ -132,7 +132,7 @@ const addLookCommands = (snapshot: Command, invocation: Invocation): void => {
     .description('one host: its facts and health')
     .option('--policy', 'the policy it had, as JSON')
     .option('--flows', 'the flows it had seen')
-    .action((path: string, name: string, _options: unknown, command: Command) => {
+    .action((path: string, name: string, ...[, command]: [unknown, Command]) => {
       const options = command.optsWithGlobals<OpenOptions & { readonly policy?: true; readonly flows?: true }>();
       return withCore(invocation, options, async (context) => {
         const { snapshotId } = await openSnapshot(context, path, options);
@@ -143,16 +143,17 @@ const addLookCommands = (snapshot: Command, invocation: Invocation): void => {
 };
 
 const show = async (
-  { handlers, signal, print, clock }: CommandContext,
+  context: CommandContext,
   host: { readonly snapshotId: string; readonly hostId: string },
   options: { readonly policy?: true; readonly flows?: true },
 ): Promise<void> => {
+  const { handlers, signal } = context;
   if (options.policy === true) {
-    print(await handlers['snapshot.policy'](host, signal), ({ policy }) => policy);
+    context.print(await handlers['snapshot.policy'](host, signal), ({ policy }) => policy);
     return;
   }
   if (options.flows === true) {
-    print(await handlers['snapshot.flows']({ ...host, limit: 1_000 }, signal), ({ flows }) =>
+    context.print(await handlers['snapshot.flows']({ ...host, limit: 1_000 }, signal), ({ flows }) =>
       formatTable(flows, [
         { title: 'STATE', value: ({ state }) => state },
         { title: 'PROTOCOL', value: ({ protocol }) => protocol },
@@ -166,7 +167,7 @@ const show = async (
     );
     return;
   }
-  print(await handlers['snapshot.host'](host, signal), (detail) => showHostDetail(detail, clock.now()));
+  context.print(await handlers['snapshot.host'](host, signal), (detail) => showHostDetail(detail, context.clock.now()));
 };
 
 const addCompareCommand = (snapshot: Command, invocation: Invocation): void => {
@@ -175,7 +176,7 @@ const addCompareCommand = (snapshot: Command, invocation: Invocation): void => {
       'what changed from one snapshot to a later one, or to the fleet as this console knows it now. Exit code 1 when anything did',
     )
     .option('--host <name>', 'the difference of the policies of one host, line by line')
-    .action((path: string, later: string | undefined, _options: unknown, command: Command) => {
+    .action((path: string, later: string | undefined, ...[, command]: [unknown, Command]) => {
       const options = command.optsWithGlobals<OpenOptions & { readonly host?: string }>();
       return withCore(invocation, options, async (context) => {
         const { handlers, signal } = context;
@@ -204,7 +205,7 @@ const addTraceCommand = (snapshot: Command, invocation: Invocation): void => {
     .option('--port <number>', 'destination port')
     .option('--flags <name>', 'syn, syn-ack, ack, fin or rst')
     .option('--vlan <number>')
-    .action((path: string, name: string, _options: unknown, command: Command) => {
+    .action((path: string, name: string, ...[, command]: [unknown, Command]) => {
       const options = command.optsWithGlobals<OpenOptions & TraceOptions>();
       return withCore(invocation, options, async (context) => {
         const packet = packetOf(options);

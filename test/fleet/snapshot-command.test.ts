@@ -7,6 +7,8 @@ import { X509Certificate } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openTestConsole } from '../../desktop/cli/test-console.ts';
 import type { TestConsole } from '../../desktop/cli/test-console.ts';
+import { openFleetCache } from '../../desktop/core/cache/sqlite-fleet-cache.ts';
+import { testPolicyText } from '../../desktop/core/snapshot/test-snapshot.ts';
 import { SignedEnvelope } from '../../proto/gen/nest/v1/envelope.ts';
 import { SnapshotHeader } from '../../proto/gen/nest/v1/snapshot.ts';
 import { signedBytes } from '../../proto/model/envelope.ts';
@@ -25,14 +27,41 @@ beforeEach(async () => {
 });
 afterEach(() => opened.close());
 
+/** The agent of the test console has none worth a trace. */
+const keepPolicy = (): void => {
+  const { cache } = openFleetCache(at('fleet.sqlite'), Date.now());
+  const [host] = cache.hosts();
+  if (host === undefined) throw new Error('the fleet is empty');
+  const { hostId } = host;
+  const now = Date.now();
+  const revision = {
+    hostId,
+    revision: 4,
+    policy: testPolicyText(),
+    generation: 'ab',
+    state: 'confirmed',
+    author: 'ada',
+    comment: '',
+    settledReason: '',
+    at: now,
+  };
+  cache.putDocuments([
+    { hostId, kind: 'policy', at: now, content: revision },
+    { hostId, kind: 'revisions', at: now, content: [] },
+  ]);
+  cache.close();
+};
+
 const snapshot = (...args: string[]) => opened.nest(['snapshot', ...args]);
 
 describe('nest snapshot', () => {
   it('writes a file, tells whose it is, looks into it, compares it, and refuses it changed', async () => {
     const file = at('one.nestsnap');
-    const made = await snapshot('create', file, '--profile', 'diagnostic', '--fresh', ...words);
+    keepPolicy();
+    const made = await snapshot('create', file, '--profile', 'diagnostic', ...words);
     expect([made.code, made.out]).toEqual([0, expect.stringMatching(/^1 host, profile diagnostic, \d+ bytes in /)]);
     expect((await stat(file)).mode & 0o777).toBe(0o600);
+    expect((await snapshot('create', at('fresh.nestsnap'), '--fresh', ...words)).code).toBe(0);
     expect(await snapshot('create', file, ...words)).toMatchObject({ code: 1, notes: expect.stringContaining('STATE_FAILED') });
 
     const info = await snapshot('info', file);
@@ -62,8 +91,9 @@ describe('nest snapshot', () => {
       '443',
       ...words,
     );
-    expect([trace.code, trace.out]).toEqual([0, expect.stringMatching(/^(ALLOWED|DENIED) /)]);
-    expect((await snapshot('compare', file, ...words)).out).toContain('0 added, 0 removed');
+    expect([trace.code, trace.out]).toEqual([0, expect.stringMatching(/^ALLOWED .*\(to-web\)\n/)]);
+    const changed = await snapshot('compare', file, ...words);
+    expect([changed.code, changed.out]).toEqual([1, expect.stringMatching(/~ edge-1\n(.*\n)* +policy: [0-9a-f]{12} > [0-9a-f]{12}\n/)]);
     expect((await snapshot('compare', file, file, ...words)).out).toContain('1 the same');
     expect(await snapshot('show', file, 'edge-9', ...words)).toMatchObject({ code: 1, notes: expect.stringContaining('HOST_UNKNOWN') });
     await writeFile(at('other'), 'not those words\n');

@@ -33,9 +33,12 @@ const hasFreeText =
 export interface Redaction {
   /** Tells masks of one key from those of another; empty when nothing is masked. */
   readonly keyId: Buffer;
-  text(value: string): string;
-  policy(text: string): string;
-  documents(documents: SnapshotDocuments, limits: RedactionLimits): { readonly documents: SnapshotDocuments; readonly leftFlows: number };
+  readonly text: (value: string) => string;
+  readonly policy: (text: string) => string;
+  readonly documents: (
+    documents: SnapshotDocuments,
+    limits: RedactionLimits,
+  ) => { readonly documents: SnapshotDocuments; readonly leftFlows: number };
 }
 
 export interface RedactionLimits {
@@ -73,10 +76,10 @@ export const createRedaction = (profile: SnapshotProfile, key: Uint8Array): Reda
 };
 
 interface Masks {
-  text(value: string): string;
+  readonly text: (value: string) => string;
   /** Its network, and something else in it. */
-  address(value: string): string;
-  mac(value: string): string;
+  readonly address: (value: string) => string;
+  readonly mac: (value: string) => string;
 }
 
 const same = (value: string): string => value;

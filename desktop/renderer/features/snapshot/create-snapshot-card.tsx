@@ -66,24 +66,13 @@ export const CreateSnapshotCard = () => {
           testId="snapshot-recipients"
         />
       )}
-      <TextField
-        label="Opens with the passphrase"
-        type="password"
-        autoComplete="new-password"
-        value={passphrase}
-        onValue={setPassphrase}
-        faults={faults.first}
+      <PassphraseFields
+        passphrase={passphrase}
+        again={again}
+        faults={faults}
         hint={chosen.length === 0 ? 'At least 10 characters.' : 'May stay empty: the chosen keys open it.'}
-        testId="snapshot-passphrase"
-      />
-      <TextField
-        label="Once more"
-        type="password"
-        autoComplete="new-password"
-        value={again}
-        onValue={setAgain}
-        faults={faults.second}
-        testId="snapshot-passphrase-again"
+        onPassphrase={setPassphrase}
+        onAgain={setAgain}
       />
       <Checks label="Age" values={isFresh} options={[{ value: 'fresh', title: 'Ask every host that answers first' }]} onValues={setFresh} />
       {state?.kind === 'failed' ? <FailureView failure={state.failure} /> : null}
@@ -100,6 +89,39 @@ export const CreateSnapshotCard = () => {
     </Card>
   );
 };
+
+interface PassphraseFieldsProps {
+  readonly passphrase: string;
+  readonly again: string;
+  readonly faults: ReturnType<typeof passphraseFaults>;
+  readonly hint: string;
+  readonly onPassphrase: (value: string) => void;
+  readonly onAgain: (value: string) => void;
+}
+
+const PassphraseFields = ({ passphrase, again, faults, hint, onPassphrase, onAgain }: PassphraseFieldsProps) => (
+  <>
+    <TextField
+      label="Opens with the passphrase"
+      type="password"
+      autoComplete="new-password"
+      value={passphrase}
+      onValue={onPassphrase}
+      faults={faults.first}
+      hint={hint}
+      testId="snapshot-passphrase"
+    />
+    <TextField
+      label="Once more"
+      type="password"
+      autoComplete="new-password"
+      value={again}
+      onValue={onAgain}
+      faults={faults.second}
+      testId="snapshot-passphrase-again"
+    />
+  </>
+);
 
 const Made = ({ file: { fileName, bytes, info } }: { readonly file: SnapshotFile }) => (
   <div className="callout ok" role="status" data-testid="snapshot-made">

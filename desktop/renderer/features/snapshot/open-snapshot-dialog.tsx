@@ -70,19 +70,7 @@ export const OpenSnapshotDialog = ({ file: { snapshotId, fileName, info }, onClo
           onValue={setWay}
         />
       ) : null}
-      {way === 'identity' ? (
-        <label className="field">
-          <span>Key file</span>
-          <input
-            type="file"
-            accept=".json"
-            onChange={(event) => {
-              void event.target.files?.[0]?.text().then(setIdentity);
-            }}
-            data-testid="snapshot-identity"
-          />
-        </label>
-      ) : null}
+      {way === 'identity' ? <IdentityField onFile={setIdentity} /> : null}
       <TextField
         label={way === 'passphrase' ? 'Passphrase of the snapshot' : 'Passphrase of the key file'}
         type="password"
@@ -94,6 +82,21 @@ export const OpenSnapshotDialog = ({ file: { snapshotId, fileName, info }, onClo
     </ConsoleDialog>
   );
 };
+
+/** Its text is given to the core; it is not kept here. */
+const IdentityField = ({ onFile }: { readonly onFile: (text: string) => void }) => (
+  <label className="field">
+    <span>Key file</span>
+    <input
+      type="file"
+      accept=".json"
+      onChange={(event) => {
+        void event.target.files?.[0]?.text().then(onFile);
+      }}
+      data-testid="snapshot-identity"
+    />
+  </label>
+);
 
 const Whose = ({ info }: { readonly info: SnapshotInfo }) => {
   const now = useNow(clockMs);

@@ -33,21 +33,17 @@ export const SnapshotHostCard = (host: HostProps) => {
     <Card title={data?.row.name ?? 'Host'} testId="snapshot-host">
       <Tabs label="What is kept of the host" current={tab} tabs={tabs} onChange={setTab} />
       <Outcome value={data} failure={failureOf(error)} label="Loading the host" onRetry={() => void refetch()}>
-        {(detail) => {
-          switch (tab) {
-            case 'overview':
-              return <Overview detail={detail} />;
-            case 'policy':
-              return <PolicyText {...host} />;
-            case 'flows':
-              return <Flows {...host} />;
-            case 'trace':
-              return <SnapshotTrace {...host} interfaces={detail.sample?.interfaces.map(({ name }) => name) ?? []} />;
-          }
-        }}
+        {(detail) => <Kept tab={tab} host={host} detail={detail} />}
       </Outcome>
     </Card>
   );
+};
+
+const Kept = ({ tab, host, detail }: { readonly tab: Tab; readonly host: HostProps; readonly detail: SnapshotHostDetail }) => {
+  if (tab === 'policy') return <PolicyText {...host} />;
+  if (tab === 'flows') return <Flows {...host} />;
+  if (tab === 'trace') return <SnapshotTrace {...host} interfaces={detail.sample?.interfaces.map(({ name }) => name) ?? []} />;
+  return <Overview detail={detail} />;
 };
 
 const Overview = ({ detail: { row, facts, sample, port, cluster, certificate, documents } }: { readonly detail: SnapshotHostDetail }) => {
