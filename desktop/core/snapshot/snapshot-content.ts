@@ -1,8 +1,9 @@
-/** What the chunks of a snapshot hold, as JSON: index rows that name where everything else lies, and one document a host. */
+/** What the chunks of a snapshot hold, as JSON in columns: index rows that name where everything else lies, and documents of hosts. */
 import { z } from 'zod';
 import { damaged, snapshotChunksMax, snapshotPlainBytesMax } from '../../../proto/model/snapshot.ts';
 import type { HostRow } from '../../bridge/model.ts';
 import type { CachedDocument, DocumentKind } from '../cache/fleet-cache.ts';
+import { decodeColumn, encodeColumn } from './snapshot-columns.ts';
 
 /** Kinds of documents that go into a snapshot; a policy without its text, which is a blob. */
 export type SnapshotDocumentKind = Exclude<DocumentKind, 'audit' | 'audit-entries'>;
@@ -50,7 +51,8 @@ const host = z.object({
   fingerprint: text,
   certificateEndsAt: z.number(),
   enrolledAt: z.number(),
-  documents: place,
+  /** Its row in a chunk of hosts. */
+  documents: z.object({ chunk: z.int().min(0).max(snapshotChunksMax), row: z.int().min(0) }),
   /** Numbers of blobs. */
   policy: z.nullable(z.int().min(0)),
   image: z.nullable(z.int().min(0)),
@@ -71,24 +73,43 @@ export type IndexChunk = z.output<typeof indexChunk>;
 
 /** Raises SNAPSHOT_INVALID. */
 export const parseIndexChunk = (plain: Buffer): IndexChunk => {
+  const { hosts, blobs, left } = fieldsOf(plain, 'its index is not one');
   try {
-    return indexChunk.parse(JSON.parse(plain.toString()));
+    return indexChunk.parse({ hosts: decodeColumn(hosts), blobs: decodeColumn(blobs), left });
   } catch (error) {
     throw damaged('its index is not one', error);
   }
 };
+
+/** The bytes of an index chunk. */
+export const encodeIndexChunk = ({ hosts, blobs, left }: IndexChunk): Buffer =>
+  Buffer.from(JSON.stringify({ hosts: encodeColumn(hosts), blobs: encodeColumn(blobs), left }));
 
 const documents = z.partialRecord(
   z.enum(['host', 'sample', 'counters', 'flows', 'revisions', 'policy', 'balancers', 'deny-lists']),
   z.strictObject({ at: z.number(), content: z.unknown() }),
 );
 
+/** Documents of the hosts of one chunk, not looked at yet. Raises SNAPSHOT_INVALID. */
+export const decodeHostsChunk = (plain: Buffer): readonly unknown[] =>
+  decodeColumn(fieldsOf(plain, 'what it holds of hosts cannot be read')['documents']);
+
+/** The bytes of a chunk of hosts. */
+export const encodeHostsChunk = (hosts: readonly SnapshotDocuments[]): Buffer =>
+  Buffer.from(JSON.stringify({ documents: encodeColumn(hosts) }));
+
 /** Raises SNAPSHOT_INVALID. What is inside a document is shown, not trusted. */
-export const parseDocuments = (plain: Buffer): SnapshotDocuments => {
+export const parseDocuments = (value: unknown): SnapshotDocuments => {
+  const parsed = documents.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw damaged('what it holds of a host cannot be read', parsed.error);
+};
+
+const fieldsOf = (plain: Buffer, reason: string): Readonly<Record<string, unknown>> => {
   try {
-    return documents.parse(JSON.parse(plain.toString()));
+    return z.record(z.string(), z.unknown()).parse(JSON.parse(plain.toString()));
   } catch (error) {
-    throw damaged('what it holds of a host cannot be read', error);
+    throw damaged(reason, error);
   }
 };
 

@@ -209,9 +209,17 @@ describe('a signed file of an author who means harm', () => {
       );
     };
     const left = { flows: 0, images: 0, documents: 0 };
-    expect(await open(JSON.stringify({ hosts: [], blobs: [], left }))).toBe('accepted');
-    expect(await open(JSON.stringify({ hosts: [], blobs: [], left }), 1)).toBe('SNAPSHOT_INVALID');
-    for (const text of ['[]', '{"hosts":[]}', '['.repeat(100_000), '{"hosts":[{}],"blobs":[],"left":{}}', '{"__proto__":{}}'])
+    const none = ['v', []];
+    expect(await open(JSON.stringify({ hosts: none, blobs: none, left }))).toBe('accepted');
+    expect(await open(JSON.stringify({ hosts: none, blobs: none, left }), 1)).toBe('SNAPSHOT_INVALID');
+    for (const text of [
+      '[]',
+      '{"hosts":[]}',
+      '['.repeat(100_000),
+      '{"hosts":[{}],"blobs":[],"left":{}}',
+      '{"__proto__":{}}',
+      JSON.stringify({ hosts: ['c', 4e9, {}], blobs: none, left }),
+    ])
       expect(await open(text)).toBe('SNAPSHOT_INVALID');
   });
 

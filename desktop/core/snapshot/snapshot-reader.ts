@@ -5,7 +5,7 @@ import { damaged } from '../../../proto/model/snapshot.ts';
 import type { SnapshotHeader } from '../../../proto/model/snapshot.ts';
 import { chunkKeyOf, openChunk } from './snapshot-chunk.ts';
 import type { ChunkKey } from './snapshot-chunk.ts';
-import { parseDocuments, parseIndexChunk } from './snapshot-content.ts';
+import { decodeHostsChunk, parseDocuments, parseIndexChunk } from './snapshot-content.ts';
 import type { IndexBlob, IndexChunk, IndexHost, Place, SnapshotDocuments } from './snapshot-content.ts';
 import type { SignedSnapshot } from './snapshot-file.ts';
 import { unwrapFileKey } from './snapshot-key.ts';
@@ -24,6 +24,7 @@ export class SnapshotReader {
   readonly #blobs: readonly IndexBlob[];
   readonly #byId: ReadonlyMap<string, IndexHost>;
   readonly #kept = new Map<number, Promise<Buffer>>();
+  #table: { readonly number: number; readonly rows: Promise<readonly unknown[]> } | null = null;
 
   private constructor(file: SignedSnapshot, key: ChunkKey, index: readonly IndexChunk[]) {
     this.#file = file;
@@ -62,7 +63,12 @@ export class SnapshotReader {
 
   /** What is kept of a host. Raises SNAPSHOT_INVALID. */
   async documents(host: IndexHost): Promise<SnapshotDocuments> {
-    return parseDocuments(await this.#read(host.documents, 'hosts'));
+    const { chunk: number, row } = host.documents;
+    if (this.header.chunks[number]?.kind !== 'hosts') throw damaged('its index names something that is not there');
+    // Hosts are looked at one after the other: of the chunk read last the table is kept.
+    if (this.#table?.number !== number) this.#table = { number, rows: this.#chunk(number).then(decodeHostsChunk) };
+    const { rows } = this.#table;
+    return parseDocuments((await rows)[row]);
   }
 
   /** SHA-256 of a host's policy, hex; null when there is none. */
@@ -88,14 +94,14 @@ export class SnapshotReader {
 
   async #readBlob(number: number): Promise<Buffer> {
     const { sha256, place } = this.#blob(number);
-    const bytes = await this.#read(place, 'blob');
+    const bytes = await this.#read(place);
     if (createHash('sha256').update(bytes).digest('hex') !== sha256) throw damaged('a policy or table is not the one its index names');
     return bytes;
   }
 
-  async #read({ chunk: number, offset, bytes }: Place, kind: 'hosts' | 'blob'): Promise<Buffer> {
+  async #read({ chunk: number, offset, bytes }: Place): Promise<Buffer> {
     const chunk = this.header.chunks[number];
-    if (chunk === undefined || chunk.kind !== kind || offset + bytes > chunk.plainBytes)
+    if (chunk === undefined || chunk.kind !== 'blob' || offset + bytes > chunk.plainBytes)
       throw damaged('its index names something that is not there');
     const plain = await this.#chunk(number);
     return plain.subarray(offset, offset + bytes);

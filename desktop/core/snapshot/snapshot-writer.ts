@@ -8,13 +8,16 @@ import type { SnapshotChunkKind, SnapshotHeader } from '../../../proto/model/sna
 import type { RandomBytes } from '../../lib/api.ts';
 import { chunkKeyOf, sealChunk } from './snapshot-chunk.ts';
 import type { ChunkKey, SealedChunk } from './snapshot-chunk.ts';
-import type { IndexBlob, IndexChunk, IndexHost, Place, SnapshotDocuments } from './snapshot-content.ts';
+import { encodeHostsChunk, encodeIndexChunk } from './snapshot-content.ts';
+import type { IndexBlob, IndexHost, Place, SnapshotDocuments } from './snapshot-content.ts';
 import { writeSnapshotFile } from './snapshot-file.ts';
 import { keyCommitmentOf, wrapFileKey } from './snapshot-key.ts';
 import type { SnapshotReaders } from './snapshot-key.ts';
 
-/** A chunk is sealed when it has so many bytes: reading one host costs one chunk. */
+/** A chunk of blobs is sealed when it has so many bytes. */
 const chunkBytes = 1 << 20;
+/** Hosts in one chunk: reading one host costs one chunk. */
+const chunkHosts = 128;
 /** Chunks being sealed at the same time; filling waits for the oldest. */
 const sealingMax = 4;
 /** Hosts in one chunk of the index. */
@@ -62,7 +65,8 @@ export class SnapshotWriter {
   readonly #blobs: IndexBlob[] = [];
   /** Numbers of blobs by policy text. */
   readonly #policies = new Map<string, { readonly policy: number; readonly image: number | null }>();
-  readonly #filling: Record<Exclude<SnapshotChunkKind, 'index'>, Filling> = { hosts: emptyFilling(), blob: emptyFilling() };
+  #waiting: WaitingHost[] = [];
+  #filling = emptyFilling();
   readonly #left = { flows: 0, images: 0, documents: 0 };
   #imageBytes = 0;
   #images = 0;
@@ -76,11 +80,11 @@ export class SnapshotWriter {
 
   /** What does not fit because of limits is counted. Raises LIMIT_REACHED for one host or chunk too many. */
   async add({ host, documents, policy }: SnapshotEntry, leftFlows = 0): Promise<void> {
-    if (this.#hosts.length >= snapshotHostsMax) throw tooLarge();
+    if (this.#hosts.length + this.#waiting.length >= snapshotHostsMax) throw tooLarge();
     this.#left.flows += leftFlows;
     const blobs = policy === null || policy === '' ? null : await this.#putPolicy(policy);
-    const place = await this.#put('hosts', this.#encode(documents));
-    this.#hosts.push({ ...host, documents: place, policy: blobs?.policy ?? null, image: blobs?.image ?? null });
+    this.#waiting.push({ host: { ...host, policy: blobs?.policy ?? null, image: blobs?.image ?? null }, documents });
+    if (this.#waiting.length >= chunkHosts) await this.#flushHosts();
   }
 
   /** Seals what is left and signs. Raises PASSPHRASE_WEAK, INPUT_INVALID without a reader, LIMIT_REACHED. */
@@ -88,14 +92,16 @@ export class SnapshotWriter {
     const wrapping = wrapFileKey({ key: this.#fileKey, snapshotId: this.#snapshotId }, readers, this.#options.random);
     // Nobody waits for it yet: a refusal is raised below.
     wrapping.catch(() => undefined);
-    for (const kind of ['hosts', 'blob'] as const) await this.#flush(kind);
+    await this.#flushHosts();
+    await this.#flushBlobs();
     for (let first = 0; first < Math.max(1, this.#hosts.length); first += indexHosts) {
-      const index: IndexChunk = {
+      const index = encodeIndexChunk({
         hosts: this.#hosts.slice(first, first + indexHosts),
         blobs: first === 0 ? this.#blobs : [],
         left: first === 0 ? this.#left : { flows: 0, images: 0, documents: 0 },
-      };
-      await this.#seal('index', Buffer.from(JSON.stringify(index)));
+      });
+      if (index.length > snapshotPlainBytesMax) throw tooLarge();
+      await this.#sealAs(this.#number(), 'index', index);
     }
     const sealed = await Promise.all(this.#sealed);
     const header: SnapshotHeader = {
@@ -137,22 +143,39 @@ export class SnapshotWriter {
 
   async #putBlob(bytes: Buffer): Promise<number> {
     const sha256 = createHash('sha256').update(bytes).digest('hex');
-    this.#blobs.push({ sha256, place: await this.#put('blob', bytes) });
+    this.#blobs.push({ sha256, place: await this.#put(bytes) });
     return this.#blobs.length - 1;
   }
 
-  /** A host whose documents are larger than a chunk may be keeps none of them. */
-  #encode(documents: SnapshotDocuments): Buffer {
-    const bytes = Buffer.from(JSON.stringify(documents));
-    if (bytes.length <= snapshotPlainBytesMax) return bytes;
-    this.#left.documents += Object.keys(documents).length;
-    return Buffer.from('{}');
+  async #flushHosts(): Promise<void> {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    await this.#sealHosts(waiting);
   }
 
-  async #put(kind: 'hosts' | 'blob', bytes: Buffer): Promise<Place> {
-    const filling = this.#filling[kind];
-    if (filling.bytes > 0 && filling.bytes + bytes.length > chunkBytes) await this.#flush(kind);
-    const into = this.#filling[kind];
+  /** In halves when they are too large for one chunk; a single host that is too large keeps its row alone. */
+  async #sealHosts(waiting: readonly WaitingHost[]): Promise<void> {
+    if (waiting.length === 0) return;
+    const plain = encodeHostsChunk(waiting.map(({ documents }) => documents));
+    if (plain.length <= snapshotPlainBytesMax) {
+      const chunk = this.#number();
+      this.#hosts.push(...waiting.map(({ host }, row) => ({ ...host, documents: { chunk, row } })));
+      await this.#sealAs(chunk, 'hosts', plain);
+      return;
+    }
+    const half = Math.ceil(waiting.length / 2);
+    if (waiting.length > 1) {
+      await this.#sealHosts(waiting.slice(0, half));
+      await this.#sealHosts(waiting.slice(half));
+      return;
+    }
+    this.#left.documents += waiting.reduce((sum, { documents }) => sum + Object.keys(documents).length, 0);
+    await this.#sealHosts(waiting.map(({ host }) => ({ host, documents: {} })));
+  }
+
+  async #put(bytes: Buffer): Promise<Place> {
+    if (this.#filling.bytes > 0 && this.#filling.bytes + bytes.length > chunkBytes) await this.#flushBlobs();
+    const into = this.#filling;
     // Numbers are given when a chunk is begun, so that a place is known before its chunk is full.
     const chunk = (into.number ??= this.#number());
     const place = { chunk, offset: into.bytes, bytes: bytes.length };
@@ -169,16 +192,11 @@ export class SnapshotWriter {
     return number;
   }
 
-  async #flush(kind: 'hosts' | 'blob'): Promise<void> {
-    const { number, parts, bytes } = this.#filling[kind];
-    this.#filling[kind] = emptyFilling();
+  async #flushBlobs(): Promise<void> {
+    const { number, parts, bytes } = this.#filling;
+    this.#filling = emptyFilling();
     if (number === undefined || bytes === 0) return;
-    await this.#sealAs(number, kind, Buffer.concat(parts));
-  }
-
-  #seal(kind: SnapshotChunkKind, plain: Buffer): Promise<void> {
-    if (plain.length > snapshotPlainBytesMax) throw tooLarge();
-    return this.#sealAs(this.#number(), kind, plain);
+    await this.#sealAs(number, 'blob', Buffer.concat(parts));
   }
 
   async #sealAs(number: number, kind: SnapshotChunkKind, plain: Buffer): Promise<void> {
@@ -189,6 +207,11 @@ export class SnapshotWriter {
     await setImmediate();
     await this.#sealed[number - sealingMax];
   }
+}
+
+interface WaitingHost {
+  readonly host: Omit<IndexHost, 'documents'>;
+  readonly documents: SnapshotDocuments;
 }
 
 interface Filling {

@@ -1,4 +1,5 @@
 /** The cache of a console that knows many hosts: documents as agents give them, numbers that repeat no more than real ones do. */
+import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +9,8 @@ import { systemRandom, ulidOf } from '../../../desktop/lib/api.ts';
 
 const mappings = 40;
 const interfaces = 4;
+/** Mappings of a host that see traffic. */
+const busyMappings = 10;
 /** Flows kept of each host. */
 const flows = 20;
 /** Points of history, as a console keeps them. */
@@ -34,7 +37,10 @@ export const makeSnapshotFleet = (hosts: number, now: number): SnapshotFleet => 
   const folder = mkdtempSync(join(tmpdir(), 'nest-bench-snapshot-'));
   const { cache } = openFleetCache(join(folder, 'fleet.sqlite'), now);
   const number = createNumbers(7);
-  const policies = Array.from({ length: roles }, (_, role) => policyOf(role));
+  const policies = Array.from({ length: roles }, (_, role) => {
+    const policy = policyOf(role);
+    return { policy, generation: createHash('sha256').update(policy).digest('hex') };
+  });
   for (let index = 0; index < hosts; index += 1) {
     const hostId = ulidOf(now + index, systemRandom);
     const address = `198.${String(18 + (index >> 16))}.${String((index >> 8) & 255)}.${String(index & 255)}`;
@@ -48,7 +54,15 @@ export const makeSnapshotFleet = (hosts: number, now: number): SnapshotFleet => 
       certificateEndsAt: now + number(86_400_000),
       enrolledAt: now - number(86_400_000),
     });
-    cache.putDocuments(documentsOf({ hostId, policy: policies[index % roles] ?? '', now, number }));
+    cache.putDocuments(
+      documentsOf({
+        hostId,
+        ...(policies[index % roles] ?? { policy: '', generation: '' }),
+        counts: reasons.map(() => number(1e10)),
+        now,
+        number,
+      }),
+    );
   }
   return {
     cache,
@@ -82,18 +96,22 @@ const policyOf = (role: number): string =>
 interface HostSeed {
   readonly hostId: string;
   readonly policy: string;
+  /** Hosts of one policy have one generation of tables. */
+  readonly generation: string;
+  /** Packets by reason: the last status and the counters say the same. */
+  readonly counts: readonly number[];
   readonly now: number;
   readonly number: (below: number) => number;
 }
 
 const documentsOf = (seed: HostSeed): Parameters<FleetCache['putDocuments']>[0] => {
-  const { hostId, policy, now, number } = seed;
+  const { hostId, policy, generation, now, number } = seed;
   const revision = {
     hostId,
     revision: 1 + number(50),
     etag: 'e',
     policy,
-    generation: Buffer.from(systemRandom(32)).toString('hex'),
+    generation,
     state: 'confirmed',
     author: 'ada',
     comment: 'a change',
@@ -133,7 +151,7 @@ const documentsOf = (seed: HostSeed): Parameters<FleetCache['putDocuments']>[0] 
   ];
 };
 
-const sampleOf = ({ now, number }: HostSeed): object => ({
+const sampleOf = ({ counts, generation, now, number }: HostSeed): object => ({
   at: now,
   cpuBusy: number(1_000) / 1_000,
   memoryUsedBytes: number(16e9),
@@ -161,42 +179,46 @@ const sampleOf = ({ now, number }: HostSeed): object => ({
     speedMbps: 10_000,
     xdpFeatures: 'basic, redirect',
     virtualFunctions: null,
-    received: { packets: number(1e12), bytes: number(1e14), drops: number(100), errors: 0 },
-    sent: { packets: number(1e12), bytes: number(1e14), drops: 0, errors: 0 },
+    received: { packets: number(1e10), bytes: number(1e13), drops: number(100), errors: 0 },
+    sent: { packets: number(1e10), bytes: number(1e13), drops: 0, errors: 0 },
   })),
-  policy: { mode: 'enforce', revision: 4, generation: 'ab'.repeat(32), desiredGeneration: 'ab'.repeat(32), pending: null },
+  policy: { mode: 'enforce', revision: 4, generation, desiredGeneration: generation, pending: null },
   flows: number(1e5),
   flowsMax: 1e6,
   allowedPerSecond: number(1e6),
   deniedPerSecond: number(1e3),
   bytesPerSecond: number(1e9),
   packetsPerSecond: number(1e6),
-  reasons: reasons.map((reason) => ({ reason, dropped: reason.includes('DENY'), packets: number(1e12), perSecond: number(1e5) })),
+  reasons: reasons.map((reason, index) => ({
+    reason,
+    dropped: reason.includes('DENY'),
+    packets: counts[index] ?? 0,
+    perSecond: number(1e5),
+  })),
   history: Array.from({ length: history }, (_, index) => ({ at: now - index * 1_000, allowed: number(1e6), denied: number(1e3) })),
   packetsHistory: [],
   pendingTransactionId: '',
   pendingRemainingMs: 0,
 });
 
-const countersOf = ({ now, number }: HostSeed): object => ({
+const countersOf = ({ counts, now, number }: HostSeed): object => ({
   at: now,
   live: true,
   revision: 4,
   mappings: Array.from({ length: mappings }, (_, index) => ({
     mapping: `mapping-${String(index)}`,
     action: 'allow',
-    // Most mappings of a host see little.
-    packets: index % 4 === 0 ? number(1e9) : 0,
-    bytes: index % 4 === 0 ? number(1e12) : 0,
+    packets: index < busyMappings ? number(1e9) : 0,
+    bytes: index < busyMappings ? number(1e12) : 0,
     limit: null,
   })),
   path: { judged: number(1e12), forwarded: 0, routedByKernel: 0, tooBigAnswered: 0, floodMode: false, floodSince: null },
-  reasons: reasons.map((reason) => ({
+  reasons: reasons.map((reason, index) => ({
     reason,
     sentence: `What ${reason} means.`,
     dropped: false,
-    packets: number(1e12),
-    bytes: number(1e14),
+    packets: counts[index] ?? 0,
+    bytes: (counts[index] ?? 0) * (60 + number(1_000)),
   })),
   interfaces: [],
   recordsLost: 0,
