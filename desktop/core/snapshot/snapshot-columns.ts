@@ -22,12 +22,18 @@ const kindOf = (value: unknown): number => {
 
 /** `values` are JSON; undefined stands for a key that an object does not have. */
 export const encodeColumn = (values: readonly unknown[]): Column => {
-  const kind = kindOf(values[0]);
+  const [first] = values;
+  const kind = kindOf(first);
+  let isSame = true;
+  for (const value of values) {
+    if (value === first) continue;
+    if (kindOf(value) !== kind) return mixedColumn(values);
+    isSame = false;
+  }
   if (values.length === 0) return ['v', values];
-  if (values.some((value) => kindOf(value) !== kind)) return mixedColumn(values);
   switch (kind) {
     case 0:
-      return values.every((value) => value === values[0]) ? ['c', values.length, values[0]] : ['v', values];
+      return isSame ? ['c', values.length, first] : ['v', values];
     case 1: {
       const lists = values as readonly (readonly unknown[])[];
       return ['a', encodeColumn(lists.map(({ length }) => length)), encodeColumn(lists.flat())];

@@ -113,7 +113,8 @@ const readSome = async (reader: SnapshotReader): Promise<number> => {
 
 const rowsOf = (profile: SnapshotProfile, samples: readonly Sample[]): readonly Row[] => {
   const name = `snapshot of ${String(hosts)} hosts, ${profile}`;
-  const limit = (value: number) => ({ target: { op: '<=', value } as const });
+  // The profile that is taken when nobody says otherwise has to meet them; more in a file costs more.
+  const limit = (value: number) => (profile === 'config' ? { target: { op: '<=', value } as const } : {});
   return [
     toRow({ figure: `${name}: size`, unit: 'MB', samples: samples.map(({ megabytes }) => megabytes), ...limit(5) }),
     toRow({ figure: `${name}: read from the cache and mask`, unit: 'ms', samples: samples.map(({ collectMs }) => collectMs) }),

@@ -1,4 +1,4 @@
-/** The cache of a console that knows many hosts: documents as agents give them, numbers that repeat no more than real ones do. */
+/** The cache of a console that knows many hosts: documents as agents give them, forty mappings and about seventy numbers of each. */
 import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,6 +9,8 @@ import { systemRandom, ulidOf } from '../../../desktop/lib/api.ts';
 
 const mappings = 40;
 const interfaces = 4;
+/** Of those, with a cable in them. */
+const busyInterfaces = 2;
 /** Mappings of a host that see traffic. */
 const busyMappings = 10;
 /** Flows kept of each host. */
@@ -92,6 +94,8 @@ const policyOf = (role: number): string =>
       priority: 100,
     })),
   });
+
+const idle = { packets: 0, bytes: 0, drops: 0, errors: 0 };
 
 interface HostSeed {
   readonly hostId: string;
@@ -179,8 +183,8 @@ const sampleOf = ({ counts, generation, now, number }: HostSeed): object => ({
     speedMbps: 10_000,
     xdpFeatures: 'basic, redirect',
     virtualFunctions: null,
-    received: { packets: number(1e10), bytes: number(1e13), drops: number(100), errors: 0 },
-    sent: { packets: number(1e10), bytes: number(1e13), drops: 0, errors: 0 },
+    received: index < busyInterfaces ? { packets: number(1e10), bytes: number(1e13), drops: number(100), errors: 0 } : idle,
+    sent: index < busyInterfaces ? { packets: number(1e10), bytes: number(1e13), drops: 0, errors: 0 } : idle,
   })),
   policy: { mode: 'enforce', revision: 4, generation, desiredGeneration: generation, pending: null },
   flows: number(1e5),
