@@ -10,6 +10,8 @@ import { accessChange, accessCheckInput, accessClientInput } from './access-mode
 import * as model from './model.ts';
 import type { RootChangeView } from './root-change-model.ts';
 import type { IntentRow, StagedPlan, StagedRollout } from './rollout-model.ts';
+import { snapshotInput } from './snapshot-input.ts';
+import type * as snapshot from './snapshot-model.ts';
 
 const nothing = z.strictObject({});
 const hostId = z.string().check(z.regex(/^[0-9A-HJKMNP-TV-Z]{26}$/));
@@ -59,6 +61,12 @@ const packetForm = z.strictObject({
   destinationPort: z.optional(z.int().check(z.minimum(0), z.maximum(65535))),
   tcpFlags: z.optional(z.enum(['syn', 'syn-ack', 'ack', 'fin', 'rst'])),
   vlan: z.optional(z.int().check(z.minimum(1), z.maximum(4094))),
+});
+const traceRequest = z.strictObject({
+  hostId,
+  interface: z.string().check(z.minLength(1), z.maxLength(15)),
+  packet: z.union([packetForm, z.strictObject({ hex: z.string().check(z.maxLength(4096)) })]),
+  draft: z.optional(policyText),
 });
 
 const auditText = z.optional(z.string().check(z.maxLength(128)));
@@ -319,15 +327,7 @@ export const contract = {
 
   // ---- trace ----
   /** packet: a form or hex bytes from the Ethernet header on. With `draft` the same packet is judged under that policy too. */
-  'trace.run': query(
-    z.strictObject({
-      hostId,
-      interface: z.string().check(z.minLength(1), z.maxLength(15)),
-      packet: z.union([packetForm, z.strictObject({ hex: z.string().check(z.maxLength(4096)) })]),
-      draft: z.optional(policyText),
-    }),
-    of<model.Trace>(),
-  ),
+  'trace.run': query(traceRequest, of<model.Trace>()),
 
   // ---- audit ----
   /** What this console remembers of every host's log, and whether it still holds. */
@@ -340,6 +340,33 @@ export const contract = {
   /** First line of an export of these hosts; then `audit.export` for each from `after` 0 until `next` is null. */
   'audit.exportHeader': query(z.strictObject({ hostIds: z.array(hostId).check(z.maxLength(10_000)) }), of<model.AuditExportPiece>()),
   'audit.export': query(z.strictObject({ hostId, after: z.int().check(z.minimum(0)) }), of<model.AuditExportPiece>()),
+
+  // ---- snapshot files ----
+  /** Held until it is closed; its bytes are taken with `snapshot.read`. */
+  'snapshot.create': command(snapshotInput.create, of<snapshot.SnapshotFile>()),
+  'snapshot.read': query(snapshotInput.read, of<snapshot.SnapshotPiece>()),
+  /** A file of the caller comes in: then `snapshot.append` until all is there. */
+  'snapshot.begin': command(snapshotInput.begin, of<snapshot.SnapshotFile>()),
+  'snapshot.append': command(snapshotInput.append, of<snapshot.SnapshotFile>()),
+  /** Checks the signature and every byte, without a key; fails with SNAPSHOT_INVALID, SNAPSHOT_FOREIGN. */
+  'snapshot.inspect': command(snapshotInput.inspect, of<snapshot.SnapshotFile>()),
+  /** Only a file that this console's fleet has signed, or whose root the caller names. */
+  'snapshot.open': command(snapshotInput.open, of<snapshot.SnapshotFile>()),
+  'snapshot.close': command(snapshotInput.file, of<null>()),
+  'snapshot.list': query(nothing, of<readonly snapshot.SnapshotFile[]>()),
+  'snapshot.hosts': query(snapshotInput.hosts, of<snapshot.SnapshotHosts>()),
+  'snapshot.host': query(snapshotInput.host, of<snapshot.SnapshotHostDetail>()),
+  'snapshot.policy': query(snapshotInput.host, of<model.PolicyRevision>()),
+  'snapshot.flows': query(z.extend(flowQuery, snapshotInput.file.shape), of<model.FlowList>()),
+  'snapshot.counters': query(snapshotInput.host, of<model.HostCounters>()),
+  'snapshot.trace': query(z.extend(traceRequest, snapshotInput.file.shape), of<model.Trace>()),
+  'snapshot.compare': query(snapshotInput.compare, of<snapshot.SnapshotComparison>()),
+  'snapshot.compare.policy': query(snapshotInput.comparePolicy, of<snapshot.SnapshotPolicyDifference>()),
+  'snapshot.recipients': query(nothing, of<readonly snapshot.SnapshotRecipientEntry[]>()),
+  'snapshot.recipient.put': command(snapshotInput.recipient, of<readonly snapshot.SnapshotRecipientEntry[]>()),
+  'snapshot.recipient.remove': command(snapshotInput.recipientName, of<readonly snapshot.SnapshotRecipientEntry[]>()),
+  /** A key that opens snapshots made for its recipient; the answer is the only copy. */
+  'snapshot.keygen': command(snapshotInput.keygen, of<snapshot.SnapshotIdentity>()),
 } as const;
 
 export type Contract = typeof contract;

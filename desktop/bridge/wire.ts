@@ -34,6 +34,7 @@ export const policyMethods: ReadonlySet<string> = new Set([
   'policy.plan',
   'draft.put',
   'trace.run',
+  'snapshot.trace',
   'rollouts.plan',
   'intents.leave',
 ]);

@@ -59,6 +59,11 @@ export const withCore = async <Result>(
   work: (context: CommandContext) => Promise<Result>,
 ): Promise<Result> => {
   const { terminal, version, signal, environment } = invocation;
+  if (options.data.endsWith('.nestsnap'))
+    throw new NestError(
+      'READ_ONLY',
+      'This is a snapshot: nothing in it can be changed or connected to. Look into it with "nest snapshot hosts".',
+    );
   const report = (message: string, fields: Readonly<Record<string, unknown>>): void =>
     terminal.note(`warning: ${message} ${clean(detailOf(fields))}`);
   const ports = invocation.openPorts?.(options.data) ?? openSystemPorts({ dataDirectory: options.data, version, report, environment });

@@ -14,6 +14,7 @@ import { addObserveCommands } from './observe-commands.ts';
 import { addPolicyCommands } from './policy-commands.ts';
 import { addRolloutCommands } from './rollout-commands.ts';
 import { addSsoCommands } from './sso-commands.ts';
+import { addSnapshotCommands } from './snapshot-commands.ts';
 import { addStagedCommands } from './staged-commands.ts';
 import { addTrafficCommands } from './traffic-commands.ts';
 import { clean } from './output.ts';
@@ -55,6 +56,7 @@ export const runCommandLine = async (invocation: CommandLine): Promise<number> =
     addAccessCommands,
     addLicenseCommands,
     addSsoCommands,
+    addSnapshotCommands,
   ])
     add(program, invocation);
   try {

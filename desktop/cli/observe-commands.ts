@@ -7,7 +7,7 @@ import type { CommandContext, GlobalOptions, Invocation } from './command-contex
 import { clean, formatTable, formatTime, numberOf, oneOf, shortHash, staleNote } from './output.ts';
 import { UsageError } from './usage-error.ts';
 
-interface TraceOptions extends GlobalOptions {
+export interface TraceOptions extends GlobalOptions {
   readonly interface: string;
   readonly hex?: string;
   readonly protocol: string;
@@ -81,7 +81,8 @@ const simpleCommands: readonly {
   },
 ];
 
-const packetOf = (options: TraceOptions): InputOf<'trace.run'>['packet'] => {
+/** The packet that the options of a trace describe. Raises UsageError. */
+export const packetOf = (options: TraceOptions): InputOf<'trace.run'>['packet'] => {
   const tcpFlags =
     options.flags === undefined ? undefined : oneOf('--flags', options.flags, ['syn', 'syn-ack', 'ack', 'fin', 'rst'] as const);
   if (options.hex !== undefined) return { hex: options.hex };
@@ -99,7 +100,8 @@ const packetOf = (options: TraceOptions): InputOf<'trace.run'>['packet'] => {
   };
 };
 
-const showTrace = (trace: Trace): string =>
+/** A trace as text. */
+export const showTrace = (trace: Trace): string =>
   [
     `${trace.allowed ? 'ALLOWED' : 'DENIED'}  ${trace.reason}  ${trace.sentence}${trace.mapping === null ? '' : ` (${clean(trace.mapping)})`}`,
     ...trace.steps.map(({ title, detail }) => `  ${clean(title)}: ${clean(detail)}`),

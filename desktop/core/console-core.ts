@@ -20,6 +20,7 @@ import { policyHandlers } from './policy/policy-handlers.ts';
 import { stagedHandlers } from './rollout/rollout-handlers.ts';
 import { SsoDesk } from './sso/sso-desk.ts';
 import { ssoHandlers } from './sso/sso-handlers.ts';
+import { snapshotHandlers } from './snapshot/snapshot-handlers.ts';
 
 /** The file is looked at so often for changes of other processes. */
 const reloadPollMs = 1_000;
@@ -80,6 +81,7 @@ export const createConsoleCore = (ports: ConsolePorts): ConsoleCore => {
       ...policyHandlers(context),
       ...rootChangeHandlers(context),
       ...ssoHandlers(context),
+      ...snapshotHandlers(context),
       ...stagedHandlers(context),
     },
     close: () => {

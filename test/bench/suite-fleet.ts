@@ -8,7 +8,7 @@ import type { Suite } from './report.ts';
 
 export const fleetSuite: Suite = {
   name: 'fleet',
-  summary: 'connect, storm, steady, fan-out, calls, flows and a long path with simulated agents (makes and removes them)',
+  summary: 'connect, storm, steady, fan-out, calls, flows, a long path with simulated agents (makes and removes them), and snapshot files',
   sections: fleetSections.map(({ name }) => name),
   run: async (name, signal, progress) => {
     if (process.platform !== 'linux') throw new BenchRefused('the simulator needs Linux.');

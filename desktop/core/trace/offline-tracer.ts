@@ -24,11 +24,13 @@ export interface OfflineRequest {
   readonly interface: string;
   readonly packet: Uint8Array;
   readonly draft: string | undefined;
+  /** Of a snapshot file; without it the policy is compiled. */
+  readonly tables?: Uint8Array | undefined;
 }
 
 /** `program` is the verdict in WebAssembly. Raises POLICY_INVALID, POLICY_TOO_LARGE, PACKET_INVALID. */
 export const traceOffline = async (request: OfflineRequest, kept: PolicyRevision, program: VerdictProgram): Promise<Trace> => {
-  const tables = imageOf(kept.policy).image;
+  const tables = request.tables ?? imageOf(kept.policy).image;
   const image = openImage(tables);
   const engine = await program.open(tables, { flows });
   const verdict = engine.trace(request.packet, { interfaceIndex: 1, nowNs: 1_000_000_000n });

@@ -65,6 +65,7 @@ describe('the console', () => {
       'Audit',
       'Access',
       'Certificates',
+      'Snapshots',
       'Settings',
     ]);
     await user.click(screen.getByRole('button', { name: 'Lock the console' }));

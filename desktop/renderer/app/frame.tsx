@@ -26,6 +26,9 @@ const AccessPage = lazy(async () => ({ default: (await import('../features/acces
 const CertificatesPage = lazy(async () => ({
   default: (await import('../features/certificates/certificates-page.tsx')).CertificatesPage,
 }));
+const SnapshotsPage = lazy(async () => ({ default: (await import('../features/snapshot/snapshots-page.tsx')).SnapshotsPage }));
+const SnapshotPage = lazy(async () => ({ default: (await import('../features/snapshot/snapshot-page.tsx')).SnapshotPage }));
+const ComparePage = lazy(async () => ({ default: (await import('../features/snapshot/compare-page.tsx')).ComparePage }));
 const SettingsPage = lazy(async () => ({ default: (await import('../features/settings/settings-page.tsx')).SettingsPage }));
 const Palette = lazy(async () => ({ default: (await import('./palette.tsx')).Palette }));
 const ShortcutSheet = lazy(async () => ({ default: (await import('./shortcut-sheet.tsx')).ShortcutSheet }));
@@ -91,6 +94,9 @@ const Pages = ({ state }: { readonly state: ConsoleState }) => {
           <Route path="/audit" element={<AuditPage />} />
           <Route path="/access" element={<AccessPage />} />
           <Route path="/certificates" element={<CertificatesPage />} />
+          <Route path="/snapshots" element={<SnapshotsPage />} />
+          <Route path="/snapshots/:id" element={<SnapshotPage />} />
+          <Route path="/snapshots/:id/compare" element={<ComparePage />} />
           <Route path="/settings" element={<SettingsPage state={state} />} />
           <Route path="*" element={<Navigate to="/hosts" replace />} />
         </Routes>

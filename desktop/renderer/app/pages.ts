@@ -1,5 +1,5 @@
 /** Every page that exists, once: for the sidebar, the palette and the shortcuts. */
-import { BadgeCheck, Crosshair, ListChecks, Rocket, ScrollText, Server, Settings2, ShieldCheck, Waves } from 'lucide-react';
+import { Archive, BadgeCheck, Crosshair, ListChecks, Rocket, ScrollText, Server, Settings2, ShieldCheck, Waves } from 'lucide-react';
 import type { LucideIcon } from 'lucide-react';
 
 export interface ConsolePage {
@@ -24,6 +24,7 @@ export const administrationPages: readonly ConsolePage[] = [
   { id: 'audit', title: 'Audit', path: '/audit', icon: ScrollText, key: 'a' },
   { id: 'access', title: 'Access', path: '/access', icon: ShieldCheck, key: 'w' },
   { id: 'certificates', title: 'Certificates', path: '/certificates', icon: BadgeCheck, key: 'c' },
+  { id: 'snapshots', title: 'Snapshots', path: '/snapshots', icon: Archive, key: 'n' },
   { id: 'settings', title: 'Settings', path: '/settings', icon: Settings2, key: 's' },
 ];
 

@@ -5,6 +5,7 @@ import { delaySection } from './section-delay.ts';
 import { fanoutSection } from './section-fanout.ts';
 import { flowsSection } from './section-flows.ts';
 import type { FleetSection } from './section.ts';
+import { snapshotSection } from './section-snapshot.ts';
 import { crowdSection, steadySection } from './section-steady.ts';
 
 export const fleetSections: readonly FleetSection[] = [
@@ -16,4 +17,5 @@ export const fleetSections: readonly FleetSection[] = [
   flowsSection,
   delaySection,
   crowdSection,
+  snapshotSection,
 ];
