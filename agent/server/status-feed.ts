@@ -1,5 +1,6 @@
 import type { HostStatus } from '../../proto/gen/nest/v1/host.ts';
 import type { RevisionControl } from '../control/revisions/api.ts';
+import type { SessionControl } from '../control/session/api.ts';
 import type { Host } from '../domains/host/api.ts';
 import type { Traffic, TrafficCounters } from '../domains/traffic/api.ts';
 import { createBroadcast } from '../lib/broadcast.ts';
@@ -14,6 +15,7 @@ export interface StatusFeedOptions {
   readonly host: Pick<Host, 'reading' | 'watch' | 'warnings'>;
   readonly traffic: Pick<Traffic, 'status' | 'counters'>;
   readonly revisions: Pick<RevisionControl, 'current' | 'pending'>;
+  readonly sessions: Pick<SessionControl, 'grants'>;
 }
 
 /** The host's state joined once a second, however many watch. */
@@ -26,7 +28,7 @@ export interface StatusFeed {
 }
 
 /** Made once; `run` drives it. */
-export const createStatusFeed = ({ host, traffic, revisions }: StatusFeedOptions): StatusFeed => {
+export const createStatusFeed = ({ host, traffic, revisions, sessions }: StatusFeedOptions): StatusFeed => {
   const broadcast = createBroadcast<HostStatus>(queueMax);
   const join = (reading: HostReading): HostStatus => {
     const status = traffic.status();
@@ -38,6 +40,7 @@ export const createStatusFeed = ({ host, traffic, revisions }: StatusFeedOptions
       warnings: host.warnings(),
       revision: revisions.current().revision,
       pending: revisions.pending(),
+      breakGlass: sessions.grants(),
     });
   };
   return {

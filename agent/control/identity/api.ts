@@ -2,6 +2,9 @@
  * Who this agent is and whom it believes: its key and certificate, the fleet root, the open enrolment. Used by the
  * server and wired by system.ts. Private keys never leave it except into the TLS context.
  */
+export { createAgentSigner } from './agent-signer.ts';
+export type { SigningIdentity } from './agent-signer.ts';
+
 export interface AgentIdentity {
   readonly agentId: string;
   readonly fleetId: string;

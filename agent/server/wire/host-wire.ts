@@ -1,7 +1,9 @@
 import { HealthWarning_Severity, PolicyStatus_Mode } from '../../../proto/gen/nest/v1/host.ts';
 import type { HostFacts as WireFacts, HostStatus, InterfaceStatus } from '../../../proto/gen/nest/v1/host.ts';
 import { Reason } from '../../../proto/gen/nest/v1/reason.ts';
+import { breakGlassLifeMs } from '../../../proto/model/break-glass.ts';
 import type { Pending } from '../../control/revisions/api.ts';
+import type { BreakGlassUse } from '../../control/session/api.ts';
 import type { HealthWarning, HostFacts, HostReading, InterfaceReading } from '../../domains/host/api.ts';
 import type { TrafficCounters, TrafficStatus } from '../../domains/traffic/api.ts';
 import { wholeMs } from './revision-wire.ts';
@@ -36,10 +38,11 @@ export interface StatusParts {
   readonly warnings: readonly HealthWarning[];
   readonly revision: number;
   readonly pending: Pending | null;
+  readonly breakGlass: readonly BreakGlassUse[];
 }
 
 /** One sample of everything the console watches, joined from the domains. */
-export const toWireStatus = ({ reading, traffic, counters, warnings, revision, pending }: StatusParts): HostStatus => ({
+export const toWireStatus = ({ reading, traffic, counters, warnings, revision, pending, breakGlass }: StatusParts): HostStatus => ({
   timeMs: wholeMs(reading.timeMs),
   cpuBusy: reading.cpuBusy ?? undefined,
   memoryUsedBytes: BigInt(Math.round(reading.memoryUsedBytes)),
@@ -68,6 +71,15 @@ export const toWireStatus = ({ reading, traffic, counters, warnings, revision, p
   },
   flows: traffic.flows === null ? undefined : BigInt(traffic.flows),
   flowsMax: BigInt(traffic.flowsMax),
+  breakGlass: breakGlass.map(({ grantId, operator, device, reason, sinceMs, untilMs }) => ({
+    grantId,
+    operator,
+    deviceKeyId: device,
+    reason,
+    sinceMs: wholeMs(sinceMs),
+    untilMs: wholeMs(untilMs),
+    remainingMs: Math.min(breakGlassLifeMs, Math.max(0, Math.round(untilMs - reading.timeMs))),
+  })),
 });
 
 const toWirePending = (pending: Pending): NonNullable<NonNullable<HostStatus['policy']>['pending']> => ({
