@@ -16,6 +16,9 @@ import type { EnrollmentDesk } from '../hosts/enrollment-desk.ts';
 import type { HostRoster } from '../hosts/host-roster.ts';
 import { operatorSigner, operatorSubject } from '../authority/operator-signer.ts';
 import { IntentQueue } from '../intent/intent-queue.ts';
+import { createBreakGlassDesk } from '../mfa/break-glass-desk.ts';
+import type { BreakGlassDesk } from '../mfa/break-glass-desk.ts';
+import { MfaDesk } from '../mfa/mfa-desk.ts';
 import { RolloutBook } from '../policy/rollout-book.ts';
 import type { RolloutBookOptions } from '../policy/rollout-book.ts';
 
@@ -36,6 +39,8 @@ export interface FleetSession {
   readonly desk: EnrollmentDesk;
   readonly rollouts: RolloutBook;
   readonly access: FleetAccess;
+  readonly mfa: MfaDesk;
+  readonly breakGlass: BreakGlassDesk;
   readonly certificates: CertificateDesk;
   readonly staged: RolloutDesk;
   readonly intents: IntentQueue;
@@ -66,8 +71,9 @@ export const openFleetSession = (first: FleetKeys, options: FleetSessionOptions)
   const operator = createOperatorIdentity(materialOf(keys, clock.now()));
   const rollouts = new RolloutBook(options);
   const access = openAccess(() => keys, options);
-  const { intents, staged } = openStaged(keys, options);
   const license = openLicense(() => keys, access.book, { ...options, isAskingByItself: options.resumesRollouts });
+  const { mfa, breakGlass } = openMfa(keys, { ...options, book: access.book, operator });
+  const { intents, staged } = openStaged(keys, { ...options, mfa });
   roster.connect({ fleetId: keys.fleetId, operator });
   const desk = createEnrollmentDesk({
     keys: () => keys,
@@ -95,6 +101,8 @@ export const openFleetSession = (first: FleetKeys, options: FleetSessionOptions)
     desk,
     rollouts,
     access,
+    mfa,
+    breakGlass,
     certificates,
     staged,
     intents,
@@ -142,6 +150,14 @@ const openAccess = (keysNow: () => FleetKeys, options: FleetSessionOptions): Fle
   };
 };
 
+const openMfa = (
+  { fleetId, fleetName }: FleetKeys,
+  options: FleetSessionOptions & { readonly book: AccessBook; readonly operator: OperatorIdentity },
+): Pick<FleetSession, 'mfa' | 'breakGlass'> => {
+  const breakGlass = createBreakGlassDesk({ ...options, fleetId });
+  return { breakGlass, mfa: new MfaDesk({ ...options, fleetName, isGranted: (hostId) => breakGlass.isGranted(hostId) }) };
+};
+
 const materialOf = (keys: FleetKeys, now: number): OperatorMaterial => ({
   fleetRoot: keys.root.certificate,
   certificate: keys.operator.certificate,
@@ -149,7 +165,10 @@ const materialOf = (keys: FleetKeys, now: number): OperatorMaterial => ({
   revocationLists: contextLists(keys.revocation, now),
 });
 /** Staged rollouts and the intents they leave for hosts that are away, signed by this operator's device. */
-const openStaged = (keys: FleetKeys, options: FleetSessionOptions): Pick<FleetSession, 'staged' | 'intents'> => {
+const openStaged = (
+  keys: FleetKeys,
+  options: FleetSessionOptions & { readonly mfa: MfaDesk },
+): Pick<FleetSession, 'staged' | 'intents'> => {
   const { roster, cache, clock, random, report } = options;
   const signed = { signer: operatorSigner(keys), operator: operatorSubject(keys), fleetId: keys.fleetId };
   const conductor = ulidOf(clock.now(), random);
@@ -157,5 +176,20 @@ const openStaged = (keys: FleetKeys, options: FleetSessionOptions): Pick<FleetSe
   const intents = new IntentQueue({ ...signed, roster, cache, clock, random, report });
   const records = new RolloutRecords({ ...signed, cache, hosts, clock, conductor, fleetRoot: keys.root.certificate });
   const resumes = options.resumesRollouts;
-  return { intents, staged: new RolloutDesk({ ...signed, roster, hosts, records, intents, clock, random, conductor, resumes, report }) };
+  return {
+    intents,
+    staged: new RolloutDesk({
+      ...signed,
+      approve: (act) => options.mfa.approvalOf(act),
+      roster,
+      hosts,
+      records,
+      intents,
+      clock,
+      random,
+      conductor,
+      resumes,
+      report,
+    }),
+  };
 };
