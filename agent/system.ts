@@ -15,6 +15,8 @@ import { createIntentControl } from './control/intent/intent-control.ts';
 import type { RevisionControl } from './control/revisions/api.ts';
 import { createRevisionControl } from './control/revisions/revisions.ts';
 import { createRolloutControl } from './control/rollout/rollout-control.ts';
+import type { SessionControl } from './control/session/api.ts';
+import { createSessionControl } from './control/session/session-control.ts';
 import { createHost } from './domains/host/host.ts';
 import type { Host } from './domains/host/api.ts';
 import type { Traffic } from './domains/traffic/api.ts';
@@ -74,7 +76,7 @@ export const startSystem = async ({ config, logger, clock = systemClock }: Syste
   const raise: Host['raise'] = (code, warning) => host.raise(code, warning);
   const audit = await openAudit({ stateDir: config.stateDir, clock, log: logOf('audit'), raise }, identity);
   opened.defer(() => audit.close());
-  const access = opened.adopt(await openAccess({ config, identity, clock, raise, log: logOf('access') }), (control) => control.close());
+  const { access, sessions } = await openAccess({ config, identity, audit, clock, raise, logOf }, opened);
   const traffic = createTrafficOf(config, { clock, logOf, raise, exporter });
   opened.defer(() => traffic.close());
   await traffic.start(signal);
@@ -99,8 +101,9 @@ export const startSystem = async ({ config, logger, clock = systemClock }: Syste
     identity,
     audit,
     access,
+    sessions,
     revisions,
-    ...openSigned({ stateDir: config.stateDir, identity, clock }, { access, logOf, opened }),
+    ...openSigned({ stateDir: config.stateDir, identity, clock, checkAct: (act) => sessions.checkAct(act) }, { access, logOf, opened }),
     traffic,
     host,
     clock,
@@ -189,7 +192,12 @@ export const leaveFleet = async (config: AgentConfig): Promise<{ readonly fleetI
 
 /** What consoles sign and this host keeps, from operators who may do it themselves. */
 const openSigned = (
-  options: { readonly stateDir: string; readonly identity: IdentityControl; readonly clock: Clock },
+  options: {
+    readonly stateDir: string;
+    readonly identity: IdentityControl;
+    readonly clock: Clock;
+    readonly checkAct: SessionControl['checkAct'];
+  },
   {
     access,
     logOf,
@@ -233,17 +241,25 @@ interface AccessParts {
   readonly config: AgentConfig;
   readonly identity: IdentityControl;
   readonly clock: Clock;
+  readonly audit: AuditControl;
   readonly raise: Host['raise'];
-  readonly log: Logger;
+  readonly logOf: (part: string) => Logger;
 }
 
-/** The access bundle of the fleet the host belongs to, also after it joins another. */
-const openAccess = async ({ config, identity, clock, raise, log }: AccessParts): Promise<AccessControl> => {
-  const access = await createAccessControl({ stateDir: config.stateDir, fleet: () => identity.identity(), clock, log, raise });
+/** The access bundle of the fleet the host belongs to, also after it joins another; and the second factors it names. */
+const openAccess = async (
+  { config: { stateDir }, identity, audit, clock, raise, logOf }: AccessParts,
+  opened: AsyncDisposableStack,
+): Promise<{ readonly access: AccessControl; readonly sessions: SessionControl }> => {
+  const log = logOf('access');
+  const access = await createAccessControl({ stateDir, fleet: () => identity.identity(), clock, log, raise });
   identity.onChanged(() => {
     access.refresh().catch((error: unknown) => log.error('the access bundle cannot be loaded', { error }));
   });
-  return access;
+  opened.defer(() => access.close());
+  const sessions = await createSessionControl({ stateDir, identity, access, audit, clock, raise, log: logOf('session') });
+  opened.defer(() => sessions.close());
+  return { access, sessions };
 };
 
 /** Tells collectors when the window of an enrolment opens and closes; returns the way to stop. */

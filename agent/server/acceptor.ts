@@ -11,7 +11,7 @@ import type { AuthenticationEvent } from '../lib/authentication-event.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import { createAuthorization } from './authorization.ts';
-import type { Authorization } from './authorization.ts';
+import type { Authorization, AuthorizationOptions } from './authorization.ts';
 import { createCallGuard } from './call-guard.ts';
 import type { CallReport } from './call-guard.ts';
 import type { CallAudit } from './call-audit.ts';
@@ -50,6 +50,9 @@ export interface AcceptorOptions extends PeerCheck {
   readonly contexts: CallContexts;
   readonly audit: CallAudit;
   readonly access: AccessControl;
+  readonly sessions: AuthorizationOptions['sessions'];
+  readonly rollouts: AuthorizationOptions['rollouts'];
+  readonly revisionBefore: AuthorizationOptions['revisionBefore'];
   readonly clock: Clock;
   readonly logger: Logger;
   readonly onFinished: (report: CallReport) => void;

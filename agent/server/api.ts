@@ -10,6 +10,7 @@ import type { Caller, IdentityControl } from '../control/identity/api.ts';
 import type { IntentControl } from '../control/intent/api.ts';
 import type { RevisionControl } from '../control/revisions/api.ts';
 import type { RolloutControl } from '../control/rollout/api.ts';
+import type { SessionControl } from '../control/session/api.ts';
 import type { Host } from '../domains/host/api.ts';
 import type { ExportCounters, Traffic } from '../domains/traffic/api.ts';
 import type { AuthenticationEvent } from '../lib/authentication-event.ts';
@@ -50,6 +51,7 @@ export interface ServerOptions {
   readonly identity: IdentityControl;
   readonly audit: AuditControl;
   readonly access: AccessControl;
+  readonly sessions: SessionControl;
   readonly revisions: RevisionControl;
   readonly rollouts: RolloutControl;
   readonly intents: IntentControl;
@@ -109,6 +111,7 @@ export const createServer = async (options: ServerOptions): Promise<AgentServer>
           ...options.listen,
           ...options,
           contexts,
+          revisionBefore: () => revisionBefore(options.revisions),
           audit: createCallAudit({ audit: options.audit, revision: () => options.revisions.current().revision }),
           isRevoked: options.isRevoked ?? (() => false),
           onAuthentication: options.onAuthentication ?? (() => undefined),
@@ -169,6 +172,13 @@ const createServices = (parts: Parts): readonly Service[] => {
   services.push(health);
   if (parts.reflection === true) services.push(createReflectionService({ adapter: parts.adapter, serviceNames: namesOf(services) }));
   return services;
+};
+
+/** The one that a host without its present revision had; 0 when there was none. */
+const revisionBefore = (revisions: RevisionControl): number => {
+  const { revision: current } = revisions.current();
+  const before = revisions.list().find(({ revision, state }) => revision < current && (state === 'superseded' || state === 'confirmed'));
+  return before?.revision ?? 0;
 };
 
 /** Full names, each once. */

@@ -5,8 +5,11 @@ import { clientKeyPrefix } from '../../proto/model/access/client-key.ts';
 import type { Refusal } from '../../proto/model/access/decide.ts';
 import { NestError } from '../../proto/model/error.ts';
 import type { AccessCaller, AccessControl } from '../control/access/api.ts';
+import type { BreakGlassUse, SessionControl } from '../control/session/api.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Connection, Connections } from './connections.ts';
+import { createStepUpRule } from './step-up-rule.ts';
+import type { StepUpRule, StepUpRuleOptions } from './step-up-rule.ts';
 
 /** A connection that lost its rights is closed so long after its calls were told why, milliseconds. */
 const cutGraceMs = 200;
@@ -20,6 +23,8 @@ export interface AuthorizationRequest {
   readonly connection: Connection;
   readonly path: string;
   readonly scope: string;
+  /** By the option of the rpc. */
+  readonly isDangerous: boolean;
   readonly metadata: Metadata;
 }
 
@@ -28,14 +33,16 @@ export interface LiveCall {
   readonly revoked: AbortSignal;
   /** Whether the scope is held for a mapping; "" = for the host as a whole. */
   readonly isHeldFor: (mapping: string) => boolean;
-  /** Looks into the request of callers who hold a scope for single mappings only. Throws SCOPE_MISSING. */
+  /** The grant that allows it; null for what roles allow. */
+  readonly grant: BreakGlassUse | null;
+  /** Looks into requests whose content decides. Throws SCOPE_MISSING, MFA_REQUIRED. */
   checkMessage(message: unknown): void;
   end(): void;
 }
 
 /** May this caller make this call, and may it still. */
 export interface Authorization {
-  /** Throws SCOPE_MISSING, REVOKED, ACCESS_STALE, SESSION_INVALID, LIMIT_REACHED. */
+  /** Throws SCOPE_MISSING, REVOKED, ACCESS_STALE, SESSION_INVALID, MFA_REQUIRED, LIMIT_REACHED. */
   authorize(request: AuthorizationRequest): LiveCall;
   /** Throws REVOKED for a new connection of who is locked. */
   admit(connection: Connection): void;
@@ -45,6 +52,9 @@ export interface Authorization {
 export interface AuthorizationOptions {
   readonly access: AccessControl;
   readonly connections: Connections;
+  readonly sessions: SessionControl;
+  readonly rollouts: StepUpRuleOptions['rollouts'];
+  readonly revisionBefore: StepUpRuleOptions['revisionBefore'];
   readonly clock: Clock;
 }
 
@@ -55,17 +65,20 @@ interface Running extends AuthorizationRequest {
 }
 
 /** Follows the access bundle: what it takes away ends at once, running calls included. */
-export const createAuthorization = ({ access, connections, clock }: AuthorizationOptions): Authorization => {
+export const createAuthorization = (options: AuthorizationOptions): Authorization => {
+  const { access, connections, sessions, clock } = options;
+  const stepUp = createStepUpRule(options);
   const running = new Set<Running>();
   const checkKey = createKeyCheck(access, clock);
   const check = ({ connection, scope, path, mapping }: Running): void => {
     const caller = accessCallerOf(connection);
+    if (caller !== null && sessions.grantOf(caller) !== null) return;
     const refusal = caller === null ? 'SCOPE_MISSING' : access.decide(caller, scope, mapping ?? '');
     const isPartly = mapping === null && (path in mappingOf || judgedByHandler.has(path));
     if (refusal === 'SCOPE_MISSING' && isPartly && caller !== null && access.needsMapping(caller, scope)) return;
     if (refusal !== null) throw refusalOf(refusal, scope);
   };
-  const stop = access.onChanged(() => {
+  const recheck = (): void => {
     for (const call of running) {
       try {
         check(call);
@@ -75,43 +88,54 @@ export const createAuthorization = ({ access, connections, clock }: Authorizatio
     }
     const cut = connections.filter((connection) => {
       const caller = accessCallerOf(connection);
-      return caller !== null && access.isCut(caller);
+      return caller !== null && access.isCut(caller) && sessions.grantOf(caller) === null;
     });
     if (cut.length > 0) clock.after(cutGraceMs, () => cut.forEach(({ socket }) => socket.destroy()));
-  });
+  };
+  const stops = [access.onChanged(recheck), sessions.onChanged(recheck)];
   return {
     authorize: (request) => {
       const call: Running = { ...request, abort: new AbortController(), mapping: null };
       const caller = accessCallerOf(request.connection);
-      const isHeldFor = (mapping: string): boolean => caller !== null && access.decide(caller, request.scope, mapping) === null;
-      if (request.scope === 'public') return liveCallOf(call, { check: () => undefined, isHeldFor, running });
+      const isHeldFor = (mapping: string): boolean =>
+        caller !== null && (sessions.grantOf(caller) !== null || access.decide(caller, request.scope, mapping) === null);
+      if (request.scope === 'public')
+        return liveCallOf(call, { check: () => undefined, isHeldFor, running, stepUp, caller: null, grant: null });
       check(call);
       checkKey(request);
+      if (caller !== null) stepUp.begin(caller, request);
       running.add(call);
-      return liveCallOf(call, { check, isHeldFor, running });
+      return liveCallOf(call, { check, isHeldFor, running, stepUp, caller, grant: caller === null ? null : sessions.grantOf(caller) });
     },
     admit: (connection) => {
       const caller = accessCallerOf(connection);
       if (caller !== null && access.isLocked(caller)) throw refusalOf('REVOKED', '');
     },
-    close: stop,
+    close: () => stops.forEach((stop) => stop()),
   };
 };
 
-const liveCallOf = (
-  call: Running,
-  {
-    check,
-    isHeldFor,
-    running,
-  }: { readonly check: (call: Running) => void; readonly isHeldFor: LiveCall['isHeldFor']; readonly running: Set<Running> },
-): LiveCall => ({
+interface LiveParts {
+  readonly check: (call: Running) => void;
+  readonly isHeldFor: LiveCall['isHeldFor'];
+  readonly running: Set<Running>;
+  readonly stepUp: StepUpRule;
+  /** Null where nothing has to be proven. */
+  readonly caller: AccessCaller | null;
+  readonly grant: BreakGlassUse | null;
+}
+
+const liveCallOf = (call: Running, { check, isHeldFor, running, stepUp, caller, grant }: LiveParts): LiveCall => ({
   revoked: call.abort.signal,
   isHeldFor,
+  grant,
   checkMessage: (message) => {
-    if (call.mapping !== null || judgedByHandler.has(call.path)) return;
-    call.mapping = mappingOf[call.path]?.(message) ?? '';
-    check(call);
+    if (call.mapping !== null) return;
+    if (!judgedByHandler.has(call.path)) {
+      call.mapping = mappingOf[call.path]?.(message) ?? '';
+      check(call);
+    }
+    if (caller !== null) stepUp.checkMessage(caller, call, message);
   },
   end: () => void running.delete(call),
 });

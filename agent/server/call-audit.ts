@@ -22,6 +22,8 @@ export interface AuditedCall {
 
 /** What is written about one call. Null = nothing to wait for. */
 export interface CallRecord {
+  /** By what right besides roles: said with every entry of the call. */
+  under(right: string): void;
   /** A request is about to reach the handler. Raises AUDIT_FAILED: then it must not. */
   received(request: unknown): Promise<void> | null;
   /** The call is over. Raises AUDIT_FAILED: then the caller must be told that instead. */
@@ -78,6 +80,7 @@ const targetFields = [
   'rolloutId',
   'intentId',
   'mapping',
+  'factorId',
   'subject',
   'comment',
 ] as const;
@@ -93,6 +96,9 @@ export const createCallAudit = ({ audit, revision }: CallAuditOptions): CallAudi
       let fact = factOf(call, revisionBefore);
       let isReceived = false;
       return {
+        under: (right) => {
+          fact = { ...fact, detail: right };
+        },
         received: (request) => {
           if (isReceived) return null;
           isReceived = true;
@@ -134,7 +140,7 @@ const appendEnd = async (audit: CallAuditOptions['audit'], fact: AuditFact): Pro
   try {
     await audit.append(fact);
   } catch (error) {
-    audit.note({ ...fact, detail: 'written late' });
+    audit.note({ ...fact, detail: fact.detail === '' ? 'written late' : `${fact.detail}, written late` });
     throw new NestError(
       'AUDIT_FAILED',
       `The call ended with ${fact.result}, but its audit entry could not be written yet. Look at the state of the host before you repeat it, and at the disk of its state directory.`,

@@ -46,6 +46,8 @@ const authenticationCodes: ReadonlySet<string> = new Set<NestErrorCode>([
   'REVOKED',
   'ACCESS_STALE',
   'SESSION_INVALID',
+  'MFA_REQUIRED',
+  'MFA_WRONG',
 ]);
 /** Characters of an unknown method's path that are kept. */
 const targetMax = 128;
@@ -87,6 +89,7 @@ export const createCallGuard = (options: CallGuardOptions): ServerInterceptor =>
               const isUnary = !method.requestStream && !method.responseStream;
               const { context, authorized } = admit(options, call, { path: method.path, isUnary, metadata });
               live = authorized;
+              if (authorized.grant !== null) record.under(`break-glass ${authorized.grant.grantId}`);
               options.contexts.put(metadata, context);
             } catch (error) {
               call.sendStatus(toGrpcStatus(error));
@@ -164,7 +167,13 @@ const admit = (
       details: { maxDeadlineMs: access.maxDeadlineMs },
     });
   }
-  const authorized = options.authorization.authorize({ connection, path: method.path, scope: access.scope, metadata: method.metadata });
+  const authorized = options.authorization.authorize({
+    connection,
+    path: method.path,
+    scope: access.scope,
+    isDangerous: access.dangerous,
+    metadata: method.metadata,
+  });
   const { isHeldFor, revoked } = authorized;
   const context = { isHeldFor, revoked, path: method.path, connection, endpoints, deadlineMsMax: access.maxDeadlineMs };
   return { context, authorized };

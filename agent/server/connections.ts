@@ -13,6 +13,8 @@ export interface Connection {
   readonly certificate: Buffer;
   /** SHA-256 of the peer's public key (SPKI). */
   readonly spkiHash: Buffer;
+  /** SHA-256 of the peer's certificate. */
+  readonly certificateHash: Buffer;
   /** Null while the agent has no fleet and cannot know callers. */
   readonly caller: Caller | null;
 }

@@ -4,6 +4,7 @@ import type { AccessControl } from '../control/access/api.ts';
 /** Operators hold everything, clients all but administration. */
 export const createFakeAccess = (): AccessControl => ({
   head: () => ({ epoch: 0, revision: 0, hash: '', issuedAtMs: 0, notAfterMs: 0, author: '', isStale: false }),
+  body: () => null,
   decide: ({ kind }, scope) => (kind === 'operator' || !scope.endsWith(':admin') ? null : 'SCOPE_MISSING'),
   needsMapping: () => false,
   isLocked: () => false,

@@ -6,9 +6,11 @@ import type { RolloutControl } from '../control/rollout/api.ts';
 import type { HealthWarning, Host, HostReading } from '../domains/host/api.ts';
 import type { Balancer, Plan, PlanRequest, Traffic, TrafficStatus } from '../domains/traffic/api.ts';
 import type { AccessControl } from '../control/access/api.ts';
+import type { SessionControl } from '../control/session/api.ts';
 import { createBroadcast } from '../lib/broadcast.ts';
 import { NestError } from '../../proto/model/error.ts';
 import { createFakeAccess } from './fake-access.ts';
+import { createFakeSessions } from './fake-sessions.ts';
 
 const fakeRevision: Revision = {
   revision: 3,
@@ -100,6 +102,7 @@ export interface FakeDomains {
   readonly traffic: Traffic;
   readonly revisions: RevisionControl;
   readonly access: AccessControl;
+  readonly sessions: SessionControl;
   readonly rollouts: RolloutControl;
   readonly intents: IntentControl;
   /** Plans asked for, the latest last. */
@@ -173,7 +176,8 @@ export const createFakeDomains = (): FakeDomains => {
     traffic: createFakeTraffic(planned),
     revisions: createFakeRevisions(),
     access: createFakeAccess(),
-    rollouts: { put: () => undefined, records: () => [], admit: () => undefined, close: () => undefined },
+    sessions: createFakeSessions(),
+    rollouts: { put: () => undefined, records: () => [], admit: () => undefined, covers: () => false, close: () => undefined },
     intents: {
       take: () => {
         throw new NestError('INTENT_EXPIRED', 'The intent has expired.');

@@ -13,7 +13,7 @@ export type FrontMode = 'closed' | 'enrolling' | 'enrolled';
 
 export interface GrpcFrontOptions extends Pick<
   AcceptorOptions,
-  'contexts' | 'access' | 'audit' | 'onFinished' | 'onAuthentication' | 'isRevoked'
+  'contexts' | 'access' | 'sessions' | 'rollouts' | 'revisionBefore' | 'audit' | 'onFinished' | 'onAuthentication' | 'isRevoked'
 > {
   readonly address: string;
   readonly port: number;

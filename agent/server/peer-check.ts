@@ -26,7 +26,8 @@ export const checkPeer = (socket: TLSSocket, check: PeerCheck): Connection => {
     .update(peer.publicKey.export({ type: 'spki', format: 'der' }))
     .digest();
   const { issuer, serialNumber: serial } = peer;
-  const connection = { socket, endsAtMs: peer.validToDate.getTime(), certificate: peer.raw, spkiHash, issuer, serial };
+  const certificateHash = createHash('sha256').update(peer.raw).digest();
+  const connection = { socket, endsAtMs: peer.validToDate.getTime(), certificate: peer.raw, spkiHash, certificateHash, issuer, serial };
   if (!check.enrolled) {
     if (peer.publicKey.asymmetricKeyDetails?.namedCurve !== 'prime256v1')
       throw new NestError('CERTIFICATE_INVALID', 'The client certificate is not for a P-256 key. Update the console.');

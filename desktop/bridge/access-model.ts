@@ -127,6 +127,16 @@ export const accessChange = z.discriminatedUnion('kind', [
   /** publicKey: Ed25519, SPKI, DER, base64. The new owner's console has to sign as well. */
   z.strictObject({ kind: z.literal('owner.add'), subject: operator, publicKey: z.string().check(z.maxLength(200)) }),
   z.strictObject({ kind: z.literal('owner.remove'), keyId: z.string().check(z.regex(/^[0-9a-f]{64}$/)) }),
+  /** A second factor in the place of the one before; its witnesses have its secret already. */
+  z.strictObject({
+    kind: z.literal('factor.put'),
+    subject: operator,
+    factorId: hostId,
+    witnesses: z.array(hostId).check(z.minLength(1), z.maxLength(3)),
+  }),
+  z.strictObject({ kind: z.literal('factor.remove'), subject: operator }),
+  /** Whether operators without a second factor may do what is dangerous. */
+  z.strictObject({ kind: z.literal('stepUp.require'), isRequired: z.boolean() }),
   z.strictObject({ kind: z.literal('owner.threshold'), threshold: z.int().check(z.minimum(1), z.maximum(7)) }),
 ]);
 

@@ -7,6 +7,7 @@
  */
 import { z } from 'zod/mini';
 import { accessChange, accessCheckInput, accessClientInput } from './access-model.ts';
+import { breakGlassInputs, mfaInputs } from './mfa-model.ts';
 import * as model from './model.ts';
 import type { RootChangeView } from './root-change-model.ts';
 import type { IntentRow, StagedPlan, StagedRollout } from './rollout-model.ts';
@@ -324,6 +325,23 @@ export const contract = {
   /** A fresh key and certificate for a client of the bundle; the key is kept nowhere else. */
   'access.client.certificate': command(accessClientInput, of<model.ClientCertificate>()),
   'access.check': query(accessCheckInput, of<model.AccessCheck>()),
+
+  // ---- second factors and break-glass ----
+  'mfa.get': query(nothing, of<model.MfaState>()),
+  /** Makes a secret and brings it to its witnesses; what it answers is shown once. */
+  'mfa.enrol': command(mfaInputs.enrol, of<model.FactorOffer>()),
+  'mfa.confirm': command(mfaInputs.confirm, of<model.FactorConfirmed>()),
+  /** An owner takes up the factor of another operator. */
+  'mfa.admit': command(mfaInputs.admit, of<model.MfaState>()),
+  /** Raises MFA_WRONG, LIMIT_REACHED. With `act`, the details of MFA_REQUIRED, the code counts for that act alone. */
+  'mfa.stepUp': command(mfaInputs.stepUp, of<model.MfaState>()),
+  'mfa.remove': command(mfaInputs.remove, of<model.MfaState>()),
+  'breakGlass.seal': command(breakGlassInputs.seal, of<model.BreakGlassFile>()),
+  /** Needs the sealed file and no fleet. */
+  'breakGlass.grant': command(breakGlassInputs.grant, of<model.GrantText>()),
+  'breakGlass.cosign': command(breakGlassInputs.cosign, of<model.GrantText>()),
+  'breakGlass.use': command(breakGlassInputs.use, of<readonly model.GrantUse[]>()),
+  'breakGlass.list': query(nothing, of<readonly model.BreakGlassRow[]>()),
 
   // ---- trace ----
   /** packet: a form or hex bytes from the Ethernet header on. With `draft` the same packet is judged under that policy too. */

@@ -1,5 +1,6 @@
 /** Plain data that crosses the bridge. Times: milliseconds since the Unix epoch. null = not measured or not known. */
 
+import type { BreakGlassMark } from './mfa-model.ts';
 import type { EngineName } from './traffic-model.ts';
 
 export type * from './audit-model.ts';
@@ -8,6 +9,7 @@ export type * from './certificate-model.ts';
 export type * from './device-model.ts';
 export type * from './license-model.ts';
 export type * from './sso-model.ts';
+export type * from './mfa-model.ts';
 export type * from './traffic-model.ts';
 
 /** Phantom that carries an output type through the contract. */
@@ -59,6 +61,8 @@ export interface HostRow {
   /** SHA-256 of the tables in the kernel. */
   readonly generation: string | null;
   readonly pendingUntil: number | null;
+  /** Who works under a break-glass grant there; absent for nobody. */
+  readonly breakGlass?: readonly BreakGlassMark[];
   readonly agentVersion: string | null;
   /** Packets per second, one point a second, oldest first, at most 300. */
   readonly history: readonly number[];
@@ -175,6 +179,8 @@ export interface HostSample {
   };
   readonly flows: number | null;
   readonly flowsMax: number;
+  /** Absent for nobody. */
+  readonly breakGlass?: readonly BreakGlassMark[];
   /** Packets per second by verdict; null until two readings exist. */
   readonly allowedPerSecond: number | null;
   readonly deniedPerSecond: number | null;

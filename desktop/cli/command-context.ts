@@ -9,6 +9,7 @@ import { systemClock } from '../lib/api.ts';
 import type { Clock } from '../lib/api.ts';
 import { clean } from './output.ts';
 import { readSecret } from './secret.ts';
+import { withStepUp } from './step-up-prompt.ts';
 import type { Terminal } from './terminal.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -17,6 +18,7 @@ export interface GlobalOptions {
   readonly json?: true;
   readonly passphraseFile?: string;
   readonly withoutSignIn?: string;
+  readonly codeFile?: string;
 }
 
 export interface Invocation {
@@ -70,7 +72,7 @@ export const withCore = async <Result>(
   const core = createConsoleCore({ ...ports, isShortLived: true });
   try {
     return await work({
-      handlers: core.handlers,
+      handlers: withStepUp(core.handlers, { terminal, signal, path: options.codeFile ?? environment['NEST_CODE_FILE'] }),
       terminal,
       clock: systemClock(),
       signal,

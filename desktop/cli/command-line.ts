@@ -6,6 +6,8 @@ import { addAuditCommands } from './audit-commands.ts';
 import { addAccessCommands } from './access-commands.ts';
 import { ReportedError } from './command-context.ts';
 import type { Invocation } from './command-context.ts';
+import { addBreakGlassCommands } from './break-glass-commands.ts';
+import { addMfaCommands } from './mfa-commands.ts';
 import { addFleetCommands } from './fleet-commands.ts';
 import { addFlowCommand } from './flow-command.ts';
 import { addHostCommands } from './host-commands.ts';
@@ -40,6 +42,7 @@ export const runCommandLine = async (invocation: CommandLine): Promise<number> =
     .option('--json', 'print JSON instead of text')
     .option('--passphrase-file <file>', 'file with the passphrase of the fleet (NEST_PASSPHRASE_FILE)')
     .option('--without-sign-in <reason>', 'open the console though its provider of single sign-on is away; the reason is kept')
+    .option('--code-file <file>', 'file with a code of your authenticator, for what needs one (NEST_CODE_FILE)')
     .showHelpAfterError('(see nest --help)')
     .exitOverride()
     .configureOutput({ writeOut: (text) => terminal.out(text.trimEnd()), writeErr: (text) => terminal.note(text.trimEnd()) });
@@ -57,6 +60,8 @@ export const runCommandLine = async (invocation: CommandLine): Promise<number> =
     addLicenseCommands,
     addSsoCommands,
     addSnapshotCommands,
+    addMfaCommands,
+    addBreakGlassCommands,
   ])
     add(program, invocation);
   try {

@@ -16,6 +16,7 @@ import { HostRoster } from './hosts/host-roster.ts';
 import { developmentSettings } from './license/license-settings.ts';
 import { licenseHandlers } from './license/license-handlers.ts';
 import { createPlanner } from './policy/planner.ts';
+import { mfaHandlers } from './mfa/mfa-handlers.ts';
 import { policyHandlers } from './policy/policy-handlers.ts';
 import { stagedHandlers } from './rollout/rollout-handlers.ts';
 import { SsoDesk } from './sso/sso-desk.ts';
@@ -78,6 +79,7 @@ export const createConsoleCore = (ports: ConsolePorts): ConsoleCore => {
       ...deviceHandlers(context),
       ...hostHandlers(context),
       ...licenseHandlers(context),
+      ...mfaHandlers(context),
       ...policyHandlers(context),
       ...rootChangeHandlers(context),
       ...ssoHandlers(context),

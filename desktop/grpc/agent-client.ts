@@ -37,7 +37,7 @@ import type { DeliverIntentRequest, DeliverIntentResponse } from '../../proto/ge
 import { RolloutServiceService } from '../../proto/gen/nest/v1/rollout.ts';
 import type { PutRecordRequest, PutRecordResponse, RolloutRecord } from '../../proto/gen/nest/v1/rollout.ts';
 import { SessionServiceService } from '../../proto/gen/nest/v1/session.ts';
-import type { HelloRequest, HelloResponse } from '../../proto/gen/nest/v1/session.ts';
+import type { EnrollFactorRequest, HelloRequest, HelloResponse, StepUpRequest, StepUpResponse } from '../../proto/gen/nest/v1/session.ts';
 import { TrafficServiceService } from '../../proto/gen/nest/v1/traffic.ts';
 import type {
   GetCountersResponse,
@@ -60,6 +60,8 @@ export type { CallOptions } from './call.ts';
 /** Every method raises what the agent said, HOST_UNREACHABLE, TIMED_OUT, CERTIFICATE_INVALID, IDENTITY_MISMATCH or CANCELLED. */
 export interface AgentClient {
   hello(request: HelloRequest, options: CallOptions): Promise<HelloResponse>;
+  enrollFactor(request: EnrollFactorRequest, options: CallOptions): Promise<void>;
+  stepUp(request: StepUpRequest, options: CallOptions): Promise<StepUpResponse>;
   getHost(options: CallOptions): Promise<GetHostResponse>;
   /** One status a second until the signal aborts. */
   watchStatus(signal: AbortSignal): AsyncIterable<HostStatus>;
@@ -109,6 +111,8 @@ export interface AgentClient {
 /** Typed calls over one wire, long answers over another. */
 export const createAgentClient = (wire: Wire, bulk: Pick<BulkChannel, 'stream'>): AgentClient => ({
   hello: (request, options) => callUnary(wire, SessionServiceService.hello, { request, ...options }),
+  enrollFactor: async (request, options) => void (await callUnary(wire, SessionServiceService.enrollFactor, { request, ...options })),
+  stepUp: (request, options) => callUnary(wire, SessionServiceService.stepUp, { request, ...options }),
   getHost: (options) => callUnary(wire, HostServiceService.getHost, { request: {}, ...options }),
   watchStatus: async function* (signal) {
     for await (const { status } of callStream(wire, HostServiceService.watchStatus, { request: {}, signal })) {

@@ -6,6 +6,8 @@ import type { Clock, Gate, RandomBytes } from '../lib/api.ts';
 import { createAgentClient } from './agent-client.ts';
 import type { AgentClient } from './agent-client.ts';
 import { createBulkChannel } from './bulk-channel.ts';
+import { callOnce } from './call.ts';
+import type { Wire } from './call.ts';
 import { openBulkChannel, openChannel } from './channel.ts';
 import type { Channel, Endpoint } from './channel.ts';
 import type { CredentialOptions } from './agent-credentials.ts';
@@ -13,6 +15,7 @@ import type { OperatorIdentity } from './operator-identity.ts';
 import { agentIdentityProblem, agentServerName } from './peer-identity.ts';
 import type { AgentIdentity } from './peer-identity.ts';
 import { nestErrorOf } from './status-error.ts';
+import { createWireSession } from './wire-session.ts';
 import { helloTimeoutMs, reconnectLimits, stableAfterMs } from './wire-limits.ts';
 
 export type LinkState =
@@ -74,7 +77,7 @@ export const createAgentLink = (options: AgentLinkOptions): AgentLink => {
           // Behind the gate, too: a thousand channels made in one turn would hold up the event loop.
           const up = await options.gate.run(() => {
             channel = openChannel(options.endpoint, credentialsOf(options));
-            return greet({ channel, client: createAgentClient(channel, bulk) }, options, signal);
+            return greet({ channel, client: createAgentClient(withSession(channel, options), bulk) }, options, signal);
           }, signal);
           state.set(up);
           await work(up.client, signal);
@@ -111,6 +114,17 @@ export const createAgentLink = (options: AgentLinkOptions): AgentLink => {
         : new NestError('HOST_UNREACHABLE', 'The host has not answered yet. Check that it is up and that its agent runs.');
     },
   };
+};
+
+/** The calls of a connection, with the session that its agent may ask for. */
+const withSession = (channel: Channel, { operator, clock }: AgentLinkOptions): Wire => {
+  const { client, failure } = channel;
+  const session = createWireSession({
+    evidence: () => operator.evidence,
+    now: () => clock.now(),
+    ask: (method, call) => callOnce(channel, method, call),
+  });
+  return { client, failure, session };
 };
 
 const downSince = (before: LinkState, clock: Clock): number => (before.kind === 'down' ? before.since : clock.now());

@@ -10,6 +10,9 @@ export { createEnrollmentExchange, joinTokenOf } from './enrollment-exchange.ts'
 export type { EnrollmentExchange, EnrollmentProof, JoinToken } from './enrollment-exchange.ts';
 export { spkiFingerprint } from './peer-identity.ts';
 export type { AgentIdentity } from './peer-identity.ts';
+export { presentGrant } from './grant-exchange.ts';
+export type { GrantExchange } from './grant-exchange.ts';
+export type { StepUpEvidence } from './wire-session.ts';
 export { createOperatorIdentity } from './operator-identity.ts';
 export type { OperatorIdentity, OperatorMaterial } from './operator-identity.ts';
 export { connectsInFlightMax, connectsWaitingMax } from './wire-limits.ts';

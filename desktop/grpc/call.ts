@@ -2,7 +2,9 @@
 import { Metadata } from '@grpc/grpc-js';
 import type { Client } from '@grpc/grpc-js';
 import { rpcAccess } from '../../proto/gen/access.ts';
-import type { NestError } from '../../proto/model/error.ts';
+import { errorCodeOf } from '../../proto/model/error.ts';
+import type { NestError, NestErrorCode } from '../../proto/model/error.ts';
+import { sessionMetadata } from '../../proto/model/step-up.ts';
 import { cancelled, throwIfCancelled } from '../lib/api.ts';
 import { nestErrorOf } from './status-error.ts';
 
@@ -10,6 +12,18 @@ import { nestErrorOf } from './status-error.ts';
 export interface Wire {
   readonly client: Client;
   readonly failure: () => NestError | undefined;
+  /** Absent where nothing is proven with a second factor. */
+  readonly session?: WireSession;
+}
+
+/** What was proven with a second factor on this connection. */
+export interface WireSession {
+  /** Empty without one. */
+  readonly token: string;
+  /** Gets a token for what the console can show; false when there is nothing the agent has not seen. Raises what the agent says. */
+  renew(signal: AbortSignal): Promise<boolean>;
+  /** The agent does not take the token any more: what was shown may be shown again. */
+  forget(): void;
 }
 
 export interface Method<Request, Response> {
@@ -24,8 +38,32 @@ export interface CallOptions {
   readonly deadlineMs?: number;
 }
 
-/** One request, one answer. Raises what the agent said, HOST_UNREACHABLE, TIMED_OUT or CANCELLED. */
-export const callUnary = <Request, Response>(
+/** The agent wants a second factor, or does not know our token any more. */
+const renewCodes: ReadonlySet<NestErrorCode> = new Set<NestErrorCode>(['MFA_REQUIRED', 'SESSION_INVALID']);
+
+/**
+ * One request, one answer; once again when the agent wanted a second factor that can be shown. Raises what the agent said,
+ * HOST_UNREACHABLE, TIMED_OUT or CANCELLED.
+ */
+export const callUnary = async <Request, Response>(
+  wire: Wire,
+  method: Method<Request, Response>,
+  options: CallOptions & { readonly request: Request },
+): Promise<Response> => {
+  try {
+    return await callOnce(wire, method, options);
+  } catch (error) {
+    const { session } = wire;
+    if (session === undefined || !renewCodes.has(errorCodeOf(error))) throw error;
+    const isOver = errorCodeOf(error) === 'SESSION_INVALID' && session.token !== '';
+    if (isOver) session.forget();
+    if (!(await session.renew(options.signal)) && !isOver) throw error;
+    return callOnce(wire, method, options);
+  }
+};
+
+/** One request, one answer. */
+export const callOnce = <Request, Response>(
   wire: Wire,
   method: Method<Request, Response>,
   options: CallOptions & { readonly request: Request },
@@ -37,7 +75,7 @@ export const callUnary = <Request, Response>(
       method.requestSerialize,
       method.responseDeserialize,
       options.request,
-      new Metadata(),
+      metadataOf(wire),
       { deadline: Date.now() + deadlineMsOf(method.path, options.deadlineMs) },
       (error, response) => {
         options.signal.removeEventListener('abort', abort);
@@ -64,7 +102,7 @@ export async function* callStream<Request, Response>(
     method.requestSerialize,
     method.responseDeserialize,
     request,
-    new Metadata(),
+    metadataOf(wire),
   );
   const abort = (): void => {
     stream.cancel();
@@ -79,6 +117,12 @@ export async function* callStream<Request, Response>(
     stream.cancel();
   }
 }
+
+const metadataOf = ({ session }: Wire): Metadata => {
+  const metadata = new Metadata();
+  if (session !== undefined && session.token !== '') metadata.set(sessionMetadata, session.token);
+  return metadata;
+};
 
 const deadlineMsOf = (path: string, asked: number | undefined): number => {
   const max = rpcAccess[path]?.maxDeadlineMs ?? 15_000;

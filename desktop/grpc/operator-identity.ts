@@ -4,6 +4,7 @@ import { createSecureContext } from 'node:tls';
 import type { SecureContext } from 'node:tls';
 import { spkiSha256Of } from './peer-identity.ts';
 import { tlsSessionsMax } from './wire-limits.ts';
+import type { StepUpEvidence } from './wire-session.ts';
 
 export interface OperatorIdentity {
   readonly context: SecureContext;
@@ -14,6 +15,10 @@ export interface OperatorIdentity {
   readonly rootNames: readonly string[];
   /** New connections are made with this from now on; those that live go on. */
   renew(material: OperatorMaterial): void;
+  /** What the operator has proven with a second factor; null when nothing, or when it is over. */
+  readonly evidence: StepUpEvidence | null;
+  /** Shown to agents that ask for it, from now on. */
+  show(evidence: StepUpEvidence | null): void;
 }
 
 /** A ticket carries the identity it was made with: the cache lives and dies with the operator's certificate. */
@@ -57,6 +62,7 @@ export interface OperatorMaterial {
 /** Makes the identity. A fresh context costs 3 ms of CPU: make one, share it. */
 export const createOperatorIdentity = (material: OperatorMaterial): OperatorIdentity => {
   let present = partsOf(material);
+  let evidence: StepUpEvidence | null = null;
   const sessions = createTlsSessions();
   return {
     get context() {
@@ -69,6 +75,12 @@ export const createOperatorIdentity = (material: OperatorMaterial): OperatorIden
       return present.rootNames;
     },
     sessions,
+    get evidence() {
+      return evidence;
+    },
+    show: (next) => {
+      evidence = next;
+    },
     renew: (next) => {
       if (JSON.stringify(next) === JSON.stringify(present.material)) return;
       present = partsOf(next);

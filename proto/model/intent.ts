@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { NestError } from './error.ts';
 import { confirmWithinSeconds, policyBytesMax } from './limits.ts';
+import { actCharactersMax, statementsSchema } from './step-up-shape.ts';
 
 export const intentType = 'nest.intent.v1';
 /** The longest an intent may wait, milliseconds. */
@@ -24,6 +25,8 @@ const intentSchema = z.object({
   confirmWithinSeconds: z.int().min(confirmWithinSeconds.min).max(confirmWithinSeconds.max),
   comment: z.string().max(500),
   policy: z.string().max(policyBytesMax),
+  /** What its author has approved with a second factor: this change, for these hosts. */
+  stepUp: z.optional(z.object({ act: z.string().max(actCharactersMax), statements: statementsSchema })),
 });
 
 export type Intent = Readonly<z.infer<typeof intentSchema>>;

@@ -21,6 +21,8 @@ export interface SignedDocument {
   readonly payload: Uint8Array;
   /** spiffe://<fleet>/operator/<name> */
   readonly subject: string;
+  /** SHA-256 of the key that signed, hex. */
+  readonly device: string;
 }
 
 /**
@@ -45,7 +47,7 @@ export const openSigned = (envelope: Envelope, payloadType: string, check: Signa
   for (const keyId of holding) {
     const subject = subjects.get(keyId);
     if (subject === undefined) continue;
-    if (check.maySign(subject, keyId)) return { payload: envelope.payload, subject };
+    if (check.maySign(subject, keyId)) return { payload: envelope.payload, subject, device: keyId };
     failure = new NestError('SCOPE_MISSING', `${subject} may not sign this. Ask an owner of the fleet.`, { details: { subject } });
   }
   throw failure;

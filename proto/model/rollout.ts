@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { NestError } from './error.ts';
 import { policyBytesMax } from './limits.ts';
+import { statementsSchema } from './step-up-shape.ts';
 
 export const rolloutPlanType = 'nest.rollout-plan.v1';
 export const rolloutStateType = 'nest.rollout-state.v1';
@@ -77,6 +78,8 @@ const planSchema = z.object({
   rollback: z.enum(['wave', 'all']),
   /** What happens with hosts that are away when the rollout starts. */
   offline: z.enum(['skip', 'intent']),
+  /** What witnesses of its author's second factor have signed about it, and about nothing else. */
+  stepUp: z.optional(statementsSchema),
 });
 export type RolloutPlan = Readonly<z.infer<typeof planSchema>>;
 

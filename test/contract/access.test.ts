@@ -26,9 +26,10 @@ describe('access options', () => {
     expect(Object.keys(rpcAccess).sort()).toEqual(rpcs.map(({ path }) => path).sort());
   });
 
-  it('name a scope of the form resource:verb, and only enrolment is public', () => {
+  it('name a scope of the form resource:verb, and only enrolment and the proof of who one is are public', () => {
     for (const [path, access] of Object.entries(rpcAccess)) {
-      if (path.startsWith('/nest.v1.EnrollmentService/')) expect(access.scope).toBe('public');
+      const isPublic = path.startsWith('/nest.v1.EnrollmentService/') || path === '/nest.v1.SessionService/Authenticate';
+      if (isPublic) expect(access.scope).toBe('public');
       else expect(scopes, path).toContain(access.scope);
     }
   });

@@ -12,6 +12,7 @@ import { createSigningRequest } from '../../agent/control/identity/bootstrap-cer
 import { createIntentControl } from '../../agent/control/intent/intent-control.ts';
 import { createRevisionControl } from '../../agent/control/revisions/revisions.ts';
 import { createRolloutControl } from '../../agent/control/rollout/rollout-control.ts';
+import { createSessionControl } from '../../agent/control/session/session-control.ts';
 import { agentVersion } from '../../agent/config/version.ts';
 import { makePrivateDirectory } from '../../agent/lib/atomic-file.ts';
 import { systemClock } from '../../agent/lib/clock.ts';
@@ -99,8 +100,10 @@ export const startSimulatedAgent = async (options: SimulatedAgentOptions): Promi
     control.close(),
   );
   opened.defer(noteLocks(audit, access));
+  const sessions = opened.adopt(await createSessionControl({ ...parts, access, audit, raise }), (control) => control.close());
   const signed = {
     ...parts,
+    checkAct: (act: Parameters<typeof sessions.checkAct>[0]) => sessions.checkAct(act),
     maySign: (subject: string, device: string) => access.decide({ subject, kind: 'operator', device }, 'rollouts:write') === null,
   };
   const rollouts = opened.adopt(createRolloutControl(signed), (control) => control.close());
@@ -118,6 +121,7 @@ export const startSimulatedAgent = async (options: SimulatedAgentOptions): Promi
     identity,
     audit,
     access,
+    sessions,
     rollouts,
     intents,
     revisions,

@@ -5,25 +5,42 @@ import { createServer as createTcpServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createAccessControl } from '../../agent/control/access/access-control.ts';
+import type { AccessControl } from '../../agent/control/access/api.ts';
+import type { IdentityControl } from '../../agent/control/identity/api.ts';
 import { createIdentityControl } from '../../agent/control/identity/identity-control.ts';
 import { createIntentControl } from '../../agent/control/intent/intent-control.ts';
 import type { RevisionControl } from '../../agent/control/revisions/api.ts';
+import type { AuditFact } from '../../agent/control/audit/api.ts';
 import { createRevisionControl } from '../../agent/control/revisions/revisions.ts';
 import { createRolloutControl } from '../../agent/control/rollout/rollout-control.ts';
 import type { RolloutControl } from '../../agent/control/rollout/api.ts';
+import type { SessionControl } from '../../agent/control/session/api.ts';
+import { createSessionControl } from '../../agent/control/session/session-control.ts';
 import type { Plan, Traffic } from '../../agent/domains/traffic/api.ts';
 import { systemClock } from '../../agent/lib/clock.ts';
+import type { Clock } from '../../agent/lib/clock.ts';
 import { silentLogger } from '../../agent/lib/log.ts';
 import { systemRandom } from '../../agent/lib/random.ts';
 import { createServer } from '../../agent/server/api.ts';
 import type { AgentServer } from '../../agent/server/api.ts';
 import { createFakeDomains } from '../../agent/server/fake-domains.ts';
+import type { FakeDomains } from '../../agent/server/fake-domains.ts';
 import { NestError } from '../../proto/model/error.ts';
+
+export interface TestAgentOptions {
+  /** By the time of a test; the port's limit per source does not count. */
+  readonly clock?: Clock;
+  /** Enforces access bundles and second factors, as system.ts wires them. */
+  readonly isGuarded?: boolean;
+}
 
 export interface TestAgent {
   readonly port: number;
   readonly revisions: RevisionControl;
   readonly rollouts: RolloutControl;
+  /** What the agent has written into its audit log. */
+  readonly facts: readonly AuditFact[];
   readonly fingerprint: string;
   /** Drops counted per second under a policy that holds this text; none when empty. */
   badPolicy: string;
@@ -40,23 +57,26 @@ const dropsPerSecond = 5_000;
 const hashOf = (text: string): string => createHash('sha256').update(text).digest('hex');
 
 /** An agent that has not joined anything yet, listening on loopback. */
-export const createTestAgent = async (): Promise<TestAgent> => {
+export const createTestAgent = async ({ clock = systemClock, isGuarded = false }: TestAgentOptions = {}): Promise<TestAgent> => {
   const stateDir = await mkdtemp(join(tmpdir(), 'nest-agent-'));
-  const identity = await createIdentityControl({ stateDir, clock: systemClock, random: systemRandom });
+  const identity = await createIdentityControl({ stateDir, clock, random: systemRandom });
   const domains = createFakeDomains();
   const kernel = { policy: '', drops: 0, countedMs: performance.now() };
   const tables = { badPolicy: '' };
   const traffic = createTables(domains.traffic, kernel, tables);
-  const parts = { stateDir, clock: systemClock, log: silentLogger };
+  const parts = { stateDir, clock, log: silentLogger };
+  const guard = isGuarded ? await createGuard(parts, { identity, domains }) : null;
+  const checkAct: SessionControl['checkAct'] = (act) => guard?.sessions.checkAct(act);
   const revisions = createRevisionControl({ ...parts, activation: traffic, raise: () => undefined });
   await revisions.start(new AbortController().signal);
-  const rollouts = createRolloutControl({ ...parts, identity, maySign: () => true });
-  const intents = createIntentControl({ ...parts, identity, maySign: () => true });
+  const rollouts = createRolloutControl({ ...parts, identity, checkAct, maySign: () => true });
+  const intents = createIntentControl({ ...parts, identity, checkAct, maySign: () => true });
   let server: AgentServer | null = null;
   const port = await freePort();
   const start = async (): Promise<void> => {
     server = await createServer({
       ...domains,
+      ...guard,
       traffic,
       revisions,
       rollouts,
@@ -66,7 +86,7 @@ export const createTestAgent = async (): Promise<TestAgent> => {
       metrics: { address: '127.0.0.1', port: 0 },
       agentVersion: '1.2.3',
       // Many short connections of a test do not meet the limit per source.
-      clock: { ...systemClock, monotonicMs: () => performance.now() * 100 },
+      clock: { ...clock, monotonicMs: () => performance.now() * 100 },
       logger: silentLogger,
     });
   };
@@ -76,6 +96,7 @@ export const createTestAgent = async (): Promise<TestAgent> => {
     port,
     revisions,
     rollouts,
+    facts: domains.audit.facts,
     fingerprint: identity.fingerprint(),
     get badPolicy() {
       return tables.badPolicy;
@@ -98,10 +119,23 @@ export const createTestAgent = async (): Promise<TestAgent> => {
       await revisions.close();
       rollouts.close();
       intents.close();
+      guard?.sessions.close();
+      guard?.access.close();
       identity.close();
       await rm(stateDir, { recursive: true, force: true });
     },
   };
+};
+
+/** Access and second factors of a real agent. */
+const createGuard = async (
+  parts: { readonly stateDir: string; readonly clock: Clock; readonly log: typeof silentLogger },
+  { identity, domains }: { readonly identity: IdentityControl; readonly domains: FakeDomains },
+): Promise<{ readonly access: AccessControl; readonly sessions: SessionControl }> => {
+  const raise: FakeDomains['host']['raise'] = (code, warning) => domains.host.raise(code, warning);
+  const access = await createAccessControl({ ...parts, fleet: () => identity.identity(), raise });
+  identity.onChanged(() => void access.refresh());
+  return { access, sessions: await createSessionControl({ ...parts, identity, access, audit: domains.audit, raise }) };
 };
 
 /** It listens only while an enrolment is open, or when it belongs to a fleet: the console has to know where before. */

@@ -88,6 +88,10 @@ class Access implements AccessControl {
     };
   }
 
+  body(): ReturnType<AccessControl['body']> {
+    return this.#chain?.body ?? null;
+  }
+
   decide(caller: AccessCaller, scope: string, mapping = ''): Refusal | null {
     if (this.#compiled === null) return this.#withoutBundle(caller, scope);
     const refusal = this.#compiled.decide(this.#who(caller), scope, mapping);

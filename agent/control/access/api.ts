@@ -3,7 +3,7 @@
  * system.ts. Until the first bundle has arrived operators hold every scope and clients all but administration; never again afterwards,
  * also when the stored bundle is lost. It never signs anything and believes no messenger, only signatures.
  */
-import type { AccessClientKey } from '../../../proto/model/access/body.ts';
+import type { AccessBody, AccessClientKey } from '../../../proto/model/access/body.ts';
 import type { AccessFork } from '../../../proto/model/access/chain.ts';
 import type { Refusal } from '../../../proto/model/access/decide.ts';
 import type { SignedEnvelope } from '../../../proto/model/access/update.ts';
@@ -34,6 +34,8 @@ export interface AccessState {
 
 export interface AccessControl {
   head(): AccessState;
+  /** What counts now; null without a bundle. */
+  body(): AccessBody | null;
   /** Null = allowed. `mapping` is empty for the host as a whole. */
   decide(caller: AccessCaller, scope: string, mapping?: string): Refusal | null;
   /** True when the caller holds the scope for some mapping and the request has to name it. */

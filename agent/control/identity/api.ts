@@ -3,6 +3,8 @@
  * server and wired by system.ts. Private keys never leave it except into the TLS context.
  */
 import type { RootStep, SignedEnvelope } from '../../../proto/model/root-change.ts';
+export { createAgentSigner } from './agent-signer.ts';
+export type { SigningIdentity } from './agent-signer.ts';
 
 export interface AgentIdentity {
   readonly agentId: string;

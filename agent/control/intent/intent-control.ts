@@ -1,14 +1,17 @@
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
+import { intentsAct, readAct } from '../../../proto/model/act.ts';
 import { NestError } from '../../../proto/model/error.ts';
 import { intentClockSkewMs, intentType, parseIntent } from '../../../proto/model/intent.ts';
 import type { Intent } from '../../../proto/model/intent.ts';
 import { openSigned } from '../../../proto/model/operator-signature.ts';
 import type { Envelope } from '../../../proto/model/operator-signature.ts';
+import { sha256 } from '../../../proto/model/step-up.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { IdentityControl } from '../identity/api.ts';
 import { inTransaction, openStateDatabase } from '../revisions/api.ts';
+import type { SessionControl, SignedAct } from '../session/api.ts';
 import type { AdmittedIntent, IntentControl } from './api.ts';
 
 /** Intents remembered; the sequence of the newest counts, the others only answer repetitions. */
@@ -22,6 +25,8 @@ export interface IntentOptions {
   readonly identity: Pick<IdentityControl, 'identity'>;
   /** Whether an operator may sign changes of this host's policy. */
   readonly maySign: (subject: string, device: string) => boolean;
+  /** Raises MFA_REQUIRED when its author has a second factor and has not approved the intent with it. */
+  readonly checkAct?: SessionControl['checkAct'];
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -49,11 +54,11 @@ export const createIntentControl = (options: IntentOptions): IntentControl => {
 };
 
 /** Everything that can be said without knowing what was taken before. */
-const judge = ({ identity, maySign, clock }: IntentOptions, envelope: Envelope): AdmittedIntent => {
+const judge = ({ identity, maySign, checkAct, clock }: IntentOptions, envelope: Envelope): AdmittedIntent => {
   const own = identity.identity();
   if (own === null) throw new NestError('NOT_ENROLLED', 'This host belongs to no fleet yet. Run "nest-agent join <token>" on it.');
   const nowMs = clock.nowMs();
-  const { payload, subject } = openSigned(envelope, intentType, { fleetRoot: own.fleetRoot, fleetId: own.fleetId, nowMs, maySign });
+  const { payload, subject, device } = openSigned(envelope, intentType, { fleetRoot: own.fleetRoot, fleetId: own.fleetId, nowMs, maySign });
   const intent = parseIntent(payload);
   if (intent.fleetId !== own.fleetId) throw new NestError('FLEET_MISMATCH', 'The intent is for a host of another fleet.');
   if (intent.hostId !== own.agentId) throw new NestError('IDENTITY_MISMATCH', 'The intent is for another host. Deliver it there.');
@@ -65,7 +70,17 @@ const judge = ({ identity, maySign, clock }: IntentOptions, envelope: Envelope):
     const details = { notBeforeMs: intent.notBeforeMs, nowMs };
     throw new NestError('INTENT_EXPIRED', 'The intent is not valid yet. Compare the clocks of this host and the console.', { details });
   }
+  checkAct?.({ subject, device, ...approvalOf(intent) });
   return { intent, subject };
+};
+
+/** What was approved must be this change, for this host among others. Raises INPUT_INVALID. */
+const approvalOf = ({ stepUp, fleetId, hostId, policy, notBeforeMs }: Intent): Pick<SignedAct, 'act' | 'atMs' | 'statements'> => {
+  if (stepUp === undefined) return { act: intentsAct({ fleetId, policy, hostIds: [hostId] }), atMs: notBeforeMs, statements: null };
+  const act = readAct(stepUp.act, fleetId);
+  if (act.policy !== sha256(policy) || !act.hostIds.includes(hostId))
+    throw new NestError('INPUT_INVALID', 'What was approved with a second factor is another change, or not for this host. Sign it anew.');
+  return { act, atMs: act.atMs ?? notBeforeMs, statements: stepUp.statements };
 };
 
 const takeInOrder = (

@@ -24,6 +24,8 @@ export interface RolloutControl {
   records(): readonly RolloutRecord[];
   /** Throws ROLLOUT_CONFLICT unless the console of this term is in charge of the rollout here. */
   admit(rolloutId: string, term: number): void;
+  /** Whether the plan of an open rollout was approved with a second factor, and this is its policy. */
+  covers(rolloutId: string, policyJson: string): boolean;
   close(): void;
 }
 

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
+import { rolloutAct } from '../../../proto/model/act.ts';
 import { envelopeOfText, envelopeText } from '../../../proto/model/envelope-text.ts';
 import { NestError } from '../../../proto/model/error.ts';
 import { openSigned } from '../../../proto/model/operator-signature.ts';
@@ -17,6 +18,7 @@ import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { IdentityControl } from '../identity/api.ts';
 import { inTransaction, openStateDatabase } from '../revisions/api.ts';
+import type { SessionControl } from '../session/api.ts';
 import type { RolloutControl, RolloutRecord } from './api.ts';
 
 export interface RolloutOptions {
@@ -25,6 +27,8 @@ export interface RolloutOptions {
   readonly identity: Pick<IdentityControl, 'identity'>;
   /** Whether an operator may sign plans and states of rollouts. */
   readonly maySign: (subject: string, device: string) => boolean;
+  /** Raises MFA_REQUIRED when its author has a second factor and has not approved the plan with it. */
+  readonly checkAct?: SessionControl['checkAct'];
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -104,6 +108,13 @@ class StoredRolloutControl implements RolloutControl {
     if (known.term !== term) throw takenOver(known);
   }
 
+  covers(rolloutId: string, policyJson: string): boolean {
+    const row = this.#database.prepare('SELECT plan FROM rollout WHERE rollout_id = ? AND is_open = 1').get(rolloutId);
+    if (row === undefined) return false;
+    const { policy, stepUp } = parseRolloutPlan(envelopeOfText(String(row['plan'])).payload);
+    return stepUp !== undefined && policy === policyJson;
+  }
+
   close(): void {
     if (this.#database.isOpen) this.#database.close();
   }
@@ -131,10 +142,13 @@ class StoredRolloutControl implements RolloutControl {
       throw new NestError('NOT_FOUND', 'This host does not know the rollout. Send its plan along.', {
         details: { rolloutId: next.rolloutId },
       });
-    const plan = parseRolloutPlan(openSigned(from.plan, rolloutPlanType, from.check).payload);
+    const signed = openSigned(from.plan, rolloutPlanType, from.check);
+    const plan = parseRolloutPlan(signed.payload);
     const isOurs = plan.rolloutId === next.rolloutId && plan.fleetId === from.check.fleetId;
     if (!isOurs || !plan.waves.some((wave) => wave.includes(next.host.hostId)))
       throw new NestError('INPUT_INVALID', 'The plan of the rollout does not fit its state, or does not name this host.');
+    const { subject, device } = signed;
+    this.#options.checkAct?.({ subject, device, act: rolloutAct(plan), atMs: plan.createdAtMs, statements: plan.stepUp ?? null });
     this.#refuseBesideAnother(next);
     const { nowMs } = from.check;
     this.#database

@@ -2,7 +2,9 @@ import { HealthWarning_Severity, PolicyStatus_Mode } from '../../../proto/gen/ne
 import type { HostFacts as WireFacts, HostStatus, InterfaceStatus } from '../../../proto/gen/nest/v1/host.ts';
 import { Reason } from '../../../proto/gen/nest/v1/reason.ts';
 import type { AccessState } from '../../control/access/api.ts';
+import { breakGlassLifeMs } from '../../../proto/model/break-glass.ts';
 import type { Pending } from '../../control/revisions/api.ts';
+import type { BreakGlassUse } from '../../control/session/api.ts';
 import type { HealthWarning, HostFacts, HostReading, InterfaceReading } from '../../domains/host/api.ts';
 import type { TrafficCounters, TrafficStatus } from '../../domains/traffic/api.ts';
 import { wholeMs } from './revision-wire.ts';
@@ -40,10 +42,21 @@ export interface StatusParts {
   readonly access: AccessState;
   /** 0 = none. */
   readonly rootStep: number;
+  readonly breakGlass: readonly BreakGlassUse[];
 }
 
 /** One sample of everything the console watches, joined from the domains. */
-export const toWireStatus = ({ reading, traffic, counters, warnings, revision, pending, access, rootStep }: StatusParts): HostStatus => ({
+export const toWireStatus = ({
+  reading,
+  traffic,
+  counters,
+  warnings,
+  revision,
+  pending,
+  access,
+  rootStep,
+  breakGlass,
+}: StatusParts): HostStatus => ({
   timeMs: wholeMs(reading.timeMs),
   cpuBusy: reading.cpuBusy ?? undefined,
   memoryUsedBytes: BigInt(Math.round(reading.memoryUsedBytes)),
@@ -74,6 +87,7 @@ export const toWireStatus = ({ reading, traffic, counters, warnings, revision, p
   flowsMax: BigInt(traffic.flowsMax),
   access: access.revision === 0 ? undefined : toWireAccess(access),
   rootStep: rootStep === 0 ? undefined : BigInt(rootStep),
+  breakGlass: breakGlass.map(toWireBreakGlass(reading.timeMs)),
 });
 
 const toWireAccess = ({ epoch, revision, hash }: AccessState): NonNullable<HostStatus['access']> => ({
@@ -81,6 +95,18 @@ const toWireAccess = ({ epoch, revision, hash }: AccessState): NonNullable<HostS
   revision: BigInt(revision),
   hash: Buffer.from(hash, 'hex'),
 });
+
+const toWireBreakGlass =
+  (timeMs: number) =>
+  ({ grantId, operator, device, reason, sinceMs, untilMs }: BreakGlassUse): HostStatus['breakGlass'][number] => ({
+    grantId,
+    operator,
+    deviceKeyId: device,
+    reason,
+    sinceMs: wholeMs(sinceMs),
+    untilMs: wholeMs(untilMs),
+    remainingMs: Math.min(breakGlassLifeMs, Math.max(0, Math.round(untilMs - timeMs))),
+  });
 
 const toWirePending = (pending: Pending): NonNullable<NonNullable<HostStatus['policy']>['pending']> => ({
   revision: BigInt(pending.revision),

@@ -42,7 +42,8 @@ export const editBody = (body: AccessBody, change: AccessEdit, context: EditCont
         throw new NestError('INPUT_INVALID', `Somebody is bound to ${change.name}. Remove those bindings first.`);
       return { ...body, roles: without(body.roles, ({ name }) => name === change.name, `role ${change.name}`) };
     case 'operator.put': {
-      const operator = { subject: change.subject, title: change.title };
+      const factor = body.operators.find(({ subject }) => subject === change.subject)?.factor;
+      const operator = { subject: change.subject, title: change.title, factor };
       return { ...body, operators: replaced(body.operators, operator, ({ subject }) => subject === change.subject) };
     }
     case 'operator.remove': {
@@ -67,6 +68,10 @@ export const editBody = (body: AccessBody, change: AccessEdit, context: EditCont
     case 'client.key.add':
     case 'client.key.remove':
       return editClients(body, change, context);
+    case 'factor.put':
+    case 'factor.remove':
+    case 'stepUp.require':
+      return editFactors(body, change, context);
     case 'owner.add':
     case 'owner.remove':
     case 'owner.threshold':
@@ -136,6 +141,23 @@ const editClients = (
     );
   const keys = [...live, newKey(change.expiresAt ?? 0)];
   return { ...body, clients: replaced(body.clients, { ...known, keys }, (one) => one === known) };
+};
+
+const editFactors = (
+  body: AccessBody,
+  change: Kind<'factor.put' | 'factor.remove' | 'stepUp.require'>,
+  { nowMs }: EditContext,
+): AccessBody => {
+  if (change.kind === 'stepUp.require') return { ...body, stepUpRequired: change.isRequired };
+  const known = body.operators.find(({ subject }) => subject === change.subject);
+  if (known === undefined) throw new NestError('NOT_FOUND', `There is no ${change.subject}. Add it first.`);
+  if (change.kind === 'factor.remove' && known.factor === undefined)
+    throw new NestError('NOT_FOUND', `${change.subject} has no second factor.`);
+  const factor =
+    change.kind === 'factor.remove'
+      ? undefined
+      : { id: change.factorId, witnesses: [...change.witnesses], enrolledAtMs: BigInt(Math.round(nowMs)) };
+  return { ...body, operators: replaced(body.operators, { ...known, factor }, (one) => one === known) };
 };
 
 const editOwners = (body: AccessBody, change: Kind<'owner.add' | 'owner.remove' | 'owner.threshold'>): AccessBody => {

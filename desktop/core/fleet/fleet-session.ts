@@ -20,6 +20,9 @@ import type { EnrollmentDesk } from '../hosts/enrollment-desk.ts';
 import type { HostRoster } from '../hosts/host-roster.ts';
 import { operatorSigner, operatorSubject } from '../authority/operator-signer.ts';
 import { IntentQueue } from '../intent/intent-queue.ts';
+import { createBreakGlassDesk } from '../mfa/break-glass-desk.ts';
+import type { BreakGlassDesk } from '../mfa/break-glass-desk.ts';
+import { MfaDesk } from '../mfa/mfa-desk.ts';
 import { RolloutBook } from '../policy/rollout-book.ts';
 import type { RolloutBookOptions } from '../policy/rollout-book.ts';
 
@@ -40,6 +43,8 @@ export interface FleetSession {
   readonly desk: EnrollmentDesk;
   readonly rollouts: RolloutBook;
   readonly access: FleetAccess;
+  readonly mfa: MfaDesk;
+  readonly breakGlass: BreakGlassDesk;
   readonly certificates: CertificateDesk;
   readonly staged: RolloutDesk;
   readonly intents: IntentQueue;
@@ -76,8 +81,9 @@ export const openFleetSession = (first: FleetKeys, options: FleetSessionOptions)
   const operator = createOperatorIdentity(materialOf(keys, clock.now()));
   const rollouts = new RolloutBook(options);
   const access = openAccess(() => keys, options);
-  const { intents, staged } = openStaged(() => keys, options);
   const license = openLicense(() => keys, access.book, { ...options, isAskingByItself: options.resumesRollouts });
+  const { mfa, breakGlass } = openMfa(keys, { ...options, book: access.book, operator });
+  const { intents, staged } = openStaged(() => keys, { ...options, mfa });
   roster.connect({ fleetId: keys.fleetId, operator });
   const desk = createEnrollmentDesk({
     keys: () => admittingKeys(keys),
@@ -113,6 +119,8 @@ export const openFleetSession = (first: FleetKeys, options: FleetSessionOptions)
     desk,
     rollouts,
     access,
+    mfa,
+    breakGlass,
     certificates,
     staged,
     intents,
@@ -170,6 +178,14 @@ const trustIn = (keysNow: () => FleetKeys): (() => RootTrust) => {
   };
 };
 
+const openMfa = (
+  { fleetId, fleetName }: FleetKeys,
+  options: FleetSessionOptions & { readonly book: AccessBook; readonly operator: OperatorIdentity },
+): Pick<FleetSession, 'mfa' | 'breakGlass'> => {
+  const breakGlass = createBreakGlassDesk({ ...options, fleetId });
+  return { breakGlass, mfa: new MfaDesk({ ...options, fleetName, isGranted: (hostId) => breakGlass.isGranted(hostId) }) };
+};
+
 const materialOf = (keys: FleetKeys, now: number): OperatorMaterial => ({
   fleetRoot: trustedRoots(keys),
   certificate: keys.operator.certificate,
@@ -177,8 +193,12 @@ const materialOf = (keys: FleetKeys, now: number): OperatorMaterial => ({
   // While two roots are believed no list tells which of them it is about: hosts are pinned by their keys.
   revocationLists: isRootChanging(keys) ? [] : contextLists(keys.revocation, now),
 });
+
 /** Staged rollouts and the intents they leave for hosts that are away, signed by this operator's device. */
-const openStaged = (keysNow: () => FleetKeys, options: FleetSessionOptions): Pick<FleetSession, 'staged' | 'intents'> => {
+const openStaged = (
+  keysNow: () => FleetKeys,
+  options: FleetSessionOptions & { readonly mfa: MfaDesk },
+): Pick<FleetSession, 'staged' | 'intents'> => {
   const { roster, cache, clock, random, report } = options;
   const { fleetId } = keysNow();
   const signed = { signer: operatorSigner(keysNow), operator: operatorSubject(keysNow()), fleetId };
@@ -187,5 +207,20 @@ const openStaged = (keysNow: () => FleetKeys, options: FleetSessionOptions): Pic
   const intents = new IntentQueue({ ...signed, roster, cache, clock, random, report });
   const records = new RolloutRecords({ ...signed, cache, hosts, clock, conductor, fleetRoots: () => trustedRoots(keysNow()) });
   const resumes = options.resumesRollouts;
-  return { intents, staged: new RolloutDesk({ ...signed, roster, hosts, records, intents, clock, random, conductor, resumes, report }) };
+  return {
+    intents,
+    staged: new RolloutDesk({
+      ...signed,
+      approve: (act) => options.mfa.approvalOf(act),
+      roster,
+      hosts,
+      records,
+      intents,
+      clock,
+      random,
+      conductor,
+      resumes,
+      report,
+    }),
+  };
 };

@@ -127,6 +127,7 @@ export class ManagedHost {
       revision: reading?.policy.revision ?? null,
       generation: reading === null || reading.policy.generation === '' ? null : reading.policy.generation,
       pendingUntil: reading?.policy.pending?.rollbackAt ?? null,
+      ...(reading?.breakGlass === undefined ? {} : { breakGlass: reading.breakGlass }),
       agentVersion: link?.kind === 'up' ? link.agentVersion : (this.#document?.agentVersion ?? null),
       history: reading?.packetsHistory ?? [],
     };

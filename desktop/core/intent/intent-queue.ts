@@ -5,6 +5,7 @@ import type { EnvelopeSigner } from '../../../proto/model/envelope.ts';
 import { NestError, toErrorShape } from '../../../proto/model/error.ts';
 import type { NestErrorCode } from '../../../proto/model/error.ts';
 import { encodeIntent, intentLifeMsMax, intentType } from '../../../proto/model/intent.ts';
+import type { Intent } from '../../../proto/model/intent.ts';
 import type { IntentRow } from '../../bridge/rollout-model.ts';
 import { createTaskGroup, isCancelled, ulidOf } from '../../lib/api.ts';
 import type { Clock, RandomBytes, TaskGroup } from '../../lib/api.ts';
@@ -48,6 +49,7 @@ export interface IntentRequest {
   readonly comment: string;
   /** Milliseconds from now, at most 7 days. */
   readonly lifeMs?: number;
+  readonly stepUp?: Intent['stepUp'];
 }
 
 const awayCodes: ReadonlySet<NestErrorCode> = new Set<NestErrorCode>(['HOST_UNREACHABLE', 'TIMED_OUT', 'APPLY_IN_PROGRESS']);
@@ -77,7 +79,7 @@ export class IntentQueue {
    * Signs a change for a host; an earlier one that waits for the same host is cancelled. Raises POLICY_INVALID, POLICY_TOO_LARGE,
    * HOST_UNKNOWN, LIMIT_REACHED, REVISION_UNKNOWN when the revision the host has is not known.
    */
-  leave({ hostId, policy, comment, lifeMs = intentLifeMsMax }: IntentRequest): IntentRow {
+  leave({ hostId, policy, comment, lifeMs = intentLifeMsMax, stepUp }: IntentRequest): IntentRow {
     const { roster, clock, random, fleetId, signer, operator } = this.#options;
     policyOf(policy);
     const host = roster.get(hostId);
@@ -105,6 +107,7 @@ export class IntentQueue {
       confirmWithinSeconds,
       comment,
       policy,
+      ...(stepUp === undefined ? {} : { stepUp }),
     };
     const envelope = envelopeText(sealEnvelope(intentType, encodeIntent(intent), [signer]));
     for (const before of stored)

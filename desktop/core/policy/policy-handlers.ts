@@ -83,10 +83,12 @@ const changeHandlers = ({
     return planner.plan(policy, hostIds, signal);
   },
   'policy.apply': async ({ planId, confirmWithinSeconds, comment }, signal) => {
-    const { rollouts } = await keeper.session();
+    const { rollouts, mfa } = await keeper.session();
     if (confirmWithinSeconds < confirmBounds.min || confirmWithinSeconds > confirmBounds.max)
       throw new NestError('INPUT_INVALID', `The time to confirm is ${String(confirmBounds.min)} to ${String(confirmBounds.max)} seconds.`);
-    return rollouts.apply(planner.get(planId), { confirmWithinSeconds, comment: comment ?? '' }, signal);
+    const kept = planner.get(planId);
+    mfa.requireFresh(kept.plan.hosts.map(({ hostId }) => hostId));
+    return rollouts.apply(kept, { confirmWithinSeconds, comment: comment ?? '' }, signal);
   },
   'policy.confirm': async ({ rolloutId }, signal) => (await keeper.session()).rollouts.confirm(rolloutId, signal),
   'policy.undo': async ({ rolloutId }, signal) => (await keeper.session()).rollouts.undo(rolloutId, signal),

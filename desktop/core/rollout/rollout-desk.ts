@@ -1,12 +1,16 @@
 /** All staged rollouts: planned and begun here, gone on with after a restart, or taken over from another console. */
+import { rolloutAct } from '../../../proto/model/act.ts';
+import type { Act } from '../../../proto/model/act.ts';
 import { NestError } from '../../../proto/model/error.ts';
+import type { Envelope } from '../../../proto/model/operator-signature.ts';
 import { rolloutHostsMax } from '../../../proto/model/rollout.ts';
 import type { RolloutPlan } from '../../../proto/model/rollout.ts';
+import { statementTexts } from '../../../proto/model/step-up.ts';
 import type { StagedPlan, StagedRollout } from '../../bridge/rollout-model.ts';
 import { createTaskGroup, ulidOf } from '../../lib/api.ts';
 import type { Clock, RandomBytes, TaskGroup } from '../../lib/api.ts';
 import type { HostRoster } from '../hosts/host-roster.ts';
-import type { IntentQueue } from '../intent/intent-queue.ts';
+import type { IntentQueue, IntentRequest } from '../intent/intent-queue.ts';
 import type { Planner } from '../policy/planner.ts';
 import { RolloutConductor } from './rollout-conductor.ts';
 import type { RolloutHosts } from './rollout-hosts.ts';
@@ -43,6 +47,8 @@ export interface RolloutDeskOptions {
   readonly conductor: string;
   /** Goes on by itself with what this console conducted before a restart. */
   readonly resumes: boolean;
+  /** What witnesses have signed about an act; null when nobody asks for it. Raises MFA_REQUIRED. */
+  readonly approve: (act: Act) => readonly Envelope[] | null;
   readonly report: (message: string, fields: Readonly<Record<string, unknown>>) => void;
 }
 
@@ -83,14 +89,15 @@ export class RolloutDesk {
     return { planId: plan.rolloutId, name: plan.name, expiresAt, settings: settingsOf(plan), waves: rows, cutLive, newlyAllowed };
   }
 
-  /** Signs the plan and begins. Raises PLAN_EXPIRED, LIMIT_REACHED. */
+  /** Signs the plan and begins. Raises PLAN_EXPIRED, LIMIT_REACHED, MFA_REQUIRED. */
   begin(planId: string): StagedRollout {
     const { records, clock, conductor } = this.#options;
     const kept = this.#plans.get(planId);
     if (kept === undefined || kept.expiresAt < clock.now())
       throw new NestError('PLAN_EXPIRED', 'This plan is too old or not known any more. Plan the rollout again.');
+    const approval = this.#options.approve(rolloutAct(kept.plan));
     this.#plans.delete(planId);
-    const { plan } = kept;
+    const plan = approval === null ? kept.plan : { ...kept.plan, stepUp: statementTexts(approval) };
     const signed = { plan, envelope: records.signPlan(plan), operator: this.#options.operator };
     records.savePlan(signed);
     const progress = firstProgress(plan, { conductor, startedAt: clock.now(), nameOf: (hostId) => this.#nameOf(hostId) });
@@ -309,9 +316,13 @@ const obey = (conductor: RolloutConductor, command: RolloutCommand): void => {
   }
 };
 
+/** What a rollout was approved with is good for what it leaves behind. */
+const approvedBy = (plan: RolloutPlan): Pick<IntentRequest, 'stepUp'> =>
+  plan.stepUp === undefined ? {} : { stepUp: { act: rolloutAct(plan).text, statements: plan.stepUp } };
+
 const leftIntent = (intents: IntentQueue, hostId: string, plan: RolloutPlan): { readonly code: string; readonly message: string } => {
   try {
-    const { expiresAt } = intents.leave({ hostId, policy: plan.policy, comment: `Rollout ${plan.name}` });
+    const { expiresAt } = intents.leave({ hostId, policy: plan.policy, comment: `Rollout ${plan.name}`, ...approvedBy(plan) });
     return {
       code: 'HOST_UNREACHABLE',
       message: `The host was away. A signed change waits for it until ${new Date(expiresAt).toISOString()}.`,

@@ -1,4 +1,6 @@
 /** Staged rollouts and intents, as the bridge asks for them. */
+import { intentsAct } from '../../../proto/model/act.ts';
+import { statementTexts } from '../../../proto/model/step-up.ts';
 import type { BridgeHandlers } from '../../bridge/contract.ts';
 import type { HandlerContext } from '../handler-context.ts';
 
@@ -20,9 +22,12 @@ export const stagedHandlers = ({ keeper, planner }: HandlerContext): Pick<Bridge
   },
   'intents.list': async () => (await keeper.session()).intents.list(),
   'intents.leave': async ({ hostIds, policy, comment, lifeSeconds }) => {
-    const { intents } = await keeper.session();
+    const { intents, mfa, keys } = await keeper.session();
+    const act = intentsAct({ fleetId: keys.fleetId, policy, hostIds });
+    const approval = mfa.approvalOf(act);
+    const proven = approval === null ? {} : { stepUp: { act: act.text, statements: statementTexts(approval) } };
     const life = lifeSeconds === undefined ? {} : { lifeMs: lifeSeconds * 1000 };
-    return hostIds.map((hostId) => intents.leave({ hostId, policy, comment: comment ?? '', ...life }));
+    return hostIds.map((hostId) => intents.leave({ hostId, policy, comment: comment ?? '', ...life, ...proven }));
   },
   'intents.cancel': async ({ intentId }) => (await keeper.session()).intents.cancel(intentId),
 });

@@ -122,17 +122,17 @@ const forged = async (
 describe('the author of a snapshot', () => {
   it('is an operator of the fleet whose root the file names, and nobody else', async () => {
     const other = await testFleetKeys('01j00000000000000000000009');
-    const root = operatorSigner({ root: keys.root, operator: { ...keys.root, privateKey: keys.root.privateKey ?? '' } });
+    const root = operatorSigner(() => ({ root: keys.root, operator: { ...keys.root, privateKey: keys.root.privateKey ?? '' } }));
     const bare = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
     const authority = keys.authorities?.operators ?? keys.root;
     const signers: Readonly<Record<string, EnvelopeSigner>> = {
-      'an operator of another fleet': operatorSigner(other),
-      'the chain of another, with a key of its own': { ...operatorSigner(keys), privateKey: bare.privateKey },
+      'an operator of another fleet': operatorSigner(() => other),
+      'the chain of another, with a key of its own': { ...operatorSigner(() => keys), privateKey: bare.privateKey },
       'a key without a certificate': { ...bare, certificateChain: [] },
-      'an authority': operatorSigner({
+      'an authority': operatorSigner(() => ({
         root: keys.root,
         operator: { certificate: authority.certificate, privateKey: authority.privateKey ?? '' },
-      }),
+      })),
       'the root itself': { ...root, certificateChain: [] },
     };
     for (const [who, signer] of Object.entries(signers))
@@ -146,7 +146,7 @@ describe('the author of a snapshot', () => {
     expect(readSnapshotFile(foreign, testNow).rootSha256).not.toBe(readSnapshotFile(small, testNow).rootSha256);
     expect(
       await codeOfAsync(
-        forged(() => ({ author: `spiffe://${keys.fleetId}/operator/bob` }), operatorSigner(keys)).then((file) =>
+        forged(() => ({ author: `spiffe://${keys.fleetId}/operator/bob` }), operatorSigner(() => keys)).then((file) =>
           readSnapshotFile(file, testNow),
         ),
       ),
@@ -160,12 +160,12 @@ describe('the author of a snapshot', () => {
       prefix.writeUInt32BE(envelope.length, 12);
       return Buffer.concat([prefix, envelope, ...chunks]);
     };
-    const sealed = sealEnvelope(snapshotType, encodeSnapshotHeader(header), [operatorSigner(keys)]);
+    const sealed = sealEnvelope(snapshotType, encodeSnapshotHeader(header), [operatorSigner(() => keys)]);
     const bytes = SignedEnvelope.encode(sealed).finish();
     expect(codeOf(() => readSnapshotFile(rewritten(bytes), testNow))).toBe('accepted');
     // An unknown field: 15, one byte.
     expect(codeOf(() => readSnapshotFile(rewritten(Buffer.concat([bytes, Buffer.from([0x78, 1])])), testNow))).toBe('SNAPSHOT_INVALID');
-    const other = sealEnvelope('nest.intent.v1', encodeSnapshotHeader(header), [operatorSigner(keys)]);
+    const other = sealEnvelope('nest.intent.v1', encodeSnapshotHeader(header), [operatorSigner(() => keys)]);
     expect(codeOf(() => readSnapshotFile(rewritten(SignedEnvelope.encode(other).finish()), testNow))).toBe('SNAPSHOT_INVALID');
     const twice = { ...sealed, signatures: [...sealed.signatures, ...sealed.signatures] };
     expect(codeOf(() => readSnapshotFile(rewritten(SignedEnvelope.encode(twice).finish()), testNow))).toBe('SNAPSHOT_INVALID');
@@ -184,7 +184,7 @@ const bombed = async (packed: Buffer, plainBytes: number): Promise<Buffer> => {
   return writeSnapshotFile(
     { ...testTitle(keys), snapshotId, hosts: 0, recipients, keyCommitment: keyCommitmentOf(fileKey), chunks: [chunk] },
     [bytes],
-    operatorSigner(keys),
+    operatorSigner(() => keys),
   );
 };
 
@@ -254,7 +254,7 @@ describe('a signed file of an author who means harm', () => {
     ];
     for (const change of changes) {
       const payload = WireHeader.encode(WireHeader.fromPartial({ ...wire, ...change })).finish();
-      const envelope = SignedEnvelope.encode(sealEnvelope(snapshotType, payload, [operatorSigner(keys)])).finish();
+      const envelope = SignedEnvelope.encode(sealEnvelope(snapshotType, payload, [operatorSigner(() => keys)])).finish();
       const prefix = Buffer.from(small.subarray(0, 16));
       prefix.writeUInt32BE(envelope.length, 12);
       const file = Buffer.concat([prefix, envelope, ...readSnapshotFile(small, testNow).chunks]);
@@ -264,9 +264,9 @@ describe('a signed file of an author who means harm', () => {
 
   it('that opens with two keys, or whose chunks stand in another order, is refused', async () => {
     const signed = readSnapshotFile(small, testNow);
-    const other = await forged(() => ({ keyCommitment: Buffer.alloc(32) }), operatorSigner(keys));
+    const other = await forged(() => ({ keyCommitment: Buffer.alloc(32) }), operatorSigner(() => keys));
     expect(await codeOfAsync(SnapshotReader.open(readSnapshotFile(other, testNow), identity))).toBe('SNAPSHOT_INVALID');
-    const turned = await forged(({ chunks }) => ({ chunks: chunks.toReversed() }), operatorSigner(keys), signed.chunks.toReversed());
+    const turned = await forged(({ chunks }) => ({ chunks: chunks.toReversed() }), operatorSigner(() => keys), signed.chunks.toReversed());
     expect(await codeOfAsync(SnapshotReader.open(readSnapshotFile(turned, testNow), identity))).toBe('SNAPSHOT_INVALID');
   });
 });

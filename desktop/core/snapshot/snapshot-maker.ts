@@ -39,7 +39,7 @@ export const makeSnapshot = async (context: HandlerContext, input: CreateInput, 
   const { keeper, cache, clock, random, version } = context;
   const { keys, access } = await keeper.session();
   const { head, body } = access.book.chain;
-  const signer = operatorSigner(keys);
+  const signer = operatorSigner(() => keys);
   const author = operatorSubject(keys);
   refuseAuthor(body, { subject: shortSubject(author), device: keyIdOf(signer.publicKey).toString('hex') }, input.profile);
   const readers = { passphrase: input.passphrase ?? null, keys: recipientKeys(cache, input.recipients ?? []) };

@@ -106,5 +106,5 @@ export const testFile = async ({
 }: TestFileOptions): Promise<Buffer> => {
   const writer = new SnapshotWriter({ random: systemRandom, imageOf });
   for (const entry of entries) await writer.add(entry);
-  return writer.finish(testTitle(keys, title), readers, operatorSigner(keys));
+  return writer.finish(testTitle(keys, title), readers, operatorSigner(() => keys));
 };

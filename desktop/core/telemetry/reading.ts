@@ -74,6 +74,7 @@ export const readStatus = (
     interfaces: status.interfaces.map(interfaceRowOf),
     flows: status.flows === undefined ? null : Number(status.flows),
     flowsMax: Number(status.flowsMax),
+    ...breakGlassOf(status, arrival.at),
     allowedPerSecond: rates?.allowed ?? null,
     deniedPerSecond: rates?.denied ?? null,
     bytesPerSecond: rates?.bytes ?? null,
@@ -227,6 +228,20 @@ const policyOf = ({ policy }: HostStatus, at: number): Pick<Reading, 'policy' | 
   pendingTransactionId: policy?.pending?.transactionId ?? '',
   pendingRemainingMs: policy?.pending?.remainingMs ?? 0,
 });
+
+/** The host's remaining time counts, put on our clock. */
+const breakGlassOf = ({ breakGlass }: HostStatus, at: number): Pick<Reading, 'breakGlass'> =>
+  breakGlass.length === 0
+    ? {}
+    : {
+        breakGlass: breakGlass.map(({ grantId, operator, reason, sinceMs, remainingMs }) => ({
+          grantId,
+          operator: operator.replace(/^spiffe:\/\/[^/]+\//, ''),
+          reason,
+          since: Number(sinceMs),
+          until: at + remainingMs,
+        })),
+      };
 
 const interfaceRowOf = (status: InterfaceStatus): model.InterfaceRow => ({
   name: status.name,

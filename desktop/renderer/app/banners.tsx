@@ -1,5 +1,5 @@
 /** What must be seen on every page: the console is not reachable, or a change waits for its confirmation. */
-import { TimerReset, Unplug } from 'lucide-react';
+import { Siren, TimerReset, Unplug } from 'lucide-react';
 import { useEffect, useRef } from 'react';
 import { Link, useLocation } from 'react-router';
 import type { HostRow } from '../../bridge/model.ts';
@@ -28,6 +28,27 @@ export const LostBanner = ({ failure }: { readonly failure: Failure | null }) =>
         {status === 'closed' ? 'Start it again, then open the link it prints.' : 'Trying again by itself.'} Hosts keep enforcing.
       </span>
       <span className="mono">{failure?.code ?? 'NOT_CONNECTED'}</span>
+    </div>
+  );
+};
+
+/** Somebody works with a key from the safe. Everybody sees it, and nobody can close it. */
+export const BreakGlassBanner = () => {
+  const fleet = useFleet();
+  const now = useNow();
+  const uses = fleet.rows.flatMap(({ name, hostId, breakGlass = [] }) => breakGlass.map((use) => ({ ...use, name, hostId })));
+  const living = uses.filter(({ until }) => until > now);
+  const [first] = living.toSorted((left, right) => right.until - left.until);
+  if (first === undefined) return null;
+  const hosts = new Set(living.map(({ hostId }) => hostId)).size;
+  return (
+    <div className="banner alarm" role="alert" data-testid="break-glass-banner">
+      <Siren size={16} aria-hidden="true" />
+      <strong>Break-glass on {hosts === 1 ? first.name : countOf(hosts, 'host')}.</strong>
+      <span className="grow">
+        {first.operator} may do everything for another {formatCountdown(first.until - now)}: {first.reason}
+      </span>
+      <Link to={hostLink(first.hostId)}>Look</Link>
     </div>
   );
 };

@@ -7,11 +7,12 @@ import type { Failure } from '../client/failure.ts';
 import { HostsPage } from '../features/hosts/hosts-page.tsx';
 import { Bones } from '../widgets/blank.tsx';
 import { ErrorBoundary } from './error-boundary.tsx';
-import { LostBanner, RolloutBanner } from './banners.tsx';
+import { BreakGlassBanner, LostBanner, RolloutBanner } from './banners.tsx';
 import { Notices } from './notices.tsx';
 import { SignInBanner } from './sign-in-banner.tsx';
 import { useShortcuts } from './shortcuts.ts';
 import { Sidebar } from './sidebar.tsx';
+import { StepUpDialog } from './step-up-dialog.tsx';
 
 const HostPage = lazy(async () => ({ default: (await import('../features/host/host-page.tsx')).HostPage }));
 const PolicyPage = lazy(async () => ({ default: (await import('../features/policy/policy-page.tsx')).PolicyPage }));
@@ -51,6 +52,7 @@ export const Frame = ({ state, failure, isSearching, onSearch }: FrameProps) => 
       <Sidebar state={state} />
       <div className="content">
         <LostBanner failure={failure} />
+        <BreakGlassBanner />
         <RolloutBanner />
         <SignInBanner />
         <Pages state={state} />
@@ -59,6 +61,7 @@ export const Frame = ({ state, failure, isSearching, onSearch }: FrameProps) => 
         {isSearching ? <Palette onClose={() => onSearch(false)} /> : null}
         {isSheetOpen ? <ShortcutSheet onClose={closeSheet} /> : null}
       </Suspense>
+      <StepUpDialog />
       <Notices />
     </div>
   );

@@ -5,6 +5,7 @@ import type { BridgeClient, CallName, InputOf, OutputOf, StreamName } from '../.
 import { toFailure } from './failure.ts';
 import type { Failure } from './failure.ts';
 import type { FleetTelemetry } from './fleet-telemetry.ts';
+import type { StepUpPrompt } from './step-up.ts';
 import { followStream } from './stream.ts';
 import type { StreamListener } from './stream.ts';
 
@@ -12,6 +13,8 @@ import type { StreamListener } from './stream.ts';
 export interface ClientPorts {
   readonly bridge: BridgeClient;
   readonly telemetry: FleetTelemetry;
+  /** Asks for a code of the second factor. */
+  readonly stepUp: StepUpPrompt;
 }
 
 /** A followed stream: the last value, and why the stream is broken when it is. Neither = still waiting. */
@@ -28,11 +31,17 @@ export interface BridgeCall {
 const portsOf = (extra: unknown): ClientPorts => extra as ClientPorts;
 
 const bridgeQuery: BaseQueryFn<BridgeCall, unknown, Failure> = async ({ method, input }, { signal, extra }) => {
-  try {
-    return { data: await portsOf(extra).bridge.call(method, input as InputOf<CallName>, { signal }) };
-  } catch (error) {
-    return { error: toFailure(error) };
-  }
+  const { bridge, stepUp } = portsOf(extra);
+  const once = async (): Promise<{ readonly data: unknown } | { readonly error: Failure }> => {
+    try {
+      return { data: await bridge.call(method, input as InputOf<CallName>, { signal }) };
+    } catch (error) {
+      return { error: toFailure(error) };
+    }
+  };
+  const answer = await once();
+  if (!('error' in answer) || answer.error.code !== 'MFA_REQUIRED' || answer.error.hasNoFactor === true) return answer;
+  return (await stepUp.ask(answer.error)) ? once() : answer;
 };
 
 /** A call of the bridge as the base query wants it. */
@@ -97,6 +106,7 @@ const tags = [
   'staged',
   'intents',
   'license',
+  'mfa',
 ] as const;
 type Tag = (typeof tags)[number];
 
@@ -166,7 +176,7 @@ export const bridgeApi = createApi({
       host: query('host.get', ['host']),
       watchHost: stream('host.watch'),
       watchAccess: stream('access.watch'),
-      changeAccess: command('access.change'),
+      changeAccess: command('access.change', ['mfa']),
       mergeAccess: command('access.merge'),
       cosignAccess: command('access.cosign'),
       pushAccess: command('access.push'),

@@ -13,6 +13,7 @@ import type {
   FleetPlan,
   HostRow,
   LicenseView,
+  MfaState,
   PolicyRevision,
   Rollout,
   Settings,
@@ -64,6 +65,7 @@ export class TestBridge implements BridgeClient {
   access: AccessView | null = null;
   sso: SsoView = testSso;
   license: LicenseView | null = null;
+  mfa: MfaState = { subject: 'operator/olga', isRequired: false, factor: null, freshUntil: null, recoveryCodesLeft: null, factors: [] };
   denyLists: readonly DenyListRow[];
   readonly now: () => number;
   readonly #wakers = new Set<() => void>();
@@ -259,6 +261,7 @@ export class TestBridge implements BridgeClient {
     };
     return {
       'console.state': () => this.state,
+      'mfa.get': () => this.mfa,
       'settings.get': () => this.settings,
       'settings.put': (input) =>
         (this.settings = { scheme: input.scheme ?? this.settings.scheme, density: input.density ?? this.settings.density }),

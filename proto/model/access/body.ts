@@ -1,9 +1,10 @@
 /** The content of an access bundle: checked, put in order, changed and encoded to exact bytes. */
 import { createHash, createPublicKey } from 'node:crypto';
 import { AccessBody } from '../../gen/nest/v1/access.ts';
-import type { AccessDelta } from '../../gen/nest/v1/access.ts';
+import type { AccessDelta, AccessFactor } from '../../gen/nest/v1/access.ts';
 import { keyIdOf } from '../envelope.ts';
 import { NestError } from '../error.ts';
+import { witnessesMax } from '../step-up-shape.ts';
 import { parseLevel } from './level.ts';
 import { builtInRole } from './role.ts';
 import { parseScope } from './scope.ts';
@@ -15,6 +16,7 @@ export type {
   AccessClientKey,
   AccessCluster,
   AccessDelta,
+  AccessFactor,
   AccessLock,
   AccessOperator,
   AccessOwner,
@@ -146,9 +148,10 @@ export const ownerKey = (publicKey: Uint8Array): ReturnType<typeof createPublicK
 };
 
 const checkPeople = ({ operators, clients, locks }: AccessBody): void => {
-  for (const { subject, title } of operators) {
+  for (const { subject, title, factor } of operators) {
     require(subjectPattern.test(subject) && subject.startsWith('operator/'), `${quoted(subject)} is no operator`);
     checkTitle(title);
+    if (factor !== undefined) checkFactor(subject, factor);
   }
   for (const { subject, title, keys: held } of clients) {
     require(subjectPattern.test(subject) && subject.startsWith('client/'), `${quoted(subject)} is no client`);
@@ -161,6 +164,14 @@ const checkPeople = ({ operators, clients, locks }: AccessBody): void => {
     require(id.length >= 1 && id.length <= 64, 'a lock has no id');
     checkTitle(reason);
   }
+};
+
+const checkFactor = (subject: string, { id, witnesses }: AccessFactor): void => {
+  require(agentIdPattern.test(id), `the second factor of ${subject} has no id`);
+  require(witnesses.length >= 1 &&
+    witnesses.length <= witnessesMax &&
+    new Set(witnesses).size === witnesses.length, `the second factor of ${subject} needs 1 to ${String(witnessesMax)} witnesses`);
+  require(witnesses.every((witness) => agentIdPattern.test(witness)), `a witness of ${subject} is no host`);
 };
 
 const checkRoles = ({ roles, dangerousScopes }: AccessBody): void => {

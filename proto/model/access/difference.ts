@@ -2,9 +2,9 @@
 import type { AccessBody, AccessDelta } from './body.ts';
 import { emptyBody } from './body.ts';
 
-/** Null when owners, their number or dangerous scopes differ: then the whole must be signed. */
+/** Null when owners, their number, dangerous scopes or the need of a second factor differ: then the whole must be signed. */
 export const deltaBetween = (before: AccessBody, after: AccessBody): AccessDelta | null => {
-  const owned = (body: AccessBody): string => JSON.stringify([body.owners, body.ownerThreshold, body.dangerousScopes]);
+  const owned = (body: AccessBody): string => JSON.stringify([body.owners, body.ownerThreshold, body.dangerousScopes, body.stepUpRequired]);
   if (owned(before) !== owned(after)) return null;
   const roles = steps(before.roles, after.roles, ({ name }) => name);
   const operators = steps(before.operators, after.operators, ({ subject }) => subject);

@@ -92,7 +92,8 @@ const checkPlaces = (before: AccessBody, after: AccessBody, may: May): void => {
   for (const { level } of bindings) may({ scope: govern, level: parseLevel(level) ?? everywhere }, `change bindings at ${level}`);
   const rest = (body: AccessBody): string => JSON.stringify([body.roles, body.operators, body.clients, body.clusters, body.locks], plain);
   if (rest(before) !== rest(after)) may({ scope: govern, level: everywhere }, 'change roles, people, clusters or locks');
-  const owned = (body: AccessBody): string => JSON.stringify([body.owners, body.ownerThreshold, body.dangerousScopes], plain);
+  const owned = (body: AccessBody): string =>
+    JSON.stringify([body.owners, body.ownerThreshold, body.dangerousScopes, body.stepUpRequired], plain);
   if (owned(before) !== owned(after)) may({ scope: own, level: everywhere }, 'change the owners or what is dangerous');
 };
 

@@ -73,3 +73,12 @@ export const expandScopes = (patterns: readonly string[]): ReadonlySet<string> =
 
 /** True for scopes that change something: they stand still under a bundle that is too old. */
 export const isChangingScope = (scope: string): boolean => scope.endsWith(':write') || scope.endsWith(':admin');
+
+/** True when a pattern names exactly this scope; a list of scopes that need something names each, and "admin" does not mean "read" there. */
+export const isNamed = (patterns: readonly string[], scope: string): boolean => {
+  const asked = parseScope(scope);
+  if (asked === null) return false;
+  return patterns
+    .flatMap((text) => parseScope(text) ?? [])
+    .some((named) => (named.verb === '*' || named.verb === asked.verb) && coversResource(named, asked));
+};

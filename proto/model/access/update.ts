@@ -72,8 +72,9 @@ export const bodyAfter = ({ update }: SignedUpdate, before: AccessBody | null): 
     return body;
   }
   if (before === null) throw refuse('it is a part, and the whole before it is missing');
-  const { owners = [], ownerThreshold = 0, dangerousScopes = [] } = change.value.put ?? {};
-  if (owners.length > 0 || ownerThreshold > 0 || dangerousScopes.length > 0) throw refuse('owners change in whole updates only');
+  const { owners = [], ownerThreshold = 0, dangerousScopes = [], stepUpRequired = false } = change.value.put ?? {};
+  if (owners.length > 0 || ownerThreshold > 0 || dangerousScopes.length > 0 || stepUpRequired)
+    throw refuse('owners change in whole updates only');
   const body = applyDelta(before, change.value);
   checkBody(body);
   if (!hashOf(encodeBody(body)).equals(update.bodyHash)) throw refuse('it does not lead to the content it names');

@@ -7,6 +7,7 @@ import { Page } from '../../widgets/page.tsx';
 import { BindingsCard } from './bindings-card.tsx';
 import { BundleCard } from './bundle-card.tsx';
 import { HostsCard } from './hosts-card.tsx';
+import { MfaCard } from './mfa-card.tsx';
 import { PeopleCard } from './people-card.tsx';
 import { RolesCard } from './roles-card.tsx';
 
@@ -38,6 +39,7 @@ const Access = ({ view, isBroken }: { readonly view: AccessView; readonly isBrok
       <BundleCard view={view} change={change} />
       {view.head === null ? null : (
         <>
+          <MfaCard view={view} change={change} />
           <PeopleCard view={view} change={change} />
           <BindingsCard view={view} change={change} />
           <RolesCard view={view} change={change} />
