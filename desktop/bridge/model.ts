@@ -60,6 +60,10 @@ export interface HostRow {
   readonly generation: string | null;
   readonly pendingUntil: number | null;
   readonly agentVersion: string | null;
+  readonly kernel: string | null;
+  readonly cluster: string | null;
+  /** When the certificate of the host ends. */
+  readonly certificateEndsAt: number | null;
   /** Packets per second, one point a second, oldest first, at most 300. */
   readonly history: readonly number[];
 }

@@ -6,8 +6,10 @@ import { addAuditCommands } from './audit-commands.ts';
 import { addAccessCommands } from './access-commands.ts';
 import { ReportedError } from './command-context.ts';
 import type { Invocation } from './command-context.ts';
+import { addCompletionCommands } from './completion-commands.ts';
 import { addFleetCommands } from './fleet-commands.ts';
 import { addFlowCommand } from './flow-command.ts';
+import { addGroupCommands } from './group-commands.ts';
 import { addHostCommands } from './host-commands.ts';
 import { addLicenseCommands } from './license-commands.ts';
 import { addObserveCommands } from './observe-commands.ts';
@@ -45,6 +47,7 @@ export const runCommandLine = async (invocation: CommandLine): Promise<number> =
   for (const add of [
     addFleetCommands,
     addHostCommands,
+    addGroupCommands,
     addPolicyCommands,
     addRolloutCommands,
     addStagedCommands,
@@ -55,6 +58,7 @@ export const runCommandLine = async (invocation: CommandLine): Promise<number> =
     addAccessCommands,
     addLicenseCommands,
     addSsoCommands,
+    addCompletionCommands,
   ])
     add(program, invocation);
   try {

@@ -128,6 +128,9 @@ export class ManagedHost {
       generation: reading === null || reading.policy.generation === '' ? null : reading.policy.generation,
       pendingUntil: reading?.policy.pending?.rollbackAt ?? null,
       agentVersion: link?.kind === 'up' ? link.agentVersion : (this.#document?.agentVersion ?? null),
+      kernel: this.#document?.facts?.kernel ?? null,
+      cluster: this.record.cluster ?? null,
+      certificateEndsAt: this.record.certificateEndsAt,
       history: reading?.packetsHistory ?? [],
     };
   }

@@ -14,6 +14,7 @@ import { useShortcuts } from './shortcuts.ts';
 import { Sidebar } from './sidebar.tsx';
 
 const HostPage = lazy(async () => ({ default: (await import('../features/host/host-page.tsx')).HostPage }));
+const GroupsPage = lazy(async () => ({ default: (await import('../features/groups/groups-page.tsx')).GroupsPage }));
 const PolicyPage = lazy(async () => ({ default: (await import('../features/policy/policy-page.tsx')).PolicyPage }));
 const ReviewPage = lazy(async () => ({ default: (await import('../features/review/review-page.tsx')).ReviewPage }));
 const RolloutPage = lazy(async () => ({ default: (await import('../features/rollout/rollout-page.tsx')).RolloutPage }));
@@ -80,6 +81,7 @@ const Pages = ({ state }: { readonly state: ConsoleState }) => {
           <Route path="/hosts" element={<HostsPage />} />
           <Route path="/hosts/:id" element={<HostPage />} />
           <Route path="/hosts/:id/:tab" element={<HostPage />} />
+          <Route path="/groups" element={<GroupsPage />} />
           <Route path="/policy" element={<PolicyPage />} />
           <Route path="/policy/review" element={<ReviewPage />} />
           <Route path="/policy/review/:planId" element={<ReviewPage />} />

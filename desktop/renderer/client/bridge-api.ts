@@ -97,6 +97,7 @@ const tags = [
   'staged',
   'intents',
   'license',
+  'groups',
 ] as const;
 type Tag = (typeof tags)[number];
 
@@ -162,6 +163,11 @@ export const bridgeApi = createApi({
       cancelEnrollment: command('enrollment.cancel', ['enrollments']),
       renameHost: command('hosts.rename', ['host']),
       removeHost: command('hosts.remove'),
+      labelHosts: command('hosts.label', ['host', 'groups']),
+      groups: query('groups.list', ['groups']),
+      putGroup: command('groups.put', ['groups']),
+      removeGroup: command('groups.remove', ['groups']),
+      planGroup: command('groups.plan'),
 
       host: query('host.get', ['host']),
       watchHost: stream('host.watch'),
@@ -223,6 +229,11 @@ export const {
   useCancelEnrollmentMutation,
   useRenameHostMutation,
   useRemoveHostMutation,
+  useLabelHostsMutation,
+  useGroupsQuery,
+  usePutGroupMutation,
+  useRemoveGroupMutation,
+  usePlanGroupMutation,
   useHostQuery,
   useWatchHostQuery,
   useWatchAccessQuery,

@@ -12,7 +12,7 @@ import { TextField } from '../../widgets/field.tsx';
 import type { Fault } from '../../widgets/field.tsx';
 import { TokenInput } from '../../widgets/token-input.tsx';
 import { EnrollmentSteps, EnrollmentView } from './enrollment-view.tsx';
-import { hostAddressFault, hostNameFault } from './host-faults.ts';
+import { hostAddressFault, hostLabelFaults, hostNameFault } from './host-faults.ts';
 
 interface AddHostDialogProps {
   readonly onClose: () => void;
@@ -50,7 +50,9 @@ const DescribeHost = ({ onClose, onBegun }: DescribeHostProps) => {
   const failure = failureOf(error);
   const nameFault = hostNameFault(name.trim(), useFleet().rows);
   const addressFault = hostAddressFault(address.trim());
-  const isReady = name.trim() !== '' && address.trim() !== '' && (nameFault ?? addressFault) === null && isPort(port);
+  const labelFaults = hostLabelFaults(labels);
+  const isReady =
+    name.trim() !== '' && address.trim() !== '' && (nameFault ?? addressFault) === null && labelFaults.length === 0 && isPort(port);
   const submit = async (): Promise<void> => {
     const result = await begin({ name: name.trim(), address: address.trim(), port: Number(port), labels: [...labels] });
     if (result.data !== undefined) onBegun(result.data);
@@ -102,8 +104,9 @@ const DescribeHost = ({ onClose, onBegun }: DescribeHostProps) => {
           label="Labels"
           values={labels}
           onValues={setLabels}
-          placeholder="edge, ams1"
-          hint="Groups to filter and plan by. Enter or comma adds one."
+          placeholder="site=ams1, edge"
+          hint="To search, group and plan by. Enter or comma adds one."
+          faults={labelFaults}
           testId="host-labels"
         />
       </form>
