@@ -97,7 +97,7 @@ export const printHostQuery = (query: HostQuery): string => {
       return isPlainText(query.value) ? query.value : quoted(query.value);
     case 'field':
       return fieldText(query.key, query.value);
-    case 'compare':
+    default:
       return `${query.key}${query.sign}${query.value}`;
   }
 };
@@ -124,9 +124,7 @@ export const hostQueryTerms = (query: HostQuery): readonly HostQueryTerm[] => {
       return query.nodes.flatMap(hostQueryTerms);
     case 'not':
       return hostQueryTerms(query.node);
-    case 'text':
-    case 'field':
-    case 'compare':
+    default:
       return [query];
   }
 };
@@ -346,9 +344,9 @@ const nearestKey = (key: string): string | undefined => {
 /** Letters to change, add or take away. */
 const lettersApart = (left: string, right: string): number => {
   let row = Array.from({ length: right.length + 1 }, (_, index) => index);
-  for (const [index, letter] of [...left].entries()) {
+  for (const [index, letter] of Array.from(left).entries()) {
     const next = [index + 1];
-    for (const [place, other] of [...right].entries())
+    for (const [place, other] of Array.from(right).entries())
       next.push(Math.min((next[place] ?? 0) + 1, (row[place + 1] ?? 0) + 1, (row[place] ?? 0) + (letter === other ? 0 : 1)));
     row = next;
   }

@@ -39,7 +39,7 @@ const fits = (text: string, host: Partial<HostFacts>): boolean => compileHostQue
 const naive = (query: HostQuery, host: HostFacts, { now, groups }: HostScope): boolean => {
   const like = (text: string | null, pattern: string, isPart: boolean): boolean => {
     if (text === null) return false;
-    const source = [...pattern].map((letter) => (letter === '*' ? '[^]*' : letter.replace(/[\\^$.*+?()[\]{}|/-]/, '\\$&'))).join('');
+    const source = Array.from(pattern, (letter) => (letter === '*' ? '[^]*' : letter.replace(/[\\^$.*+?()[\]{}|/-]/, '\\$&'))).join('');
     return new RegExp(isPart && !pattern.includes('*') ? source.toLowerCase() : `^(?:${source.toLowerCase()})$`).test(text.toLowerCase());
   };
   const equalled = (text: string): string => text.trim().replace(/^([A-Za-z][A-Za-z0-9_.-]*):(?=[^])/, '$1=');
@@ -77,7 +77,7 @@ const naive = (query: HostQuery, host: HostFacts, { now, groups }: HostScope): b
       if (key === 'label') return pairs.some((pair) => like(pair.whole, asked, false) || like(pair.key, asked, false));
       return pairs.some((pair) => pair.key.toLowerCase() === key && like(pair.value, value, false));
     }
-    case 'compare': {
+    default: {
       const { key, sign, value } = query;
       if (key === 'kernel' || key === 'agent') {
         const found = /\d+(\.\d+)*/.exec((key === 'kernel' ? host.kernel : host.agentVersion) ?? '')?.[0];

@@ -94,7 +94,7 @@ export const compileHostQuery = (query: HostQuery): HostTest => {
     }
     case 'field':
       return fieldTest(query.key, query.value);
-    case 'compare':
+    default:
       return isNumber(query.key) ? numberTest(query.key, query.sign, query.value) : versionTest(query.key, query.sign, query.value);
   }
 };
@@ -171,7 +171,7 @@ const holds = (sign: HostSign, order: number): boolean => {
       return order > 0;
     case '<':
       return order < 0;
-    case '=':
+    default:
       return order === 0;
   }
 };

@@ -16,7 +16,29 @@ ${table.map((place) => caseOf(place, table)).join('\n')}
   end
 end
 
-# What is before the tab of each entry: the word without what it is about.
+${walk}`;
+
+const caseOf = (place: TablePlace, table: readonly TablePlace[]): string => {
+  const { names, takes } = optionEntries(place, table);
+  const lines = [
+    `    case '${place.path}'`,
+    `      set -g __nest_commands ${place.commands.map(({ name, about }) => entryOf(name, about)).join(' ')}`,
+    `      set -g __nest_options ${names.map((name) => entryOf(name, aboutOf(name, [place, ...table]))).join(' ')}`,
+    `      set -g __nest_takes ${takes.join(' ')}`,
+    `      set -g __nest_values ${place.values.map(kindWord).join(' ')}`,
+    `      set -g __nest_repeats ${place.repeatsLast ? 'yes' : 'no'}`,
+  ];
+  return lines.map((line) => line.trimEnd()).join('\n');
+};
+
+const aboutOf = (name: string, places: readonly { readonly options: readonly TableOption[] }[]): string =>
+  places.flatMap(({ options }) => options).find(({ names }) => names.includes(name))?.about ?? '';
+
+/** A word, a tab and what it is about; only backslash and quote are special between single quotes. */
+const entryOf = (word: string, about: string): string => `'${word}'\\t'${about.replaceAll(/[\\']/g, (character) => `\\${character}`)}'`;
+
+/** Goes through the words before the cursor, then prints what may stand there. */
+const walk = `# What is before the tab of each entry: the word without what it is about.
 function __nest_words
   string replace -r '\\t.*' '' -- $argv
 end
@@ -87,22 +109,3 @@ function __nest_complete
 end
 
 complete -c nest -f -a '(__nest_complete)'`;
-
-const caseOf = (place: TablePlace, table: readonly TablePlace[]): string => {
-  const { names, takes } = optionEntries(place, table);
-  const lines = [
-    `    case '${place.path}'`,
-    `      set -g __nest_commands ${place.commands.map(({ name, about }) => entryOf(name, about)).join(' ')}`,
-    `      set -g __nest_options ${names.map((name) => entryOf(name, aboutOf(name, [place, ...table]))).join(' ')}`,
-    `      set -g __nest_takes ${takes.join(' ')}`,
-    `      set -g __nest_values ${place.values.map(kindWord).join(' ')}`,
-    `      set -g __nest_repeats ${place.repeatsLast ? 'yes' : 'no'}`,
-  ];
-  return lines.map((line) => line.trimEnd()).join('\n');
-};
-
-const aboutOf = (name: string, places: readonly { readonly options: readonly TableOption[] }[]): string =>
-  places.flatMap(({ options }) => options).find(({ names }) => names.includes(name))?.about ?? '';
-
-/** A word, a tab and what it is about; only backslash and quote are special between single quotes. */
-const entryOf = (word: string, about: string): string => `'${word}'\\t'${about.replaceAll(/[\\']/g, (character) => `\\${character}`)}'`;

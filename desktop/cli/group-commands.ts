@@ -113,7 +113,7 @@ const namesText = (names: readonly string[]): string => {
 
 const showGroupPlan = (plan: GroupPlan): string => {
   const { group, hosts, outcomes, differences, rest, problems, cutOff } = plan;
-  const lines = [`Group ${group}: ${String(hosts.length)} hosts`];
+  const lines = [`Group ${group}: ${String(hosts.length)} ${hosts.length === 1 ? 'host' : 'hosts'}`];
   for (const outcome of Object.keys(outcomeWords) as GroupPlanHost['outcome'][])
     if (outcomes[outcome] > 0) lines.push(`  ${String(outcomes[outcome]).padStart(5)} ${outcomeWords[outcome]}`);
   for (const { hostNames, diff } of differences)

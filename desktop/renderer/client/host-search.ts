@@ -6,7 +6,7 @@ import { compileHostQuery, hostScope, hostsMatching } from '../../bridge/host-qu
 import type { HostScope } from '../../bridge/host-query.ts';
 import type { HostGroup } from '../../bridge/group-model.ts';
 import type { HostRow } from '../../bridge/model.ts';
-import { useGroupsQuery } from './bridge-api.ts';
+import { useGroupsQuery } from './group-api.ts';
 import { toFailure } from './failure.ts';
 
 export interface HostSearchProblem {
@@ -16,26 +16,38 @@ export interface HostSearchProblem {
 }
 
 export interface HostSearch {
-  /** While the text cannot be read this is what was read last. */
+  /** With a mistake in the text: by what stands before it, or else as it was before. */
   readonly test: (host: HostRow) => boolean;
   readonly problem: HostSearchProblem | null;
 }
 
 interface ReadQuery {
   readonly text: string;
-  readonly query: HostQuery;
+  /** Null when no part of the text can be read. */
+  readonly query: HostQuery | null;
   readonly problem: HostSearchProblem | null;
 }
 
 const groupsPollMs = 5_000;
 const noGroups: readonly HostGroup[] = [];
+const everyHost: HostQuery = { kind: 'all' };
 
-/** Reads a query for a page. Never raises: `query` is every host when it cannot be read. */
+/** Reads a query for a page. Never raises: what stands before a mistake is used without it. */
 export const readHostSearch = (text: string): ReadQuery => {
   try {
     return { text, query: parseHostQuery(text), problem: null };
   } catch (error) {
-    return { text, query: { kind: 'all' }, problem: problemOf(error, text) };
+    const start = placeOf(error)?.start ?? 0;
+    return { text, query: readPart(text.slice(0, start)), problem: problemOf(error, text) };
+  }
+};
+
+const readPart = (text: string): HostQuery | null => {
+  try {
+    return parseHostQuery(text);
+  } catch {
+    // An open bracket or a minus before the mistake: there is nothing to go by.
+    return null;
   }
 };
 
@@ -46,12 +58,12 @@ export const useHostSearch = (text: string, now: number): HostSearch => {
   let current = kept;
   if (kept.text !== text) {
     const read = readHostSearch(text);
-    current = read.problem === null ? read : { ...read, query: kept.query };
+    current = { ...read, query: read.query ?? kept.query };
     setKept(current);
   }
   return useMemo(() => {
     const scope = hostScope(groups, now);
-    const compiled = compileHostQuery(current.query);
+    const compiled = compileHostQuery(current.query ?? everyHost);
     return {
       test: (host: HostRow) => compiled(host, scope),
       problem: current.problem ?? (isSuccess ? groupProblem(current, scope) : null),
@@ -61,14 +73,19 @@ export const useHostSearch = (text: string, now: number): HostSearch => {
 
 const groupProblem = ({ text, query }: ReadQuery, scope: HostScope): HostSearchProblem | null => {
   try {
-    hostsMatching([], query, scope);
+    hostsMatching([], query ?? everyHost, scope);
     return null;
   } catch (error) {
     return problemOf(error, text);
   }
 };
 
+const placeOf = (error: unknown): { readonly start: number; readonly end: number } | null => {
+  const { details } = error as { readonly details?: { readonly start?: unknown; readonly end?: unknown } };
+  return typeof details?.start === 'number' && typeof details.end === 'number' ? { start: details.start, end: details.end } : null;
+};
+
 const problemOf = (error: unknown, text: string): HostSearchProblem => {
-  const { details = {} } = error as { readonly details?: { readonly start?: number; readonly end?: number } };
-  return { message: toFailure(error).message, part: details.start === undefined ? '' : text.slice(details.start, details.end) };
+  const place = placeOf(error);
+  return { message: toFailure(error).message, part: place === null ? '' : text.slice(place.start, place.end) };
 };

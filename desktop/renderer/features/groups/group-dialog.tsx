@@ -3,7 +3,7 @@ import { useState } from 'react';
 import { hostQueryCharactersMax } from '../../../bridge/host-grammar.ts';
 import { parseHostRule } from '../../../bridge/host-query.ts';
 import type { HostGroup } from '../../../bridge/group-model.ts';
-import { usePutGroupMutation } from '../../client/bridge-api.ts';
+import { usePutGroupMutation } from '../../client/group-api.ts';
 import { toFailure } from '../../client/failure.ts';
 import { useHostSearch } from '../../client/host-search.ts';
 import { failureOf } from '../../client/query-failure.ts';

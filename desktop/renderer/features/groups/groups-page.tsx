@@ -4,7 +4,7 @@ import { Boxes, Plus } from 'lucide-react';
 import { useState } from 'react';
 import { Link, useSearchParams } from 'react-router';
 import type { HostGroup } from '../../../bridge/group-model.ts';
-import { useGroupsQuery, useRemoveGroupMutation } from '../../client/bridge-api.ts';
+import { useGroupsQuery, useRemoveGroupMutation } from '../../client/group-api.ts';
 import { hostsLink } from '../../client/links.ts';
 import { failureOf } from '../../client/query-failure.ts';
 import { countOf, formatDateTime } from '../../client/units.ts';

@@ -10,8 +10,8 @@ import { Bones, FailureView } from '../../widgets/blank.tsx';
 import { ConsoleDialog } from '../../widgets/console-dialog.tsx';
 import { TextField } from '../../widgets/field.tsx';
 import type { Fault } from '../../widgets/field.tsx';
-import { TokenInput } from '../../widgets/token-input.tsx';
 import { EnrollmentSteps, EnrollmentView } from './enrollment-view.tsx';
+import { HostLabels } from './host-labels.tsx';
 import { hostAddressFault, hostLabelFaults, hostNameFault } from './host-faults.ts';
 
 interface AddHostDialogProps {
@@ -50,9 +50,12 @@ const DescribeHost = ({ onClose, onBegun }: DescribeHostProps) => {
   const failure = failureOf(error);
   const nameFault = hostNameFault(name.trim(), useFleet().rows);
   const addressFault = hostAddressFault(address.trim());
-  const labelFaults = hostLabelFaults(labels);
   const isReady =
-    name.trim() !== '' && address.trim() !== '' && (nameFault ?? addressFault) === null && labelFaults.length === 0 && isPort(port);
+    name.trim() !== '' &&
+    address.trim() !== '' &&
+    (nameFault ?? addressFault) === null &&
+    hostLabelFaults(labels).length === 0 &&
+    isPort(port);
   const submit = async (): Promise<void> => {
     const result = await begin({ name: name.trim(), address: address.trim(), port: Number(port), labels: [...labels] });
     if (result.data !== undefined) onBegun(result.data);
@@ -100,15 +103,7 @@ const DescribeHost = ({ onClose, onBegun }: DescribeHostProps) => {
           />
           <PortField port={port} onPort={setPort} />
         </div>
-        <TokenInput
-          label="Labels"
-          values={labels}
-          onValues={setLabels}
-          placeholder="site=ams1, edge"
-          hint="To search, group and plan by. Enter or comma adds one."
-          faults={labelFaults}
-          testId="host-labels"
-        />
+        <HostLabels labels={labels} onLabels={setLabels} testId="host-labels" />
       </form>
       {failure === null ? null : <FailureView failure={failure} />}
     </ConsoleDialog>

@@ -8,8 +8,8 @@ import { hostsSelected, noticeRaised } from '../../client/window-slice.ts';
 import { FailureView } from '../../widgets/blank.tsx';
 import { ConsoleDialog } from '../../widgets/console-dialog.tsx';
 import { TextField } from '../../widgets/field.tsx';
-import { TokenInput } from '../../widgets/token-input.tsx';
 import { hostLabelFaults } from './host-faults.ts';
+import { HostLabels } from './host-labels.tsx';
 
 interface EditHostDialogProps {
   readonly host: HostRow;
@@ -21,7 +21,6 @@ export const EditHostDialog = ({ host, onClose }: EditHostDialogProps) => {
   const [name, setName] = useState(host.name);
   const [labels, setLabels] = useState(host.labels);
   const [isForgetting, setForgetting] = useState(false);
-  const faults = hostLabelFaults(labels);
   const [rename, renaming] = useRenameHostMutation();
   const [remove, removing] = useRemoveHostMutation();
   const dispatch = useConsoleDispatch();
@@ -65,7 +64,7 @@ export const EditHostDialog = ({ host, onClose }: EditHostDialogProps) => {
             <span className="grow" />
             <Button
               variant="contained"
-              disabled={renaming.isLoading || name.trim() === '' || faults.length > 0}
+              disabled={renaming.isLoading || name.trim() === '' || hostLabelFaults(labels).length > 0}
               onClick={() => void save()}
               data-testid="save-host"
             >
@@ -80,14 +79,7 @@ export const EditHostDialog = ({ host, onClose }: EditHostDialogProps) => {
       ) : (
         <>
           <TextField label="Name" value={name} onValue={setName} maxLength={63} testId="edit-name" />
-          <TokenInput
-            label="Labels"
-            values={labels}
-            onValues={setLabels}
-            placeholder="site=ams1, edge"
-            faults={faults}
-            testId="edit-labels"
-          />
+          <HostLabels labels={labels} onLabels={setLabels} testId="edit-labels" />
         </>
       )}
       {failure === null ? null : <FailureView failure={failure} />}

@@ -1,6 +1,6 @@
 import Button from '@mui/material/Button';
 import { useState } from 'react';
-import { useLabelHostsMutation } from '../../client/bridge-api.ts';
+import { useLabelHostsMutation } from '../../client/group-api.ts';
 import { failureOf } from '../../client/query-failure.ts';
 import { useFleet } from '../../client/shell.tsx';
 import { useConsoleDispatch, useConsoleSelector } from '../../client/store.ts';

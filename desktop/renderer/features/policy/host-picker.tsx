@@ -4,7 +4,7 @@ import { hostLabelTerm } from '../../../bridge/host-label.ts';
 import { compileHostQuery, hostScope } from '../../../bridge/host-query.ts';
 import type { HostScope } from '../../../bridge/host-query.ts';
 import type { HostRow } from '../../../bridge/model.ts';
-import { useGroupsQuery } from '../../client/bridge-api.ts';
+import { useGroupsQuery } from '../../client/group-api.ts';
 import { readHostSearch } from '../../client/host-search.ts';
 import { useFleet } from '../../client/shell.tsx';
 import { countOf } from '../../client/units.ts';
@@ -26,7 +26,7 @@ const isTerm = (text: string): boolean => /[:=<>*]/.test(text);
 /** None for a term that cannot be read. */
 const fittingIds = (rows: readonly HostRow[], text: string, scope: HostScope): readonly string[] => {
   const { query, problem } = readHostSearch(text);
-  if (problem !== null) return [];
+  if (problem !== null || query === null) return [];
   const test = compileHostQuery(query);
   return rows.filter((host) => test(host, scope)).map(({ hostId }) => hostId);
 };
