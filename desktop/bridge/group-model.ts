@@ -5,11 +5,15 @@ import type { DiffLine } from './model.ts';
 /** Lower case, so that two groups never differ by case alone. */
 export const groupName = z.string().check(z.regex(/^[a-z0-9][a-z0-9._-]{0,62}$/));
 
-const about = z.optional(z.string().check(z.maxLength(200)));
-export const groupInput = z.union([
-  z.strictObject({ name: groupName, about, hostIds: z.array(z.string().check(z.maxLength(26))).check(z.maxLength(5000)) }),
-  z.strictObject({ name: groupName, about, rule: z.string().check(z.maxLength(2000)) }),
-]);
+export const groupInput = z.strictObject({
+  name: groupName,
+  /** As it is when absent. */
+  about: z.optional(z.string().check(z.maxLength(200))),
+  members: z.union([
+    z.strictObject({ rule: z.string().check(z.maxLength(2000)) }),
+    z.strictObject({ hostIds: z.array(z.string().check(z.maxLength(26))).check(z.maxLength(5000)) }),
+  ]),
+});
 
 export interface HostGroup {
   readonly name: string;

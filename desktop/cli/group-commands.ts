@@ -75,7 +75,7 @@ const setGroup = async (context: CommandContext, name: string, options: SetOptio
   const hostIds = await Promise.all(names.map(async (host) => (await findHost(context, host)).hostId));
   const about = options.about === undefined ? {} : { about: options.about };
   const members = options.rule === undefined ? { hostIds } : { rule: options.rule };
-  const group = await context.handlers['groups.put']({ name, ...about, ...members }, context.signal);
+  const group = await context.handlers['groups.put']({ name, ...about, members }, context.signal);
   context.print(group, (shown) => showGroups([shown]));
 };
 

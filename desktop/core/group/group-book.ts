@@ -20,9 +20,11 @@ interface GroupRecord {
   readonly changedAt: number;
 }
 
-export type GroupInput = { readonly name: string; readonly about?: string | undefined } & (
-  { readonly rule: string } | { readonly hostIds: readonly string[] }
-);
+export interface GroupInput {
+  readonly name: string;
+  readonly about?: string | undefined;
+  readonly members: { readonly rule: string } | { readonly hostIds: readonly string[] };
+}
 
 export interface GroupBookOptions {
   readonly cache: FleetCache;
@@ -56,8 +58,9 @@ export class GroupBook {
     const before = cache.record<GroupRecord>('group', input.name);
     if (before === null && this.#records().length >= groupsMax)
       throw new NestError('LIMIT_REACHED', `There are ${String(groupsMax)} groups. Remove one that is not used.`);
-    const rule = 'rule' in input ? input.rule.trim() : null;
-    const hostIds = 'rule' in input ? [] : [...new Set(input.hostIds)];
+    const { members } = input;
+    const rule = 'rule' in members ? members.rule.trim() : null;
+    const hostIds = 'rule' in members ? [] : [...new Set(members.hostIds)];
     if (rule !== null) parseHostRule(rule);
     else if (hostIds.length === 0)
       throw new NestError('INPUT_INVALID', 'A group without hosts is none. Choose at least one host, or write a rule.');

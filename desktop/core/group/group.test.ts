@@ -42,8 +42,8 @@ afterEach(() => {
 
 describe('the groups of a console', () => {
   it('follow their rule as hosts are labelled, come and go, and stay when the console is opened again', async () => {
-    book.put({ name: 'ams', about: 'Amsterdam', rule: 'site:ams1' });
-    book.put({ name: 'pair', hostIds: [idOf(1), idOf(2), idOf(1)] });
+    book.put({ name: 'ams', about: 'Amsterdam', members: { rule: 'site:ams1' } });
+    book.put({ name: 'pair', members: { hostIds: [idOf(1), idOf(2), idOf(1)] } });
     expect(book.list()).toMatchObject([
       { name: 'ams', about: 'Amsterdam', rule: 'site:ams1', hostIds: [idOf(0), idOf(2)], missing: 0 },
       { name: 'pair', rule: null, hostIds: [idOf(1), idOf(2)], missing: 0 },
@@ -51,7 +51,7 @@ describe('the groups of a console', () => {
     roster.relabel(idOf(1), ['site=ams1']);
     await roster.remove(idOf(2));
     expect(book.list()).toMatchObject([{ hostIds: [idOf(0), idOf(1)] }, { hostIds: [idOf(1)], missing: 1 }]);
-    book.put({ name: 'ams', rule: 'site:fra2' });
+    book.put({ name: 'ams', members: { rule: 'site:fra2' } });
     const again = openFleetCache(join(folder, 'fleet.sqlite'), 0).cache;
     expect([again.record('group', 'ams'), again.record('group', 'pair')]).toMatchObject([
       { about: 'Amsterdam', rule: 'site:fra2' },
@@ -64,24 +64,24 @@ describe('the groups of a console', () => {
 
   it('are refused with a code: a bad rule, unknown hosts, nothing, no such group, too many', () => {
     const refused = (work: () => unknown, code: string): void => expect(work).toThrow(expect.objectContaining({ code }));
-    refused(() => book.put({ name: 'a', rule: 'site:' }), 'QUERY_INVALID');
-    refused(() => book.put({ name: 'a', rule: ' ' }), 'QUERY_INVALID');
-    refused(() => book.put({ name: 'a', rule: 'group:b' }), 'QUERY_INVALID');
-    refused(() => book.put({ name: 'a', hostIds: [idOf(9)] }), 'HOST_UNKNOWN');
-    refused(() => book.put({ name: 'a', hostIds: [] }), 'INPUT_INVALID');
+    refused(() => book.put({ name: 'a', members: { rule: 'site:' } }), 'QUERY_INVALID');
+    refused(() => book.put({ name: 'a', members: { rule: ' ' } }), 'QUERY_INVALID');
+    refused(() => book.put({ name: 'a', members: { rule: 'group:b' } }), 'QUERY_INVALID');
+    refused(() => book.put({ name: 'a', members: { hostIds: [idOf(9)] } }), 'HOST_UNKNOWN');
+    refused(() => book.put({ name: 'a', members: { hostIds: [] } }), 'INPUT_INVALID');
     refused(() => book.get('a'), 'NOT_FOUND');
     refused(() => book.remove('a'), 'NOT_FOUND');
     const content = { name: 'g1', about: '', rule: null, hostIds: [], changedAt: 0 };
     cache.putRecord('group', 'g1', { at: 0, content });
     const records = <Content>(): readonly Content[] => Array.from({ length: groupsMax }, () => content as Content);
     const full = new GroupBook({ cache: { ...cache, records }, roster, clock: createManualClock() });
-    refused(() => full.put({ name: 'a', rule: 'site:x' }), 'LIMIT_REACHED');
-    expect(full.put({ name: 'g1', rule: 'site:fra2' }).hostIds).toEqual([idOf(1), idOf(3)]);
+    refused(() => full.put({ name: 'a', members: { rule: 'site:x' } }), 'LIMIT_REACHED');
+    expect(full.put({ name: 'g1', members: { rule: 'site:fra2' } }).hostIds).toEqual([idOf(1), idOf(3)]);
   });
 
   it('show a rule that is not understood any more, beside the others', () => {
     cache.putRecord('group', 'old', { at: 0, content: { name: 'old', about: '', rule: 'state:sideways', hostIds: [], changedAt: 0 } });
-    book.put({ name: 'ams', rule: 'site:ams1' });
+    book.put({ name: 'ams', members: { rule: 'site:ams1' } });
     expect(book.list()).toMatchObject([
       { name: 'ams', problem: null },
       { name: 'old', hostIds: [], problem: expect.stringContaining('is no state') },

@@ -20,11 +20,11 @@ export const groupAnswers = (store: GroupStore) => ({
     return store.hosts.filter(({ hostId }) => hostIds.includes(hostId));
   },
   'groups.list': (): readonly HostGroup[] => store.groups,
-  'groups.put': (input: InputOf<'groups.put'>): HostGroup => {
-    const rule = 'rule' in input ? input.rule : null;
-    const hostIds = 'rule' in input ? fitting(store, input.rule) : input.hostIds;
-    const group = { name: input.name, about: input.about ?? '', rule, hostIds, missing: 0, problem: null, changedAt: store.now() };
-    store.groups = [...store.groups.filter(({ name }) => name !== input.name), group];
+  'groups.put': ({ name, about = '', members }: InputOf<'groups.put'>): HostGroup => {
+    const rule = 'rule' in members ? members.rule : null;
+    const hostIds = 'rule' in members ? fitting(store, members.rule) : members.hostIds;
+    const group = { name, about, rule, hostIds, missing: 0, problem: null, changedAt: store.now() };
+    store.groups = [...store.groups.filter((other) => other.name !== name), group];
     return group;
   },
   'groups.remove': ({ name }: InputOf<'groups.remove'>): null => {

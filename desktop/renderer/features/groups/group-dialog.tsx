@@ -69,7 +69,7 @@ export const GroupDialog = ({ group, rule = '', isOfSelected = false, onClose }:
   const save = async (): Promise<void> => {
     const { name, about } = form;
     const members = form.kind === 'rule' ? { rule: form.rule.trim() } : { hostIds: [...form.hostIds] };
-    if ('data' in (await put({ name, about, ...members }))) onClose();
+    if ('data' in (await put({ name, about, members }))) onClose();
   };
   return (
     <ConsoleDialog

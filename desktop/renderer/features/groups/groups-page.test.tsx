@@ -27,7 +27,7 @@ describe('the groups page', () => {
     expect(bridge.calls.find(({ method }) => method === 'groups.put')?.input).toEqual({
       name: 'ams',
       about: '',
-      rule: 'label:ams1 -state:offline',
+      members: { rule: 'label:ams1 -state:offline' },
     });
     expect((await screen.findByRole('link', { name: '7' })).getAttribute('href')).toBe('/hosts?filter=group%3Aams');
   });
