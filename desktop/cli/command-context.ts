@@ -150,6 +150,9 @@ export const matchingHosts = async (context: CommandContext, { where = '', group
   const rows = await settledRows(context);
   const whole: HostQuery = group === undefined ? query : bothHold({ kind: 'field', key: 'group', value: group }, query);
   const matching = hostsMatching(rows, whole, hostScope(await handlers['groups.list']({}, signal), clock.now()));
+  const waiting = rows.filter(({ state }) => state === 'connecting').length;
+  if (waiting > 0)
+    terminal.note(`warning: not every host has answered yet (${String(waiting)} missing); of those the query asks what was known before`);
   for (const key of unknownLabelKeys(query, rows)) terminal.note(`warning: no host has a label ${key}=...`);
   return matching;
 };

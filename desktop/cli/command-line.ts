@@ -74,10 +74,16 @@ export const runCommandLine = async (invocation: CommandLine): Promise<number> =
     const shape = toErrorShape(error);
     if (shape.code === 'CANCELLED' && signal.aborted) return 130;
     if (args.includes('--json')) terminal.out(JSON.stringify({ error: shape }));
-    else terminal.note(`error ${shape.code}: ${clean(shape.message)}${problemLines(shape.details)}`);
+    else terminal.note(`error ${shape.code}: ${clean(shape.message)}${placeText(shape.details)}${problemLines(shape.details)}`);
     return 1;
   }
 };
+
+/** Where in a query the mistake is, counted from 1. */
+const placeText = ({ start, end }: Readonly<Record<string, unknown>>): string =>
+  typeof start === 'number' && typeof end === 'number'
+    ? ` (character ${String(start + 1)}${end > start + 1 ? ` to ${String(end)}` : ''})`
+    : '';
 
 /** A refused policy says everything that is wrong with it, not only the first. */
 const problemLines = (details: Readonly<Record<string, unknown>>): string => {

@@ -49,6 +49,7 @@ describe('queries and groups on the command line', { timeout: 60_000 }, () => {
       1,
       { error: { code: 'QUERY_INVALID', message: expect.stringContaining('Did you mean kernel>=6?'), details: { start: 10, end: 18 } } },
     ]);
+    expect((await nest('hosts', 'ls', '--where', 'site:ams1 kernl>=6')).notes).toMatch(/^error QUERY_INVALID: .* \(character 11 to 18\)$/);
     expect(await nest('hosts', 'label', 'state=x', '--all')).toMatchObject({ code: 1, notes: expect.stringContaining('INPUT_INVALID') });
     expect((await nest('hosts', 'label', '--all')).code).toBe(2);
     expect((await nest('policy', 'plan', file, '--where', 'site:ams1', '--all')).code).toBe(2);

@@ -140,7 +140,7 @@ const hostCells = ({ host, now, isChosen, onToggle, onFilterText }: HostCellOpti
       {formatShare(host.cpuBusy)}
     </span>,
     <PolicyCell key="policy" host={host} />,
-    <span key="agent" className="mono">
+    <span key="agent" className="mono" title={host.agentVersion ?? undefined}>
       {host.agentVersion ?? '–'}
     </span>,
   ];
