@@ -64,7 +64,7 @@ afterAll(() => rm(folder, { recursive: true }));
 const lines: readonly (readonly [string, readonly string[]])[] = [
   ['nest ho', ['hosts']],
   ['nest hosts l', ['ls', 'label']],
-  ['nest hosts ls --w', ['--where']],
+  ['nest hosts ls --wh', ['--where']],
   ['nest --json hosts ls --gr', ['--group']],
   ['nest hosts show edge-l', ['edge-lon-2']],
   ['nest hosts ls --group ', ['cores', 'edges']],
