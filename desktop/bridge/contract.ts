@@ -8,6 +8,8 @@
 import { z } from 'zod/mini';
 import { accessChange, accessCheckInput, accessClientInput } from './access-model.ts';
 import { breakGlassInputs, mfaInputs } from './mfa-model.ts';
+import { groupInput, groupName } from './group-model.ts';
+import type { GroupPlan, HostGroup } from './group-model.ts';
 import * as model from './model.ts';
 import type { RootChangeView } from './root-change-model.ts';
 import type { IntentRow, StagedPlan, StagedRollout } from './rollout-model.ts';
@@ -224,6 +226,15 @@ export const contract = {
   'enrollment.approve': command(z.strictObject({ enrollmentId: z.string() }), of<model.Enrollment>()),
   'enrollment.cancel': command(z.strictObject({ enrollmentId: z.string() }), of<model.Enrollment>()),
   'hosts.rename': command(z.strictObject({ hostId, name, labels: z.array(name).check(z.maxLength(16)) }), of<model.HostRow>()),
+  /** Adds labels (one of the same key is replaced) and takes away labels or keys, on all of these hosts or on none. */
+  'hosts.label': command(
+    z.strictObject({
+      hostIds: z.array(hostId).check(z.minLength(1), z.maxLength(5000)),
+      set: z.array(name).check(z.maxLength(16)),
+      remove: z.array(name).check(z.maxLength(16)),
+    }),
+    of<readonly model.HostRow[]>(),
+  ),
   /** Forgets the host here; the agent keeps enforcing. */
   'hosts.remove': command(host, of<null>()),
   'host.get': query(host, of<model.HostDetail>()),
@@ -261,6 +272,15 @@ export const contract = {
     }),
     of<model.EngineChoice>(),
   ),
+
+  // ---- groups ----
+  'groups.list': query(nothing, of<readonly HostGroup[]>()),
+  /** Makes a group or changes the one of that name. */
+  'groups.put': command(groupInput, of<HostGroup>()),
+  /** Forgets the group; its hosts stay. */
+  'groups.remove': command(z.strictObject({ name: groupName }), of<null>()),
+  /** What the policy would do to every member; changes nothing. */
+  'groups.plan': command(z.strictObject({ name: groupName, policy: policyText }), of<GroupPlan>()),
 
   // ---- policy ----
   'policy.get': query(z.strictObject({ hostId, revision: z.optional(z.int().check(z.minimum(1))) }), of<model.PolicyRevision>()),

@@ -64,6 +64,10 @@ export interface HostRow {
   /** Who works under a break-glass grant there; absent for nobody. */
   readonly breakGlass?: readonly BreakGlassMark[];
   readonly agentVersion: string | null;
+  readonly kernel: string | null;
+  readonly cluster: string | null;
+  /** When the certificate of the host ends. */
+  readonly certificateEndsAt: number | null;
   /** Packets per second, one point a second, oldest first, at most 300. */
   readonly history: readonly number[];
 }

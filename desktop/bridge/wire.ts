@@ -32,6 +32,7 @@ export const policyMethods: ReadonlySet<string> = new Set([
   'policy.validate',
   'policy.import',
   'policy.plan',
+  'groups.plan',
   'draft.put',
   'trace.run',
   'snapshot.trace',

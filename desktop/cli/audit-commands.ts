@@ -10,6 +10,8 @@ import { checkAuditExport } from '../core/api.ts';
 import type { AuditExportVerdict } from '../core/api.ts';
 import { askYes, chosenHosts, findHost, ReportedError, settledRows, withCore, withFleet } from './command-context.ts';
 import type { CommandContext, GlobalOptions, Invocation } from './command-context.ts';
+import { groupOption, whereOption } from './host-choice.ts';
+import type { HostFilter } from './host-choice.ts';
 import { clean, formatAge, formatTable, formatTime, numberOf, oneOf, shortHash } from './output.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -24,7 +26,7 @@ interface ListOptions extends GlobalOptions {
   readonly limit: string;
 }
 
-interface HostsOptions extends GlobalOptions {
+interface HostsOptions extends GlobalOptions, HostFilter {
   readonly host?: readonly string[];
   readonly all?: true;
 }
@@ -39,6 +41,8 @@ export const addAuditCommands = (program: Command, invocation: Invocation): void
     .description('write the logs with their signatures as JSON lines; "nest audit verify <file>" checks them anywhere')
     .option('--host <name...>', 'hosts to export')
     .option('--all', 'all hosts')
+    .option(...whereOption)
+    .option(...groupOption)
     .action((path: string, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<HostsOptions>();
       return withFleet(invocation, options, (context) => exportTo(context, path, options));
@@ -108,6 +112,8 @@ const addVerifyCommand = (audit: Command, invocation: Invocation): void => {
     .description('walk every entry of the named hosts, or of an export; exit code 1 names the first that is missing or changed')
     .option('--host <name...>', 'hosts to verify')
     .option('--all', 'all hosts')
+    .option(...whereOption)
+    .option(...groupOption)
     .option('--root-sha256 <hex>', 'with a file: the root of the fleet must be this one')
     .action((path: string | undefined, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<HostsOptions & { readonly rootSha256?: string }>();

@@ -2,8 +2,10 @@
 import type { Command } from 'commander';
 import { NestError } from '../../proto/model/error.ts';
 import type { CertificateList, CertificateRow } from '../bridge/model.ts';
-import { askYes, findHost, settledRows, withFleet } from './command-context.ts';
-import type { GlobalOptions, Invocation } from './command-context.ts';
+import { askYes, findHost, matchingHosts, settledRows, withFleet } from './command-context.ts';
+import type { CommandContext, GlobalOptions, Invocation } from './command-context.ts';
+import { groupOption, whereOption } from './host-choice.ts';
+import type { HostFilter } from './host-choice.ts';
 import { clean, formatTable, formatTime, shortHash } from './output.ts';
 
 /** Below "nest fleet". */
@@ -11,11 +13,15 @@ export const addCertificateCommands = (fleet: Command, invocation: Invocation): 
   const certificates = fleet
     .command('certificates')
     .description('everything of the fleet that ends some day, what ends first comes first')
-    .action((_options: unknown, command: Command) =>
-      withFleet(invocation, command.optsWithGlobals<GlobalOptions>(), async (context) => {
-        context.print(await context.handlers['certificate.list']({}, context.signal), showCertificates);
-      }),
-    );
+    .option(...whereOption)
+    .option(...groupOption)
+    .action((_options: unknown, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions & HostFilter>();
+      return withFleet(invocation, options, async (context) => {
+        const list = await context.handlers['certificate.list']({}, context.signal);
+        context.print(await ofHosts(context, list, options), showCertificates);
+      });
+    });
   certificates
     .command('renew <host>')
     .description('give a connected host a new certificate now')
@@ -48,6 +54,13 @@ const addRevoke = (parent: Command, invocation: Invocation): void => {
         context.print(list, showCertificates);
       });
     });
+};
+
+/** All rows, or those of the hosts that fit. */
+const ofHosts = async (context: CommandContext, list: CertificateList, filter: HostFilter): Promise<CertificateList> => {
+  if (filter.where === undefined && filter.group === undefined) return list;
+  const fitting = new Set((await matchingHosts(context, filter)).map(({ hostId }) => hostId));
+  return { ...list, rows: list.rows.filter(({ hostId }) => hostId !== null && fitting.has(hostId)) };
 };
 
 /** Raises NOT_FOUND, also when a name fits several. */

@@ -2,11 +2,15 @@
 import { readFile } from 'node:fs/promises';
 import { NestError } from '../../proto/model/error.ts';
 import type { BridgeHandlers } from '../bridge/contract.ts';
+import { bothHold, parseHostQuery } from '../bridge/host-grammar.ts';
+import type { HostQuery } from '../bridge/host-grammar.ts';
+import { hostScope, hostsMatching, unknownLabelKeys } from '../bridge/host-query.ts';
 import type { HostRow } from '../bridge/model.ts';
 import { createConsoleCore, openSystemPorts } from '../core/api.ts';
 import type { ConsolePorts } from '../core/api.ts';
 import { systemClock } from '../lib/api.ts';
 import type { Clock } from '../lib/api.ts';
+import type { HostFilter } from './host-choice.ts';
 import { clean } from './output.ts';
 import { readSecret } from './secret.ts';
 import { withStepUp } from './step-up-prompt.ts';
@@ -146,13 +150,34 @@ export const findHost = async ({ handlers, signal }: CommandContext, nameOrId: s
   throw new NestError('HOST_UNKNOWN', `There is no host ${nameOrId}. "nest hosts ls" lists them.`, { details: { host: nameOrId } });
 };
 
-/** The hosts a command names with --host (repeatable, or separated by commas) or --all. */
+/** The hosts that fit the query and are in the group, by name, once every host is settled. Raises QUERY_INVALID, NOT_FOUND. */
+export const matchingHosts = async (context: CommandContext, { where = '', group }: HostFilter): Promise<readonly HostRow[]> => {
+  const { handlers, clock, signal, terminal } = context;
+  const query = parseHostQuery(where);
+  const rows = await settledRows(context);
+  const whole: HostQuery = group === undefined ? query : bothHold({ kind: 'field', key: 'group', value: group }, query);
+  const matching = hostsMatching(rows, whole, hostScope(await handlers['groups.list']({}, signal), clock.now()));
+  const waiting = rows.filter(({ state }) => state === 'connecting').length;
+  if (waiting > 0)
+    terminal.note(`warning: not every host has answered yet (${String(waiting)} missing); of those the query asks what was known before`);
+  for (const key of unknownLabelKeys(query, rows)) terminal.note(`warning: no host has a label ${key}=...`);
+  return matching;
+};
+
+/** The hosts a command names with --host (repeatable, or separated by commas), --where, --group or --all. */
 export const chosenHosts = async (
   context: CommandContext,
-  choice: { readonly host?: readonly string[]; readonly all?: true },
+  choice: HostFilter & { readonly host?: readonly string[]; readonly all?: true },
 ): Promise<readonly string[]> => {
   const names = (choice.host ?? []).flatMap((text) => text.split(',')).filter((name) => name !== '');
-  if ((names.length === 0) === (choice.all !== true)) throw new UsageError('Name the hosts with --host <name>, or take --all of them.');
+  const isFiltered = choice.where !== undefined || choice.group !== undefined;
+  if (Number(names.length > 0) + Number(choice.all === true) + Number(isFiltered) !== 1)
+    throw new UsageError('Say which hosts: --host <name>, --where <query> with or without --group <name>, or --all of them.');
+  if (isFiltered) {
+    const rows = await matchingHosts(context, choice);
+    if (rows.length === 0) throw new NestError('HOST_UNKNOWN', 'No host fits. "nest hosts ls --where <query>" shows what does.');
+    return rows.map(({ hostId }) => hostId);
+  }
   if (choice.all === true) {
     const rows = await context.handlers['hosts.list']({}, context.signal);
     if (rows.length === 0) throw new NestError('HOST_UNKNOWN', 'The fleet has no hosts yet. Add one with "nest hosts add".');

@@ -8,8 +8,10 @@ import { ReportedError } from './command-context.ts';
 import type { Invocation } from './command-context.ts';
 import { addBreakGlassCommands } from './break-glass-commands.ts';
 import { addMfaCommands } from './mfa-commands.ts';
+import { addCompletionCommands } from './completion-commands.ts';
 import { addFleetCommands } from './fleet-commands.ts';
 import { addFlowCommand } from './flow-command.ts';
+import { addGroupCommands } from './group-commands.ts';
 import { addHostCommands } from './host-commands.ts';
 import { addLicenseCommands } from './license-commands.ts';
 import { addObserveCommands } from './observe-commands.ts';
@@ -49,6 +51,7 @@ export const runCommandLine = async (invocation: CommandLine): Promise<number> =
   for (const add of [
     addFleetCommands,
     addHostCommands,
+    addGroupCommands,
     addPolicyCommands,
     addRolloutCommands,
     addStagedCommands,
@@ -62,6 +65,7 @@ export const runCommandLine = async (invocation: CommandLine): Promise<number> =
     addSnapshotCommands,
     addMfaCommands,
     addBreakGlassCommands,
+    addCompletionCommands,
   ])
     add(program, invocation);
   try {
@@ -77,10 +81,16 @@ export const runCommandLine = async (invocation: CommandLine): Promise<number> =
     const shape = toErrorShape(error);
     if (shape.code === 'CANCELLED' && signal.aborted) return 130;
     if (args.includes('--json')) terminal.out(JSON.stringify({ error: shape }));
-    else terminal.note(`error ${shape.code}: ${clean(shape.message)}${problemLines(shape.details)}`);
+    else terminal.note(`error ${shape.code}: ${clean(shape.message)}${placeText(shape.details)}${problemLines(shape.details)}`);
     return 1;
   }
 };
+
+/** Where in a query the mistake is, counted from 1. */
+const placeText = ({ start, end }: Readonly<Record<string, unknown>>): string =>
+  typeof start === 'number' && typeof end === 'number'
+    ? ` (character ${String(start + 1)}${end > start + 1 ? ` to ${String(end)}` : ''})`
+    : '';
 
 /** A refused policy says everything that is wrong with it, not only the first. */
 const problemLines = (details: Readonly<Record<string, unknown>>): string => {

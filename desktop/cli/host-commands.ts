@@ -1,12 +1,15 @@
-/** nest hosts ls | add | enroll | show | rm */
+/** nest hosts ls | label | add | enroll | show | rm */
 import type { Command } from 'commander';
 import { NestError } from '../../proto/model/error.ts';
 import { agentPortDefault } from '../../proto/model/limits.ts';
 import type { Enrollment, HostDetail, HostRow } from '../bridge/model.ts';
 import { spkiFingerprint } from '../core/api.ts';
-import { askYes, findHost, settledRows, withFleet } from './command-context.ts';
+import { askYes, findHost, matchingHosts, settledRows, withFleet } from './command-context.ts';
 import type { CommandContext, GlobalOptions, Invocation } from './command-context.ts';
 import { addEnrollCommand } from './enroll-command.ts';
+import { groupOption, hostGrammarHelp, whereOption } from './host-choice.ts';
+import type { HostFilter } from './host-choice.ts';
+import { addLabelCommand } from './label-command.ts';
 import { clean, formatAge, formatTable, formatTime, roundRate, shortHash } from './output.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -23,12 +26,19 @@ export const addHostCommands = (program: Command, invocation: Invocation): void 
   const hosts = program.command('hosts').description('the hosts of the fleet');
   hosts
     .command('ls')
-    .description('all hosts with their state')
-    .action((_options: unknown, command: Command) =>
-      withFleet(invocation, command.optsWithGlobals<GlobalOptions>(), async (context) => {
-        context.print(await settledRows(context), (rows) => showRows(rows, context.clock.now()));
-      }),
-    );
+    .description('all hosts with their state, or those that fit')
+    .option(...whereOption)
+    .option(...groupOption)
+    .addHelpText('after', hostGrammarHelp)
+    .action((_options: unknown, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions & HostFilter>();
+      return withFleet(invocation, options, async (context) => {
+        const isFiltered = options.where !== undefined || options.group !== undefined;
+        const rows = isFiltered ? await matchingHosts(context, options) : await settledRows(context);
+        context.print(rows, () => (isFiltered && rows.length === 0 ? 'No host fits.' : showRows(rows, context.clock.now())));
+      });
+    });
+  addLabelCommand(hosts, invocation);
   hosts
     .command('add <name> <address>')
     .description('make a join token, wait for the agent, compare fingerprints, sign its certificate')
@@ -142,6 +152,7 @@ const showRows = (rows: readonly HostRow[], now: number): string =>
           { title: 'NAME', value: (row) => row.name },
           { title: 'STATE', value: (row) => row.state },
           { title: 'ADDRESS', value: (row) => row.address },
+          { title: 'LABELS', value: (row) => row.labels.join(' ') },
           { title: 'ENGINE', value: (row) => row.engine },
           { title: 'PKT/S', value: (row) => roundRate(row.packetsPerSecond) },
           { title: 'DROP/S', value: (row) => roundRate(row.dropsPerSecond) },
@@ -157,6 +168,7 @@ const showDetail = ({ row, facts, engines, certificate, sample }: HostDetail, no
   [
     `Host         ${row.name} (${row.hostId})`,
     `Address      ${row.address}`,
+    `Labels       ${clean(row.labels.join(' ')) || '-'}${row.cluster === null ? '' : `, cluster ${clean(row.cluster)}`}`,
     `State        ${row.state}${row.stateReason === null ? '' : `: ${clean(row.stateReason)}`}`,
     `Seen         ${formatAge(row.seenAt, now)}`,
     `System       ${facts === null ? '-' : clean(`${facts.operatingSystem}, kernel ${facts.kernel}, ${facts.architecture}, ${String(facts.cpuCount)} CPUs`)}`,

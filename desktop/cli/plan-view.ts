@@ -1,5 +1,5 @@
 /** A plan and a rollout as text. */
-import type { FleetPlan, HostPlan, Rollout } from '../bridge/model.ts';
+import type { DiffLine, FleetPlan, HostPlan, Rollout } from '../bridge/model.ts';
 import { clean, formatTable } from './output.ts';
 
 /** Changes shown per host; the JSON has all. */
@@ -15,7 +15,7 @@ export const showPlan = (plan: FleetPlan): string => {
     groups.set(key, [...(groups.get(key) ?? []), host]);
   }
   const diffs = [...groups.values()].map((hosts) =>
-    [`${hosts.map(({ hostName }) => hostName).join(', ')}:`, ...changedLines(hosts[0])].join('\n'),
+    [`${hosts.map(({ hostName }) => hostName).join(', ')}:`, ...changedLines(hosts[0]?.diff ?? [])].join('\n'),
   );
   return [
     ...diffs,
@@ -25,8 +25,7 @@ export const showPlan = (plan: FleetPlan): string => {
 };
 
 /** Changed lines with one line around each. */
-const changedLines = (host: HostPlan | undefined): readonly string[] => {
-  const diff = host?.diff ?? [];
+export const changedLines = (diff: readonly DiffLine[]): readonly string[] => {
   const isNear = (index: number): boolean => [index - 1, index, index + 1].some((at) => diff[at] !== undefined && diff[at].kind !== 'same');
   const lines = diff.flatMap(({ kind, text }, index) => (isNear(index) ? [`  ${diffMarks[kind]} ${clean(text)}`] : []));
   return lines.length === 0 ? ['  no change in the document'] : lines;

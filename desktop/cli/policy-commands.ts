@@ -4,11 +4,13 @@ import { writeFile } from 'node:fs/promises';
 import type { PolicyCheck, PolicyImport } from '../bridge/model.ts';
 import { chosenHosts, findHost, readText, ReportedError, withCore, withFleet } from './command-context.ts';
 import type { GlobalOptions, Invocation } from './command-context.ts';
+import { groupOption, whereOption } from './host-choice.ts';
+import type { HostFilter } from './host-choice.ts';
 import { clean, formatAge, formatTable } from './output.ts';
 import { showPlan } from './plan-view.ts';
 import { UsageError } from './usage-error.ts';
 
-export interface HostChoice extends GlobalOptions {
+export interface HostChoice extends GlobalOptions, HostFilter {
   readonly host?: readonly string[];
   readonly all?: true;
 }
@@ -63,6 +65,8 @@ export const addPolicyCommands = (program: Command, invocation: Invocation): voi
     .description('what a policy would change, before anything is touched; "-" reads standard input')
     .option('--host <name...>', 'hosts to plan for')
     .option('--all', 'all hosts')
+    .option(...whereOption)
+    .option(...groupOption)
     .action((path: string, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<HostChoice>();
       return withFleet(invocation, options, async (context) => {

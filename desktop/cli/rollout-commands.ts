@@ -5,6 +5,7 @@ import { confirmWithinSeconds as confirmBounds } from '../../proto/model/limits.
 import type { Rollout } from '../bridge/model.ts';
 import { askYes, chosenHosts, findHost, readText, ReportedError, settledRows, withFleet } from './command-context.ts';
 import type { CommandContext, Invocation } from './command-context.ts';
+import { groupOption, whereOption } from './host-choice.ts';
 import { formatTime } from './output.ts';
 import { showPlan, showRollout } from './plan-view.ts';
 import { revisionOf } from './policy-commands.ts';
@@ -30,6 +31,8 @@ export const addRolloutCommands = (program: Command, invocation: Invocation): vo
     .description('plan, show, ask, apply to all named hosts, then keep or take back; "-" reads standard input')
     .option('--host <name...>', 'hosts to apply to')
     .option('--all', 'all hosts')
+    .option(...whereOption)
+    .option(...groupOption)
     .option('--yes', 'apply without asking')
     .option('--confirm', 'keep the change as soon as every host has it and still answers')
     .option(

@@ -4,6 +4,7 @@ import type { InputOf } from '../bridge/contract.ts';
 import type { IntentRow, StagedPlan, StagedRollout } from '../bridge/rollout-model.ts';
 import { askYes, chosenHosts, readText, ReportedError, settledRows, withFleet } from './command-context.ts';
 import type { CommandContext, GlobalOptions, Invocation } from './command-context.ts';
+import { groupOption, whereOption } from './host-choice.ts';
 import { clean, formatAge, formatTable, formatTime, numberOf, oneOf } from './output.ts';
 import type { HostChoice } from './policy-commands.ts';
 import { UsageError } from './usage-error.ts';
@@ -82,6 +83,8 @@ const planOptions = (command: Command): Command =>
   command
     .option('--host <name...>', 'hosts to roll out to, in this order')
     .option('--all', 'all hosts')
+    .option(...whereOption)
+    .option(...groupOption)
     .option('--name <text>', 'what it is called')
     .option('--waves <percents>', 'hosts after each wave, percent; 0 = one host', '0,5,25,100')
     .option('--max-unavailable <count>', 'hosts changed, failed or silent at once (a tenth, at least 1)')
@@ -216,6 +219,8 @@ const addIntentCommands = (program: Command, invocation: Invocation): void => {
     .description('sign a policy for hosts that are away; a console delivers it when they return')
     .option('--host <name...>', 'hosts it is for')
     .option('--all', 'all hosts')
+    .option(...whereOption)
+    .option(...groupOption)
     .option('--comment <text>', 'why, for the history')
     .action((path: string, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<HostChoice & { readonly comment?: string }>();

@@ -11,6 +11,7 @@ import { consoleHandlers } from './console-handlers.ts';
 import type { ConsolePorts, HandlerContext } from './handler-context.ts';
 import { FleetKeeper } from './fleet/fleet-keeper.ts';
 import { openFleetSession } from './fleet/fleet-session.ts';
+import { groupHandlers } from './group/group-handlers.ts';
 import { hostHandlers } from './hosts/host-handlers.ts';
 import { HostRoster } from './hosts/host-roster.ts';
 import { developmentSettings } from './license/license-settings.ts';
@@ -77,6 +78,7 @@ export const createConsoleCore = (ports: ConsolePorts): ConsoleCore => {
       ...certificateHandlers(context),
       ...consoleHandlers(context),
       ...deviceHandlers(context),
+      ...groupHandlers(context),
       ...hostHandlers(context),
       ...licenseHandlers(context),
       ...mfaHandlers(context),

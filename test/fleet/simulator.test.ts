@@ -42,7 +42,7 @@ describe.skipIf(process.platform !== 'linux')('simulator', { timeout: 60_000 }, 
   it('is a fleet to a console: identities are believed, statuses arrive', async () => {
     await until('health of all', async () => (await healthy()) === agents);
     const [row] = await core.handlers['hosts.list']({}, never);
-    expect(row).toMatchObject({ name: 'host-00001', labels: ['site:fra2', 'role:core'] });
+    expect(row).toMatchObject({ name: 'host-00001', labels: ['site=fra2', 'role=core'] });
     await until('a reading', async () => (await core.handlers['hosts.list']({}, never)).every(({ cpuBusy }) => cpuBusy !== null));
   });
 

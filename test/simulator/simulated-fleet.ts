@@ -64,7 +64,7 @@ export const writeInventory = (
         name: agent.name,
         address: agent.address,
         port: agent.port,
-        labels: [`site:${sites[agent.index % sites.length] ?? ''}`, `role:${roles[agent.index % roles.length] ?? ''}`],
+        labels: [`site=${sites[agent.index % sites.length] ?? ''}`, `role=${roles[agent.index % roles.length] ?? ''}`],
         spkiSha256: identity.spkiSha256,
         certificateEndsAt: identity.certificateEndsAt,
         enrolledAt: ports.clock.now(),

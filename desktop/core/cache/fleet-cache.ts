@@ -31,7 +31,7 @@ export type DocumentKind =
   'host' | 'sample' | 'counters' | 'flows' | 'revisions' | 'policy' | 'balancers' | 'deny-lists' | 'audit' | 'audit-entries';
 
 /** What the console writes down about its own work, by id. */
-export type RecordKind = 'rollout-plan' | 'rollout-progress' | 'rollout-lease' | 'rollout-command' | 'intent';
+export type RecordKind = 'rollout-plan' | 'rollout-progress' | 'rollout-lease' | 'rollout-command' | 'intent' | 'group';
 
 export interface CachedDocument<Content> {
   /** When it was measured, milliseconds since the Unix epoch. */

@@ -1,8 +1,11 @@
 /** Hosts and enrolments, as the bridge asks for them. With all agents gone everything still answers, from the cache and with its age. */
 import { agentPortDefault } from '../../../proto/model/limits.ts';
 import type { BridgeHandlers } from '../../bridge/contract.ts';
-import type { HostCounters } from '../../bridge/model.ts';
+import { changedHostLabels, checkedHostLabels } from '../../bridge/host-label.ts';
+import type { HostLabelChange } from '../../bridge/host-label.ts';
+import type { HostCounters, HostRow } from '../../bridge/model.ts';
 import type { HandlerContext } from '../handler-context.ts';
+import type { HostRoster } from './host-roster.ts';
 import { liveOrKept } from './live-or-kept.ts';
 import { trafficHandlers } from './traffic-handlers.ts';
 import type { TrafficMethod } from './traffic-handlers.ts';
@@ -28,7 +31,8 @@ const fleetHandlers = ({ roster, clock }: HandlerContext): Pick<BridgeHandlers, 
       await clock.sleep(tickMs, signal).catch(() => undefined);
     }
   },
-  'hosts.rename': ({ hostId, name, labels }) => attempt(() => roster.rename(hostId, { name, labels })),
+  'hosts.rename': ({ hostId, name, labels }) => attempt(() => roster.rename(hostId, { name, labels: checkedHostLabels(labels) })),
+  'hosts.label': ({ hostIds, ...change }) => attempt(() => labelHosts(roster, hostIds, change)),
   'hosts.remove': async ({ hostId }) => {
     await roster.remove(hostId);
     return null;
@@ -39,7 +43,7 @@ const enrollmentHandlers = ({ keeper }: HandlerContext): Pick<BridgeHandlers, Ex
   'enrollment.begin': async ({ name, address, port, labels, hostName, cluster }) => {
     const { desk, license } = await keeper.session();
     await license.settle();
-    return desk.begin({ name, address, port: port ?? agentPortDefault, labels: labels ?? [], hostName, cluster });
+    return desk.begin({ name, address, port: port ?? agentPortDefault, labels: checkedHostLabels(labels ?? []), hostName, cluster });
   },
   'enrollment.list': async () => (await keeper.session()).desk.list(),
   'enrollment.watch': async function* ({ enrollmentId }, signal) {
@@ -70,6 +74,15 @@ const oneHostHandlers = (context: HandlerContext): Pick<BridgeHandlers, Exclude<
         signal,
       ),
   };
+};
+
+/** All or none: what one host cannot take is found before any is changed. Raises HOST_UNKNOWN, INPUT_INVALID. */
+const labelHosts = (roster: HostRoster, hostIds: readonly string[], change: HostLabelChange): readonly HostRow[] => {
+  const changed = [...new Set(hostIds)].map((hostId) => {
+    const { labels } = roster.get(hostId).record;
+    return { hostId, labels: changedHostLabels(labels, change) };
+  });
+  return changed.map(({ hostId, labels }) => roster.relabel(hostId, labels));
 };
 
 /** A synchronous answer as a promise that also carries what was raised. */

@@ -99,6 +99,14 @@ export class HostRoster {
     return host.row();
   }
 
+  /** Raises HOST_UNKNOWN. */
+  relabel(hostId: string, labels: readonly string[]): model.HostRow {
+    const host = this.get(hostId);
+    host.record = { ...host.record, labels };
+    this.#options.cache.putHost(host.record);
+    return host.row();
+  }
+
   /** Forgets a host; its agent keeps enforcing. Raises HOST_UNKNOWN. */
   async remove(hostId: string): Promise<void> {
     const host = this.get(hostId);

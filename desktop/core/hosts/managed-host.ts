@@ -129,6 +129,9 @@ export class ManagedHost {
       pendingUntil: reading?.policy.pending?.rollbackAt ?? null,
       ...(reading?.breakGlass === undefined ? {} : { breakGlass: reading.breakGlass }),
       agentVersion: link?.kind === 'up' ? link.agentVersion : (this.#document?.agentVersion ?? null),
+      kernel: this.#document?.facts?.kernel ?? null,
+      cluster: this.record.cluster ?? null,
+      certificateEndsAt: this.record.certificateEndsAt,
       history: reading?.packetsHistory ?? [],
     };
   }

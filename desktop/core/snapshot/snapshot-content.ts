@@ -41,6 +41,7 @@ const row = z.object({
   generation: z.nullable(text),
   pendingUntil: nullable,
   agentVersion: z.nullable(text),
+  kernel: z.nullable(text),
 });
 
 const host = z.object({
@@ -114,7 +115,12 @@ const fieldsOf = (plain: Buffer, reason: string): Readonly<Record<string, unknow
 };
 
 /** The row as views take it; points of history stay on the hosts. */
-export const rowOfIndex = ({ row: kept }: IndexHost): HostRow => ({ ...kept, history: [] });
+export const rowOfIndex = ({ row: kept, cluster, certificateEndsAt }: IndexHost): HostRow => ({
+  ...kept,
+  cluster,
+  certificateEndsAt,
+  history: [],
+});
 
 /** A row for the index: these fields and no others, whatever a row has more. */
 export const indexRowOf = (from: HostRow): IndexHost['row'] => ({
@@ -135,6 +141,7 @@ export const indexRowOf = (from: HostRow): IndexHost['row'] => ({
   generation: from.generation,
   pendingUntil: from.pendingUntil,
   agentVersion: from.agentVersion,
+  kernel: from.kernel === null ? null : cut(from.kernel),
 });
 
 const cut = (value: string): string => value.slice(0, textMax);

@@ -146,9 +146,10 @@ describe('the author of a snapshot', () => {
     expect(readSnapshotFile(foreign, testNow).rootSha256).not.toBe(readSnapshotFile(small, testNow).rootSha256);
     expect(
       await codeOfAsync(
-        forged(() => ({ author: `spiffe://${keys.fleetId}/operator/bob` }), operatorSigner(() => keys)).then((file) =>
-          readSnapshotFile(file, testNow),
-        ),
+        forged(
+          () => ({ author: `spiffe://${keys.fleetId}/operator/bob` }),
+          operatorSigner(() => keys),
+        ).then((file) => readSnapshotFile(file, testNow)),
       ),
     ).toBe('SNAPSHOT_FOREIGN');
   });
@@ -264,9 +265,16 @@ describe('a signed file of an author who means harm', () => {
 
   it('that opens with two keys, or whose chunks stand in another order, is refused', async () => {
     const signed = readSnapshotFile(small, testNow);
-    const other = await forged(() => ({ keyCommitment: Buffer.alloc(32) }), operatorSigner(() => keys));
+    const other = await forged(
+      () => ({ keyCommitment: Buffer.alloc(32) }),
+      operatorSigner(() => keys),
+    );
     expect(await codeOfAsync(SnapshotReader.open(readSnapshotFile(other, testNow), identity))).toBe('SNAPSHOT_INVALID');
-    const turned = await forged(({ chunks }) => ({ chunks: chunks.toReversed() }), operatorSigner(() => keys), signed.chunks.toReversed());
+    const turned = await forged(
+      ({ chunks }) => ({ chunks: chunks.toReversed() }),
+      operatorSigner(() => keys),
+      signed.chunks.toReversed(),
+    );
     expect(await codeOfAsync(SnapshotReader.open(readSnapshotFile(turned, testNow), identity))).toBe('SNAPSHOT_INVALID');
   });
 });

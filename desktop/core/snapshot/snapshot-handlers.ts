@@ -59,7 +59,11 @@ const fileHandlers = (context: HandlerContext, desk: SnapshotDesk): Pick<BridgeH
 type ViewMethod = `snapshot.${'hosts' | 'host' | 'policy' | 'flows' | 'counters' | 'trace'}`;
 
 const viewHandlers = (context: HandlerContext, desk: SnapshotDesk): Pick<BridgeHandlers, ViewMethod> => ({
-  'snapshot.hosts': (input) => attempt(() => searchHosts(desk.reader(input.snapshotId).reader, input)),
+  'snapshot.hosts': (input) =>
+    attempt(() => {
+      const { reader } = desk.reader(input.snapshotId);
+      return searchHosts(reader, input, reader.header.createdAtMs);
+    }),
   'snapshot.host': async ({ snapshotId, hostId }) => hostDetailOf(desk.reader(snapshotId).reader, hostId),
   'snapshot.policy': async ({ snapshotId, hostId }) => policyRevisionOf(desk.reader(snapshotId).reader, hostId),
   'snapshot.flows': async (input) => flowsOf(desk.reader(input.snapshotId).reader, input),

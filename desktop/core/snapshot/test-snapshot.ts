@@ -62,6 +62,7 @@ export const testEntry = (index: number, more: Partial<SnapshotEntry> = {}): Sna
       generation: 'ab'.repeat(32),
       pendingUntil: null,
       agentVersion: '0.0.0',
+      kernel: '6.1.0',
     },
     port: 50_051,
     cluster: null,
@@ -106,5 +107,9 @@ export const testFile = async ({
 }: TestFileOptions): Promise<Buffer> => {
   const writer = new SnapshotWriter({ random: systemRandom, imageOf });
   for (const entry of entries) await writer.add(entry);
-  return writer.finish(testTitle(keys, title), readers, operatorSigner(() => keys));
+  return writer.finish(
+    testTitle(keys, title),
+    readers,
+    operatorSigner(() => keys),
+  );
 };

@@ -15,6 +15,7 @@ import { Sidebar } from './sidebar.tsx';
 import { StepUpDialog } from './step-up-dialog.tsx';
 
 const HostPage = lazy(async () => ({ default: (await import('../features/host/host-page.tsx')).HostPage }));
+const GroupsPage = lazy(async () => ({ default: (await import('../features/groups/groups-page.tsx')).GroupsPage }));
 const PolicyPage = lazy(async () => ({ default: (await import('../features/policy/policy-page.tsx')).PolicyPage }));
 const ReviewPage = lazy(async () => ({ default: (await import('../features/review/review-page.tsx')).ReviewPage }));
 const RolloutPage = lazy(async () => ({ default: (await import('../features/rollout/rollout-page.tsx')).RolloutPage }));
@@ -86,6 +87,7 @@ const Pages = ({ state }: { readonly state: ConsoleState }) => {
           <Route path="/hosts" element={<HostsPage />} />
           <Route path="/hosts/:id" element={<HostPage />} />
           <Route path="/hosts/:id/:tab" element={<HostPage />} />
+          <Route path="/groups" element={<GroupsPage />} />
           <Route path="/policy" element={<PolicyPage />} />
           <Route path="/policy/review" element={<ReviewPage />} />
           <Route path="/policy/review/:planId" element={<ReviewPage />} />

@@ -1,5 +1,5 @@
 /** Every page that exists, once: for the sidebar, the palette and the shortcuts. */
-import { Archive, BadgeCheck, Crosshair, ListChecks, Rocket, ScrollText, Server, Settings2, ShieldCheck, Waves } from 'lucide-react';
+import { Archive, BadgeCheck, Boxes, Crosshair, ListChecks, Rocket, ScrollText, Server, Settings2, ShieldCheck, Waves } from 'lucide-react';
 import type { LucideIcon } from 'lucide-react';
 
 export interface ConsolePage {
@@ -11,7 +11,10 @@ export interface ConsolePage {
   readonly key: string;
 }
 
-export const primaryPages: readonly ConsolePage[] = [{ id: 'hosts', title: 'Hosts', path: '/hosts', icon: Server, key: 'h' }];
+export const primaryPages: readonly ConsolePage[] = [
+  { id: 'hosts', title: 'Hosts', path: '/hosts', icon: Server, key: 'h' },
+  { id: 'groups', title: 'Groups', path: '/groups', icon: Boxes, key: 'o' },
+];
 
 export const trafficPages: readonly ConsolePage[] = [
   { id: 'policy', title: 'Policy', path: '/policy', icon: ListChecks, key: 'p' },

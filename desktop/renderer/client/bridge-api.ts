@@ -107,6 +107,7 @@ const tags = [
   'intents',
   'license',
   'mfa',
+  'groups',
 ] as const;
 type Tag = (typeof tags)[number];
 

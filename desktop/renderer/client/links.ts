@@ -14,6 +14,13 @@ const withSearch = (path: string, parameters: Readonly<Record<string, string | u
 
 export const hostLink = (hostId: string, tab: HostTab = 'overview'): string => `/hosts/${hostId}/${tab}`;
 
+/** A new group: of the hosts that fit a rule, or of those that are selected. */
+export const groupLink = ({ rule, isOfSelected = false }: { readonly rule?: string; readonly isOfSelected?: boolean }): string =>
+  withSearch('/groups', { new: isOfSelected ? 'selected' : 'rule', rule });
+
+/** The hosts that fit a query. */
+export const hostsLink = (filter: string): string => withSearch('/hosts', { filter });
+
 /** The mapping in the host's policy. */
 export const mappingLink = (hostId: string, mapping: string): string => withSearch(`/hosts/${hostId}/policy`, { mapping });
 

@@ -21,6 +21,8 @@ import type {
 } from '../../bridge/model.ts';
 import { certificateAnswers } from './test-certificates.ts';
 import { licenseAnswers, testSso } from './test-license.ts';
+import type { HostGroup } from '../../bridge/group-model.ts';
+import { groupAnswers } from './test-groups.ts';
 import type { IntentRow, StagedRollout } from '../../bridge/rollout-model.ts';
 import {
   testCounters,
@@ -62,6 +64,7 @@ export class TestBridge implements BridgeClient {
   staged: readonly StagedRollout[] = [];
   intents: readonly IntentRow[] = [];
   plan: FleetPlan | null = null;
+  groups: readonly HostGroup[] = [];
   access: AccessView | null = null;
   sso: SsoView = testSso;
   license: LicenseView | null = null;
@@ -243,7 +246,7 @@ export class TestBridge implements BridgeClient {
 
   /** What the core would do, as far as a view can see it. */
   #usual(): Answers {
-    return { ...this.#ofHosts(), ...certificateAnswers(this), ...licenseAnswers(this) };
+    return { ...this.#ofHosts(), ...certificateAnswers(this), ...licenseAnswers(this), ...groupAnswers(this) };
   }
 
   #ofHosts(): Answers {

@@ -63,6 +63,9 @@ export const testHosts = (now: number, count = 24): readonly HostRow[] => {
       generation: index === 11 ? null : generation,
       pendingUntil: null,
       agentVersion: index === 11 ? null : '1.4.2',
+      kernel: index === 11 ? null : `6.${String(index % 4)}.0-13-amd64`,
+      cluster: null,
+      certificateEndsAt: now + 300 * 86_400_000,
       history: index === 11 ? [] : history,
     };
   });

@@ -10,9 +10,9 @@ import { Bones, FailureView } from '../../widgets/blank.tsx';
 import { ConsoleDialog } from '../../widgets/console-dialog.tsx';
 import { TextField } from '../../widgets/field.tsx';
 import type { Fault } from '../../widgets/field.tsx';
-import { TokenInput } from '../../widgets/token-input.tsx';
 import { EnrollmentSteps, EnrollmentView } from './enrollment-view.tsx';
-import { hostAddressFault, hostNameFault } from './host-faults.ts';
+import { HostLabels } from './host-labels.tsx';
+import { hostAddressFault, hostLabelFaults, hostNameFault } from './host-faults.ts';
 
 interface AddHostDialogProps {
   readonly onClose: () => void;
@@ -50,7 +50,12 @@ const DescribeHost = ({ onClose, onBegun }: DescribeHostProps) => {
   const failure = failureOf(error);
   const nameFault = hostNameFault(name.trim(), useFleet().rows);
   const addressFault = hostAddressFault(address.trim());
-  const isReady = name.trim() !== '' && address.trim() !== '' && (nameFault ?? addressFault) === null && isPort(port);
+  const isReady =
+    name.trim() !== '' &&
+    address.trim() !== '' &&
+    (nameFault ?? addressFault) === null &&
+    hostLabelFaults(labels).length === 0 &&
+    isPort(port);
   const submit = async (): Promise<void> => {
     const result = await begin({ name: name.trim(), address: address.trim(), port: Number(port), labels: [...labels] });
     if (result.data !== undefined) onBegun(result.data);
@@ -98,14 +103,7 @@ const DescribeHost = ({ onClose, onBegun }: DescribeHostProps) => {
           />
           <PortField port={port} onPort={setPort} />
         </div>
-        <TokenInput
-          label="Labels"
-          values={labels}
-          onValues={setLabels}
-          placeholder="edge, ams1"
-          hint="Groups to filter and plan by. Enter or comma adds one."
-          testId="host-labels"
-        />
+        <HostLabels labels={labels} onLabels={setLabels} testId="host-labels" />
       </form>
       {failure === null ? null : <FailureView failure={failure} />}
     </ConsoleDialog>

@@ -8,7 +8,8 @@ import { hostsSelected, noticeRaised } from '../../client/window-slice.ts';
 import { FailureView } from '../../widgets/blank.tsx';
 import { ConsoleDialog } from '../../widgets/console-dialog.tsx';
 import { TextField } from '../../widgets/field.tsx';
-import { TokenInput } from '../../widgets/token-input.tsx';
+import { hostLabelFaults } from './host-faults.ts';
+import { HostLabels } from './host-labels.tsx';
 
 interface EditHostDialogProps {
   readonly host: HostRow;
@@ -63,7 +64,7 @@ export const EditHostDialog = ({ host, onClose }: EditHostDialogProps) => {
             <span className="grow" />
             <Button
               variant="contained"
-              disabled={renaming.isLoading || name.trim() === ''}
+              disabled={renaming.isLoading || name.trim() === '' || hostLabelFaults(labels).length > 0}
               onClick={() => void save()}
               data-testid="save-host"
             >
@@ -78,7 +79,7 @@ export const EditHostDialog = ({ host, onClose }: EditHostDialogProps) => {
       ) : (
         <>
           <TextField label="Name" value={name} onValue={setName} maxLength={63} testId="edit-name" />
-          <TokenInput label="Labels" values={labels} onValues={setLabels} placeholder="edge, ams1" testId="edit-labels" />
+          <HostLabels labels={labels} onLabels={setLabels} testId="edit-labels" />
         </>
       )}
       {failure === null ? null : <FailureView failure={failure} />}

@@ -1,5 +1,8 @@
 /** What can be said of a host's name and address before anything is asked. */
 import { readNetwork } from '../../../bridge/address-text.ts';
+import { checkedHostLabels } from '../../../bridge/host-label.ts';
+import { toFailure } from '../../client/failure.ts';
+import type { Fault } from '../../widgets/field.tsx';
 
 /** What is wrong with a host's name as typed; nothing for an empty one, which is only unfinished. */
 export const hostNameFault = (name: string, taken: readonly { readonly name: string }[]): string | null => {
@@ -17,4 +20,14 @@ export const hostAddressFault = (address: string): string | null => {
     address,
   );
   return isName && !/^[\d.]+$/.test(address) ? null : 'An IP address or a host name, for instance 198.18.0.11.';
+};
+
+/** What the core would say about labels as typed. */
+export const hostLabelFaults = (labels: readonly string[]): readonly Fault[] => {
+  try {
+    checkedHostLabels(labels);
+    return [];
+  } catch (error) {
+    return [{ severity: 'error', message: toFailure(error).message }];
+  }
 };

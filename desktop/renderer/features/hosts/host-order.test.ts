@@ -1,14 +1,18 @@
 import { describe, expect, it } from 'vitest';
+import { parseHostQuery } from '../../../bridge/host-grammar.ts';
+import { compileHostQuery, hostScope } from '../../../bridge/host-query.ts';
 import { FleetTelemetry } from '../../client/fleet-telemetry.ts';
 import { testHosts } from '../../client/test-fleet.ts';
-import { parseHostFilter } from './host-filter.ts';
 import { orderHosts } from './host-order.ts';
 
 const now = 1_700_000_000_000;
 const fleet = new FleetTelemetry();
 fleet.put({ at: now, hosts: testHosts(now) });
-const ordered = (column: string, isDescending: boolean, filter = '') =>
-  Array.from(orderHosts(fleet, parseHostFilter(filter), { column, isDescending }), (row) => fleet.rows[row]);
+const ordered = (column: string, isDescending: boolean, filter = '') => {
+  const test = compileHostQuery(parseHostQuery(filter));
+  const rows = orderHosts(fleet, (host) => test(host, hostScope([], now)), { column, isDescending });
+  return Array.from(rows, (row) => fleet.rows[row]);
+};
 
 describe('the order of the fleet table', () => {
   it('puts troubled hosts first when sorted by state', () => {

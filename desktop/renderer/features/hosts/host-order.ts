@@ -2,7 +2,6 @@
 import type { HostRow } from '../../../bridge/model.ts';
 import type { FleetTelemetry, MetricName } from '../../client/fleet-telemetry.ts';
 import type { GridSort } from '../../widgets/virtual-grid.tsx';
-import type { HostFilter } from './host-filter.ts';
 
 const metrics: Readonly<Record<string, MetricName>> = { packets: 'packetsPerSecond', drops: 'dropsPerSecond', cpu: 'cpuBusy' };
 
@@ -17,10 +16,10 @@ const texts: Readonly<Record<string, (host: HostRow) => string>> = {
 const collator = new Intl.Collator('en', { numeric: true });
 
 /** Row numbers in the order shown. Hosts without the number come last in either direction; ties go by name. */
-export const orderHosts = (fleet: FleetTelemetry, filter: HostFilter, sort: GridSort): Uint32Array => {
+export const orderHosts = (fleet: FleetTelemetry, test: (host: HostRow) => boolean, sort: GridSort): Uint32Array => {
   const { rows } = fleet;
   const kept: number[] = [];
-  for (const [index, host] of rows.entries()) if (filter.test(host)) kept.push(index);
+  for (const [index, host] of rows.entries()) if (test(host)) kept.push(index);
   const sign = sort.isDescending ? -1 : 1;
   const metric = metrics[sort.column];
   const read = texts[sort.column] ?? ((host: HostRow) => host.name);

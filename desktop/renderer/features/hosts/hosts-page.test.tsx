@@ -34,7 +34,8 @@ describe('the hosts page', () => {
     const view = renderView(<HostsPage />, new TestBridge(), '/hosts');
     await user.type(screen.getByLabelText('Filter hosts'), 'label:lon1 colour>3');
     expect(screen.getByRole('table', { name: 'Hosts' }).getAttribute('aria-rowcount')).toBe('9');
-    expect(screen.getByRole('alert').textContent).toContain('There is no number "colour"');
+    expect(screen.getByRole('alert').textContent).toContain('colour>3 “colour” cannot be compared');
+    expect(screen.getByLabelText('Filter hosts').closest('.search')?.getAttribute('data-invalid')).toBe('true');
     expect(new URLSearchParams(view.address().split('?')[1]).get('filter')).toBe('label:lon1 colour>3');
   });
 

@@ -5,6 +5,9 @@ import { Suspense, lazy, useMemo, useState } from 'react';
 import { useNavigate, useSearchParams } from 'react-router';
 import type { HostRow } from '../../../bridge/model.ts';
 import { useEnrollmentsQuery } from '../../client/bridge-api.ts';
+import { readHostSearch, useHostSearch } from '../../client/host-search.ts';
+import type { HostSearchProblem } from '../../client/host-search.ts';
+import { groupLink } from '../../client/links.ts';
 import { useFleet, useNow, useShell } from '../../client/shell.tsx';
 import { useConsoleDispatch, useConsoleSelector } from '../../client/store.ts';
 import { countOf, formatCount } from '../../client/units.ts';
@@ -14,12 +17,12 @@ import { LiveState } from '../../widgets/host-state.tsx';
 import { Page } from '../../widgets/page.tsx';
 import type { GridSort } from '../../widgets/virtual-grid.tsx';
 import { FleetFigures } from './fleet-figures.tsx';
-import { parseHostFilter } from './host-filter.ts';
 import { orderHosts } from './host-order.ts';
 import { HostsTable } from './hosts-table.tsx';
 
 const AddHostDialog = lazy(async () => ({ default: (await import('./add-host-dialog.tsx')).AddHostDialog }));
 const EditHostDialog = lazy(async () => ({ default: (await import('./edit-host-dialog.tsx')).EditHostDialog }));
+const LabelHostsDialog = lazy(async () => ({ default: (await import('./label-hosts-dialog.tsx')).LabelHostsDialog }));
 
 /** A frame older than this is not "live" any more, milliseconds. */
 const freshMs = 5_000;
@@ -40,6 +43,7 @@ export const HostsPage = () => {
     );
   const setFilterText = (text: string): void => setParameter('filter', text);
   const [edited, setEdited] = useState<HostRow | null>(null);
+  const [isLabelling, setLabelling] = useState(false);
   const add = (isOpen: boolean): void => setParameter('add', isOpen ? '1' : null);
   const hasLiveHost = fleet.totals.hosts > fleet.totals.offline;
   // Frames go on without hosts: what they show is as old as the last answer of a host.
@@ -66,10 +70,18 @@ export const HostsPage = () => {
         </>
       }
     >
-      <FleetBody filterText={filterText} onFilterText={setFilterText} onEdit={setEdited} addButton={addButton} now={now} />
+      <FleetBody
+        filterText={filterText}
+        onFilterText={setFilterText}
+        onEdit={setEdited}
+        onLabel={() => setLabelling(true)}
+        addButton={addButton}
+        now={now}
+      />
       <Suspense fallback={null}>
         {search.has('add') ? <AddHostDialog onClose={() => add(false)} /> : null}
         {edited === null ? null : <EditHostDialog host={edited} onClose={() => setEdited(null)} />}
+        {isLabelling ? <LabelHostsDialog onClose={() => setLabelling(false)} /> : null}
       </Suspense>
     </Page>
   );
@@ -77,13 +89,15 @@ export const HostsPage = () => {
 
 const FilterInput = ({ text, onText }: { readonly text: string; readonly onText: (text: string) => void }) => {
   const { search } = useShell();
+  const isInvalid = readHostSearch(text).problem !== null;
   return (
-    <div className="search">
+    <div className="search" data-invalid={isInvalid}>
       <Search size={16} aria-hidden="true" />
       <input
         data-filter
         aria-label="Filter hosts"
-        placeholder="label:edge state:degraded drops>0"
+        aria-invalid={isInvalid}
+        placeholder="site:ams1 state:degraded drops>0"
         value={text}
         onChange={(event) => onText(event.target.value)}
         spellCheck={false}
@@ -100,17 +114,18 @@ interface FleetBodyProps {
   readonly filterText: string;
   readonly onFilterText: (text: string) => void;
   readonly onEdit: (host: HostRow) => void;
+  readonly onLabel: () => void;
   readonly addButton: React.ReactNode;
   readonly now: number;
 }
 
-const FleetBody = ({ filterText, onFilterText, onEdit, addButton, now }: FleetBodyProps) => {
+const FleetBody = ({ filterText, onFilterText, onEdit, onLabel, addButton, now }: FleetBodyProps) => {
   const fleet = useFleet();
   const version = fleet.version();
   const [sort, setSort] = useState<GridSort>({ column: 'state', isDescending: false });
-  const filter = useMemo(() => parseHostFilter(filterText), [filterText]);
+  const { test, problem } = useHostSearch(filterText, fleet.at ?? now);
   // The version stands for the frame: the store itself never changes its identity.
-  const order = useMemo(() => (version < 0 ? new Uint32Array() : orderHosts(fleet, filter, sort)), [fleet, version, filter, sort]);
+  const order = useMemo(() => (version < 0 ? new Uint32Array() : orderHosts(fleet, test, sort)), [fleet, version, test, sort]);
   if (fleet.at === null)
     return fleet.failure === null ? <Bones label="Loading hosts" lines={8} /> : <FailureView failure={fleet.failure} />;
   if (fleet.rows.length === 0) {
@@ -128,7 +143,7 @@ const FleetBody = ({ filterText, onFilterText, onEdit, addButton, now }: FleetBo
       <FleetFigures filterText={filterText} onFilterText={onFilterText} />
       <WaitingEnrollments />
       <section className="card fill" aria-label="Fleet">
-        <FleetToolbar shown={order.length} problems={filter.problems} sort={sort} onEdit={onEdit} />
+        <FleetToolbar shown={order.length} filterText={filterText} problem={problem} sort={sort} onEdit={onEdit} onLabel={onLabel} />
         {order.length === 0 ? (
           <Blank
             title="No host matches the filter"
@@ -176,12 +191,14 @@ const WaitingEnrollments = () => {
 
 interface FleetToolbarProps {
   readonly shown: number;
-  readonly problems: readonly string[];
+  readonly filterText: string;
+  readonly problem: HostSearchProblem | null;
   readonly sort: GridSort;
   readonly onEdit: (host: HostRow) => void;
+  readonly onLabel: () => void;
 }
 
-const FleetToolbar = ({ shown, problems, sort, onEdit }: FleetToolbarProps) => {
+const FleetToolbar = ({ shown, filterText, problem, sort, onEdit, onLabel }: FleetToolbarProps) => {
   const fleet = useFleet();
   const dispatch = useConsoleDispatch();
   const navigate = useNavigate();
@@ -207,18 +224,34 @@ const FleetToolbar = ({ shown, problems, sort, onEdit }: FleetToolbarProps) => {
             onClick={() => host !== undefined && onEdit(host)}
             data-testid="edit-selected"
           >
-            Name and labels
+            Edit host
+          </Button>
+          <Button variant="text" size="small" onClick={onLabel} data-testid="label-selected">
+            Labels
+          </Button>
+          <Button variant="text" size="small" onClick={() => void navigate(groupLink({ isOfSelected: true }))} data-testid="group-selected">
+            Group
           </Button>
           <Button variant="outlined" size="small" onClick={() => dispatch(hostsSelected([]))}>
             Clear
           </Button>
         </>
       )}
-      {problems.map((problem) => (
-        <span key={problem} className="warn" role="alert">
-          {problem}
+      {problem === null ? null : (
+        <span className="warn" role="alert">
+          {problem.part === '' ? null : <mark className="mono">{problem.part}</mark>} {problem.message}
         </span>
-      ))}
+      )}
+      {problem !== null || filterText.trim() === '' ? null : (
+        <Button
+          variant="text"
+          size="small"
+          onClick={() => void navigate(groupLink({ rule: filterText.trim() }))}
+          data-testid="group-filter"
+        >
+          Save as a group
+        </Button>
+      )}
       <span className="aside">
         {shown === fleet.rows.length ? '' : `${formatCount(shown)} of ${formatCount(fleet.rows.length)} · `}sorted by {sort.column}
       </span>

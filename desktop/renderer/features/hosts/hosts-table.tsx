@@ -1,5 +1,6 @@
 import { memo } from 'react';
 import { Link } from 'react-router';
+import { hostLabelTerm } from '../../../bridge/host-label.ts';
 import type { HostRow } from '../../../bridge/model.ts';
 import { flowsLink, hostLink } from '../../client/links.ts';
 import { useFleet } from '../../client/shell.tsx';
@@ -115,7 +116,9 @@ const hostCells = ({ host, now, isChosen, onToggle, onFilterText }: HostCellOpti
       title={isOffline && host.seenAt !== null ? `measured ${formatAge(now - host.seenAt)} ago` : undefined}
     >
       {formatScaled(host.packetsPerSecond)}
-      {isOffline && host.seenAt !== null && host.packetsPerSecond !== null ? ` · ${formatAge(now - host.seenAt)} ago` : ''}
+      {isOffline && host.seenAt !== null && host.packetsPerSecond !== null ? (
+        <span className="measured"> · {formatAge(now - host.seenAt)} ago</span>
+      ) : null}
     </span>,
     <Sparkline
       key="history"
@@ -137,7 +140,7 @@ const hostCells = ({ host, now, isChosen, onToggle, onFilterText }: HostCellOpti
       {formatShare(host.cpuBusy)}
     </span>,
     <PolicyCell key="policy" host={host} />,
-    <span key="agent" className="mono">
+    <span key="agent" className="mono" title={host.agentVersion ?? undefined}>
       {host.agentVersion ?? '–'}
     </span>,
   ];
@@ -161,13 +164,7 @@ const PolicyCell = ({ host }: { readonly host: HostRow }) => (
 const Labels = memo(({ labels, onFilterText }: { readonly labels: readonly string[]; readonly onFilterText: (text: string) => void }) => (
   <span className="chips">
     {labels.map((label) => (
-      <button
-        key={label}
-        type="button"
-        className="chip"
-        onClick={() => onFilterText(`label:${label.includes(' ') ? `"${label}"` : label}`)}
-        title={`Filter by ${label}`}
-      >
+      <button key={label} type="button" className="chip" onClick={() => onFilterText(hostLabelTerm(label))} title={`Filter by ${label}`}>
         {label}
       </button>
     ))}
