@@ -7,7 +7,7 @@ export default defineConfig({
   test: {
     name: 'fleet',
     environment: 'node',
-    include: ['test/fleet/**/*.test.ts'],
+    include: ['test/{fleet,abuse}/**/*.test.ts'],
     testTimeout: 120_000,
     hookTimeout: 60_000,
   },

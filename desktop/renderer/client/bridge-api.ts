@@ -196,6 +196,8 @@ export const bridgeApi = createApi({
 
       stagedRollouts: query('rollouts.list', ['staged']),
       watchStaged: stream('rollouts.watch'),
+      planStaged: command('rollouts.plan'),
+      startStaged: command('rollouts.start', ['staged']),
       pauseStaged: command('rollouts.pause', ['staged']),
       resumeStaged: command('rollouts.resume', ['staged']),
       abortStaged: command('rollouts.abort', ['staged']),
@@ -261,6 +263,8 @@ export const {
   useWatchRolloutQuery,
   useStagedRolloutsQuery,
   useWatchStagedQuery,
+  usePlanStagedMutation,
+  useStartStagedMutation,
   usePauseStagedMutation,
   useResumeStagedMutation,
   useAbortStagedMutation,
