@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { StagedRollout } from '../../desktop/bridge/rollout-model.ts';
 import { createConsoleCore } from '../../desktop/core/api.ts';
 import type { ConsoleCore } from '../../desktop/core/api.ts';
 import { simulatedConsolePorts } from '../simulator/simulated-fleet.ts';
@@ -16,9 +17,9 @@ import { nextPolicy, until } from '../support/rollout-console.ts';
 const program = fileURLToPath(new URL('../support/rollout-console-child.ts', import.meta.url));
 const never = new AbortController().signal;
 const agents = 8;
-/** Records a console writes for eight hosts: told, applied, soaking, keeping and kept, wave after wave. */
-const writtenMax = 24;
-const kills = 3;
+/** Records a console writes for eight hosts at least: told, applied, soaking, keeping and kept, wave after wave. */
+const writtenMax = 16;
+const kills = 2;
 
 describe.skipIf(process.platform !== 'linux')('over a simulated fleet', { timeout: 120_000 }, () => {
   let simulator: Simulator;
@@ -83,26 +84,27 @@ describe.skipIf(process.platform !== 'linux')('over a simulated fleet', { timeou
     }
   });
 
-  it('half of the fleet that is gone while it soaks stops the rollout: the others go back, and each host has a reason', async () => {
+  it('half of the fleet that is gone while it soaks stops the rollout: the others go back at once, the lost are asked until their time is over', async () => {
     const core = await openCore('console');
     const hostIds = (await core.handlers['hosts.list']({}, never)).map(({ hostId }) => hostId);
-    const settings = { waves: [100], soakSeconds: 60, baselineSeconds: 0, maxUnavailable: agents };
+    const gates = { dropFloorPps: 1e9, flowFailureFloorPps: 1e9 };
+    const settings = { waves: [100], soakSeconds: 600, baselineSeconds: 0, maxUnavailable: agents, gates };
     const { planId } = await core.handlers['rollouts.plan']({ ...settings, name: 'web', policy: nextPolicy(), hostIds }, never);
     const { rolloutId } = await core.handlers['rollouts.start']({ planId }, never);
-    let end;
+    let end: StagedRollout | undefined;
     let isGone = false;
     for await (const shown of core.handlers['rollouts.watch']({ rolloutId }, AbortSignal.timeout(60_000))) {
       end = shown;
+      if (isGone && shown.hosts.filter(({ state }) => state === 'taken-back').length === agents / 2) break;
       if (isGone || !shown.hosts.every(({ state }) => state === 'soaking')) continue;
       isGone = true;
       await simulator.loseHalf();
     }
-    expect(end).toMatchObject({ phase: 'stopped', reason: { code: 'ROLLOUT_STOPPED' } });
-    const states = end?.hosts.map(({ state }) => state) ?? [];
-    expect(states.filter((state) => state === 'taken-back')).toHaveLength(agents / 2);
-    expect(states.filter((state) => state === 'unreachable')).toHaveLength(agents / 2);
-    expect(end?.hosts.every(({ problem }) => problem !== null)).toBe(true);
+    expect(end).toMatchObject({ phase: 'stopping', reason: { code: 'ROLLOUT_STOPPED' } });
+    expect(end?.reason?.message).toContain('does not answer since the change');
+    const others = end?.hosts.filter(({ state }) => state !== 'taken-back').map(({ state }) => state);
+    expect(others).toEqual(Array(agents / 2).fill('undoing'));
     const rows = await core.handlers['hosts.list']({}, never);
-    expect(rows.filter(({ state, pendingUntil }) => state !== 'offline' && pendingUntil !== null)).toEqual([]);
+    expect(rows.filter(({ state, pendingUntil }) => state === 'healthy' && pendingUntil !== null)).toEqual([]);
   });
 });

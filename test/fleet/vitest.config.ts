@@ -10,5 +10,7 @@ export default defineConfig({
     include: ['test/{fleet,abuse}/**/*.test.ts'],
     testTimeout: 120_000,
     hookTimeout: 60_000,
+    // Concurrent tests of a file wait for processes and timers, not for each other.
+    maxConcurrency: 16,
   },
 });
