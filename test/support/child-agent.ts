@@ -2,6 +2,7 @@
 import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { FaultStep } from './fault-agent.ts';
@@ -92,7 +93,10 @@ export class ChildAgent implements AsyncDisposable {
   #spawn(): void {
     this.#lives += 1;
     if (this.#lives > livesMax) throw new Error('the agent dies again and again');
-    const child = fork(program, [...this.#words], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    const [stateDir = ''] = this.#words;
+    // The next life finds this program compiled.
+    const env = { ...process.env, NODE_COMPILE_CACHE: join(stateDir, 'compiled') };
+    const child = fork(program, [...this.#words], { env, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     this.#child = child;
     this.#ready = reported(child, 'ready').then(() => undefined);
     this.#ready.catch(() => undefined);

@@ -1,4 +1,5 @@
 /** A fault agent as a process of its own: it dies at the step it is told, as a power cut would, and lives no longer than who started it. */
+import { flushCompileCache } from 'node:module';
 import { decodeAuditEntry } from '../../proto/model/audit.ts';
 import { enforcedBy, startFaultAgent } from './fault-agent.ts';
 import type { FaultStep } from './fault-agent.ts';
@@ -28,16 +29,13 @@ const stateOf = async (): Promise<ChildState> => {
 };
 
 const obey = async (order: Order): Promise<Report> => {
-  switch (order.kind) {
-    case 'join':
-      await agent.join(order.token);
-      return { kind: 'joined' };
-    case 'arm':
-      [armed.step, armed.left] = [order.step, order.count];
-      return { kind: 'armed' };
-    case 'ask':
-      return { kind: 'state', state: await stateOf() };
+  if (order.kind === 'ask') return { kind: 'state', state: await stateOf() };
+  if (order.kind === 'arm') {
+    [armed.step, armed.left] = [order.step, order.count];
+    return { kind: 'armed' };
   }
+  await agent.join(order.token);
+  return { kind: 'joined' };
 };
 
 process.on('message', (order: Order) => {
@@ -50,4 +48,6 @@ process.on('disconnect', () => {
   const end = (): never => process.exit(0);
   agent[Symbol.asyncDispose]().then(end, end);
 });
+// Who dies at once writes no cache at its end.
+flushCompileCache();
 process.send?.({ kind: 'ready' });

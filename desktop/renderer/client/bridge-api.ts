@@ -196,8 +196,6 @@ export const bridgeApi = createApi({
 
       stagedRollouts: query('rollouts.list', ['staged']),
       watchStaged: stream('rollouts.watch'),
-      planStaged: command('rollouts.plan'),
-      startStaged: command('rollouts.start', ['staged']),
       pauseStaged: command('rollouts.pause', ['staged']),
       resumeStaged: command('rollouts.resume', ['staged']),
       abortStaged: command('rollouts.abort', ['staged']),
@@ -263,8 +261,6 @@ export const {
   useWatchRolloutQuery,
   useStagedRolloutsQuery,
   useWatchStagedQuery,
-  usePlanStagedMutation,
-  useStartStagedMutation,
   usePauseStagedMutation,
   useResumeStagedMutation,
   useAbortStagedMutation,

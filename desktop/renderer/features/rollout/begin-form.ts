@@ -43,7 +43,7 @@ export const beginRequestOf = (form: BeginForm): { readonly request: BeginReques
   const faults: Partial<Record<Field, readonly Fault[]>> = {};
   const fault = (field: Field, message: string): void => void (faults[field] = [{ severity: 'error', message }]);
   const number = (field: Field & keyof typeof ranges): number | undefined => {
-    const text = String(form[field]).trim();
+    const text = form[field].trim();
     const { min, max, isWhole } = ranges[field];
     const value = Number(text);
     if (text === '') return undefined;
