@@ -418,7 +418,7 @@ describe('with consoles over a fleet', { timeout: 120_000 }, () => {
     const full = openFull();
     await unlock(full);
     const policy = nextPolicy();
-    const rolloutId = await begin(full, policy, { waves: [0, 100], soakSeconds: 2 });
+    const rolloutId = await begin(full, policy, { waves: [0, 100], soakSeconds: 1 });
     await until('the soak', async () => {
       const [shown] = await full.core.handlers['rollouts.list']({}, never);
       return shown?.hosts.some(({ state }) => state === 'soaking') === true;

@@ -10,7 +10,7 @@ export default defineConfig({
     include: ['test/{fleet,abuse}/**/*.test.ts'],
     testTimeout: 120_000,
     hookTimeout: 60_000,
-    // Concurrent tests of a file wait for processes and timers, not for each other.
-    maxConcurrency: 16,
+    // Concurrent tests of a file wait for processes and timers; a console keeps eight plans at once.
+    maxConcurrency: 8,
   },
 });
