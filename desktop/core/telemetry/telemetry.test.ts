@@ -160,7 +160,16 @@ describe('the health of a host', () => {
     { hostMs: 1_000, allowed: 10 },
   ]);
   const judge = (changes: Partial<Parameters<typeof healthOf>[0]>): [string, string | null] => {
-    const { state, reason } = healthOf({ record, link: up, reading, now: start + 1_500, upMs: 1_500, silentMs: 500, auditAlarm: null, ...changes });
+    const { state, reason } = healthOf({
+      record,
+      link: up,
+      reading,
+      now: start + 1_500,
+      upMs: 1_500,
+      silentMs: 500,
+      auditAlarm: null,
+      ...changes,
+    });
     return [state, reason];
   };
   const down = (error: NestError): LinkState => ({ kind: 'down', error, since: start, attempts: 3 });
