@@ -7,6 +7,7 @@ import type { AuditOptions } from './control/audit/audit-control.ts';
 import { createHeadSigner } from './control/audit/head-signer.ts';
 import { auditConnection, auditLocal, noteLocalEffects } from './control/audit/local-effects.ts';
 import { noteLocks } from './control/audit/lock-notes.ts';
+import { noteUnfinished } from './control/audit/unfinished.ts';
 import type { AccessControl } from './control/access/api.ts';
 import { createAccessControl } from './control/access/access-control.ts';
 import type { IdentityControl } from './control/identity/api.ts';
@@ -84,6 +85,7 @@ export const startSystem = async ({ config, logger, clock = systemClock }: Syste
   opened.defer(() => revisions.close());
   await revisions.start(signal);
   traffic.setRevision(revisions.current().revision);
+  await noteUnfinished({ audit, revisions }).catch((error: unknown) => logger.error('the log before this start cannot be read', { error }));
   opened.use(followRevisions(revisions, traffic, logger));
   const onFailed = (error: unknown): void => logger.error('revisions cannot be audited', { error });
   opened.use(noteLocalEffects({ audit, identity, revisions, agentVersion, startedAtMs, onFailed }));

@@ -20,7 +20,7 @@ export default defineConfig({
             'desktop/{bridge,cli,core,grpc,lib,main,preload,web}/**/*.test.ts',
             'desktop/renderer/**/*.test.ts',
           ],
-          exclude: ['test/{integration,e2e,fleet}/**', 'native/test/**', 'bpf/test/**', 'node_modules/**', 'dist/**'],
+          exclude: ['test/{integration,e2e,fleet,abuse}/**', 'native/test/**', 'bpf/test/**', 'node_modules/**', 'dist/**'],
           testTimeout: 20_000,
           hookTimeout: 20_000,
         },

@@ -47,13 +47,16 @@ const refusalCodes: ReadonlySet<string> = new Set<NestErrorCode>([
   'ACCESS_FORKED',
   'ACCESS_INVALID',
   'ACCESS_STALE',
+  'ALREADY_ENROLLED',
   'CERTIFICATE_INVALID',
   'CERTIFICATE_MISSING',
   'CLOCK_SKEWED',
   'DEADLINE_MISSING',
+  'ENROLLMENT_CLOSED',
   'FLEET_MISMATCH',
   'IDENTITY_MISMATCH',
   'INPUT_INVALID',
+  'LIMIT_REACHED',
   'MESSAGE_TOO_LARGE',
   'METHOD_UNKNOWN',
   'MFA_REQUIRED',
@@ -114,7 +117,9 @@ export const createCallAudit = ({ audit, revision }: CallAuditOptions): CallAudi
           // A dangerous call whose first entry failed has touched nothing: that entry would fail, too.
           if (outcome === 'AUDIT_FAILED') return null;
           if (isChange && isReceived) return appendEnd(audit, ended);
-          return refusalCodes.has(outcome) ? audit.refused(ended) : null;
+          // A request that never came whole has held a place of this host until its time was over.
+          const isRefused = refusalCodes.has(outcome) || (outcome === 'TIMED_OUT' && !isReceived);
+          return isRefused ? audit.refused(ended) : null;
         },
       };
     },

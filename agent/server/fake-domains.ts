@@ -289,6 +289,7 @@ const createFakeRevisions = (): RevisionControl => ({
   get: (revision) => {
     throw new NestError('REVISION_UNKNOWN', `There is no revision ${revision}. List the revisions.`);
   },
+  repeated: async () => null,
   apply: async ({ author, comment, transactionId, confirmWithinSeconds }) => ({
     revision: { ...fakeRevision, revision: 4, state: 'pending', author, comment: `${comment} ${transactionId}` },
     rollbackAtMs: 1_767_225_760_000,

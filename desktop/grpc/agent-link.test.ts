@@ -1,8 +1,11 @@
+import { createServer } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createFleetKeys, signAgent, rootSpkiHash } from '../core/authority/fleet-authority.ts';
 import type { FleetKeys } from '../core/authority/fleet-authority.ts';
 import { NestError, errorCodeOf } from '../../proto/model/error.ts';
 import { createGate, systemClock, systemRandom } from '../lib/api.ts';
+import type { Gate } from '../lib/api.ts';
 import { clockSkewMs, createAgentLink } from './agent-link.ts';
 import type { AgentLink, LinkState } from './agent-link.ts';
 import { createEnrollmentExchange, joinTokenOf } from './enrollment-exchange.ts';
@@ -57,7 +60,12 @@ const enroll = async (): Promise<void> => {
 };
 
 const maintain = (
-  changes: { readonly operator?: OperatorIdentity; readonly identity?: Partial<AgentIdentity>; readonly port?: number } = {},
+  changes: {
+    readonly operator?: OperatorIdentity;
+    readonly identity?: Partial<AgentIdentity>;
+    readonly port?: number;
+    readonly gate?: Gate;
+  } = {},
 ): AgentLink => {
   const link = createAgentLink({
     endpoint: { address: '127.0.0.1', port: changes.port ?? agent.port },
@@ -66,7 +74,7 @@ const maintain = (
     consoleVersion: '0.0.0',
     clock: systemClock(),
     random: systemRandom,
-    gate: createGate({ inFlightMax: 32, waitingMax: 10 }),
+    gate: changes.gate ?? createGate({ inFlightMax: 32, waitingMax: 10 }),
   });
   const work: Parameters<AgentLink['maintain']>[0] = async (client, signal) => {
     for await (const _status of client.watchStatus(signal));
@@ -121,6 +129,19 @@ describe('a link to an enrolled agent', () => {
     await expect(link.client(20, never)).rejects.toMatchObject({ code: 'HOST_UNREACHABLE' });
     await agent.start();
     await expect(link.client(8_000, never)).resolves.toBeDefined();
+  });
+
+  it('does not wait for a host that takes the connection and says nothing', async () => {
+    const held: Socket[] = [];
+    const silent = createServer((socket) => void held.push(socket));
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const gate = createGate({ inFlightMax: 1, waitingMax: 10 });
+    const mute = maintain({ gate, port: (silent.address() as AddressInfo).port });
+    const link = maintain({ gate });
+    await reached(link, ({ kind }) => kind === 'up');
+    expect(mute.state.kind).toBe('connecting');
+    for (const socket of held) socket.destroy();
+    silent.close();
   });
 
   it('takes half the round trip off when it compares clocks', async () => {

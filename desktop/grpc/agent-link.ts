@@ -16,7 +16,7 @@ import { agentIdentityProblem, agentServerName } from './peer-identity.ts';
 import type { AgentIdentity } from './peer-identity.ts';
 import { nestErrorOf } from './status-error.ts';
 import { createWireSession } from './wire-session.ts';
-import { helloTimeoutMs, reconnectLimits, stableAfterMs } from './wire-limits.ts';
+import { connectPlaceMs, helloTimeoutMs, reconnectLimits, stableAfterMs } from './wire-limits.ts';
 
 export type LinkState =
   | { readonly kind: 'connecting' }
@@ -75,9 +75,9 @@ export const createAgentLink = (options: AgentLinkOptions): AgentLink => {
         const startedMs = clock.monotonicMs();
         try {
           // Behind the gate, too: a thousand channels made in one turn would hold up the event loop.
-          const up = await options.gate.run(() => {
+          const up = await options.gate.run((leave) => {
             channel = openChannel(options.endpoint, credentialsOf(options));
-            return greet({ channel, client: createAgentClient(withSession(channel, options), bulk) }, options, signal);
+            return greet({ channel, client: createAgentClient(withSession(channel, options), bulk), leave }, options, signal);
           }, signal);
           state.set(up);
           await work(up.client, signal);
@@ -139,13 +139,19 @@ const credentialsOf = ({ identity, operator }: AgentLinkOptions): CredentialOpti
 
 /** First call on every connection: both ends learn who the other is, and how far the clocks are apart. */
 const greet = async (
-  { channel, client }: { readonly channel: Channel; readonly client: AgentClient },
+  { channel, client, leave }: { readonly channel: Channel; readonly client: AgentClient; readonly leave: () => void },
   options: AgentLinkOptions,
   signal: AbortSignal,
 ): Promise<LinkState & { readonly kind: 'up' }> => {
   const { clock, identity } = options;
   // Without the handshakes, so that the round trip says something about the clocks.
-  await channel.settled(helloTimeoutMs, signal);
+  await channel.settled(connectPlaceMs, signal);
+  if (!channel.isSettled()) {
+    leave();
+    await channel.settled(helloTimeoutMs - connectPlaceMs, signal);
+    if (!channel.isSettled())
+      throw new NestError('HOST_UNREACHABLE', 'The host does not answer. Check that it is up, that its agent runs, and the way to it.');
+  }
   const askedAt = clock.now();
   const startedMs = clock.monotonicMs();
   const request = { consoleVersion: options.consoleVersion, features: [...wireFeatures], timeMs: BigInt(Math.round(askedAt)) };

@@ -17,6 +17,7 @@ export interface Channel extends Wire {
   readonly isResumed: () => boolean;
   /** Connects; resolves when that has succeeded or failed, the time is over (milliseconds) or the signal aborts. The next call tells which. */
   settled(timeoutMs: number, signal: AbortSignal): Promise<void>;
+  readonly isSettled: () => boolean;
   close(): void;
 }
 
@@ -51,6 +52,7 @@ const open = (endpoint: Endpoint, options: CredentialOptions, windowBytes: numbe
     failure: () => credentials.failure,
     isResumed: () => credentials.isResumed,
     settled: (timeoutMs, signal) => connectionSettled(client, timeoutMs, signal),
+    isSettled: () => settledStates.includes(client.getChannel().getConnectivityState(false)),
     close: () => {
       client.close();
       credentials.close();

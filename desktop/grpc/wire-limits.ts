@@ -12,6 +12,11 @@ export const keepaliveTimeoutMs = 10_000;
 export const statusWindowBytes = 1 << 20;
 /** And of one for flows and the like: without it a long path gives 1.3 MB/s. */
 export const bulkWindowBytes = 4 << 20;
+/**
+ * A host that has not finished its handshake by then gives its place to the next and goes on beside: places are for hosts that answer. With
+ * every host silent 32 begin a second, and helloTimeoutMs ends each, so that no more than 256 wait beside.
+ */
+export const connectPlaceMs = 1_000;
 /** First call on a connection, handshake included. */
 export const helloTimeoutMs = 8_000;
 /** Pauses between attempts to reach a host. */

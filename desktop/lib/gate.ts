@@ -3,8 +3,11 @@ import { NestError } from '../../proto/model/error.ts';
 import { cancelled, throwIfCancelled } from './clock.ts';
 
 export interface Gate {
-  /** Runs `work` when a place is free. Raises LIMIT_REACHED when the line is full, CANCELLED when the signal aborts while waiting. */
-  run<Result>(work: () => Promise<Result>, signal: AbortSignal): Promise<Result>;
+  /**
+   * Runs `work` when a place is free. Raises LIMIT_REACHED when the line is full, CANCELLED when the signal aborts while waiting. Work that
+   * only waits from now on may `leave` early: the next in line takes its place.
+   */
+  run<Result>(work: (leave: () => void) => Promise<Result>, signal: AbortSignal): Promise<Result>;
   readonly inFlight: number;
   readonly waiting: number;
 }
@@ -49,10 +52,15 @@ export const createGate = (limits: { readonly inFlightMax: number; readonly wait
   return {
     run: async (work, signal) => {
       await enter(signal);
+      let isInside = true;
+      const leave = (): void => {
+        if (isInside) exit();
+        isInside = false;
+      };
       try {
-        return await work();
+        return await work(leave);
       } finally {
-        exit();
+        leave();
       }
     },
     get inFlight() {

@@ -61,6 +61,25 @@ describe('createGate', () => {
     expect(gate.inFlight).toBe(0);
   });
 
+  it('gives the place of who leaves early to the next, once', async () => {
+    const gate = createGate({ inFlightMax: 1, waitingMax: 8 });
+    const releases: (() => void)[] = [];
+    const hold = (leave: () => void): Promise<void> => new Promise((resolve) => releases.push(leave, resolve));
+    const runs = [gate.run(hold, never), gate.run(hold, never), gate.run(hold, never)];
+    await settle();
+    expect([gate.inFlight, gate.waiting]).toEqual([1, 2]);
+    // Leaves, leaves again, and ends: one place.
+    for (const release of [releases[0], releases[0], releases[1]]) release?.();
+    await settle();
+    expect([gate.inFlight, gate.waiting]).toEqual([1, 1]);
+    for (let index = 3; index < 6; index += 2) {
+      releases[index]?.();
+      await settle();
+    }
+    await Promise.all(runs);
+    expect([gate.inFlight, gate.waiting]).toEqual([0, 0]);
+  });
+
   it('takes who gave up out of the line', async () => {
     const gate = createGate({ inFlightMax: 1, waitingMax: 8 });
     let release = (): void => undefined;

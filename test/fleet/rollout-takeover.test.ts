@@ -2,94 +2,43 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { Enrollment } from '../../desktop/bridge/model.ts';
-import type { StagedRollout } from '../../desktop/bridge/rollout-model.ts';
-import { systemClock, systemRandom } from '../../desktop/lib/api.ts';
-import { createConsoleCore, createMemorySettings, createMemoryVault } from '../../desktop/core/api.ts';
+import { systemClock } from '../../desktop/lib/api.ts';
+import { createMemoryVault } from '../../desktop/core/api.ts';
 import type { ConsoleCore, CredentialVault } from '../../desktop/core/api.ts';
-import type { FleetCache } from '../../desktop/core/cache/fleet-cache.ts';
-import { openFleetCache } from '../../desktop/core/cache/sqlite-fleet-cache.ts';
-import { createVerdictProgram } from '../../desktop/core/trace/verdict-program.ts';
 import { createTestAgent } from '../../test/support/agent-server.ts';
 import type { TestAgent } from '../../test/support/agent-server.ts';
+import {
+  copyInventory as copyInventoryAt,
+  ended,
+  enrolAgent,
+  nextPolicy,
+  openConsole as openConsoleAt,
+  testPassphrase,
+  unlock,
+} from '../support/rollout-console.ts';
+import type { TestConsole } from '../support/rollout-console.ts';
 
 const never = new AbortController().signal;
-const passphrase = 'correct horse battery';
-/** Policies that differ, so that each has a generation of its own. */
-let policies = 0;
-const nextPolicy = (): string => {
-  policies += 1;
-  const mapping = {
-    name: `p${String(policies)}`,
-    sources: ['any'],
-    destinations: ['any'],
-    protocols: ['tcp'],
-    ports: [String(policies)],
-    action: 'allow',
-    priority: 1,
-  };
-  return JSON.stringify({ apiVersion: 'nest/v1', kind: 'Policy', defaultAction: 'allow', services: [], mappings: [mapping] });
-};
 
-interface Console {
-  readonly core: ConsoleCore;
-  /** Ends at once, in the middle of whatever it does. */
-  readonly kill: () => Promise<void>;
-}
+/** The name of the one mapping of a test policy, quoted: unlike those of the others. */
+const mappingOf = (policy: string): string => /"p\d+"/.exec(policy)?.[0] ?? '';
 
 describe('a rollout over real TLS, with the server of the agent', { timeout: 240_000 }, () => {
   let folder: string;
   let vault: CredentialVault;
   const agents: TestAgent[] = [];
   const hostIds: string[] = [];
-  const open: Console[] = [];
+  const open: TestConsole[] = [];
   const reports: unknown[] = [];
 
   /** A console with a folder of its own; `onWritten` sees each time it writes progress down. */
-  const openConsole = (name: string, onWritten: () => void = () => undefined): Console => {
-    const { cache } = openFleetCache(join(folder, `${name}.sqlite`), Date.now());
-    const watched: FleetCache = {
-      ...cache,
-      putRecord: (kind, id, record) => {
-        cache.putRecord(kind, id, record);
-        if (kind === 'rollout-progress') onWritten();
-      },
-    };
-    const core = createConsoleCore({
-      clock: systemClock(),
-      random: systemRandom,
-      cache: watched,
-      vaults: [vault],
-      settings: createMemorySettings(),
-      verdictProgram: createVerdictProgram(),
-      version: '0.0.0',
-      report: (message, fields) => reports.push({ message, ...fields, error: String(fields['error']) }),
-    });
-    let killed: Promise<void> | undefined;
-    const made = { core, kill: () => (killed ??= core.close()) };
+  const openConsole = (name: string, onWritten: () => void = () => undefined): TestConsole => {
+    const report = (message: string, error: unknown): void => void reports.push({ message, error: String(error) });
+    const made = openConsoleAt({ folder, name, vault, onWritten, report });
     open.push(made);
     return made;
   };
-  const copyInventory = (from: string, to: string): void => {
-    const [source, target] = [from, to].map((name) => openFleetCache(join(folder, `${name}.sqlite`), Date.now()).cache);
-    for (const host of source?.hosts() ?? []) target?.putHost(host);
-    source?.close();
-    target?.close();
-  };
-  const unlock = async ({ core }: Console): Promise<void> => {
-    await core.handlers['fleet.unlock']({ passphrase }, never);
-    for (let tries = 0; tries < 100; tries++) {
-      const rows = await core.handlers['hosts.list']({}, never);
-      if (rows.every(({ state }) => state !== 'connecting')) return;
-      await systemClock().sleep(50, never);
-    }
-  };
-  const ended = async ({ core }: Console, rolloutId: string): Promise<StagedRollout> => {
-    let last: StagedRollout | undefined;
-    for await (const rollout of core.handlers['rollouts.watch']({ rolloutId }, AbortSignal.timeout(60_000))) last = rollout;
-    if (last === undefined) throw new Error('nothing was shown');
-    return last;
-  };
+  const copyInventory = (from: string, to: string): void => copyInventoryAt({ folder, name: from }, { folder, name: to });
   const plan = (core: ConsoleCore, policy: string, more: object = {}): Promise<{ readonly planId: string }> =>
     core.handlers['rollouts.plan'](
       { name: 'web', policy, hostIds: [...hostIds], waves: [0, 100], soakSeconds: 0, baselineSeconds: 0, maxUnavailable: 1, ...more },
@@ -101,17 +50,14 @@ describe('a rollout over real TLS, with the server of the agent', { timeout: 240
     folder = await mkdtemp(join(tmpdir(), 'nest-takeover-'));
     vault = createMemoryVault();
     const { core, kill } = openConsole('first');
-    await core.handlers['fleet.create']({ fleetName: 'Test', operatorName: 'Ada', storage: 'passphrase', passphrase }, never);
+    await core.handlers['fleet.create'](
+      { fleetName: 'Test', operatorName: 'Ada', storage: 'passphrase', passphrase: testPassphrase },
+      never,
+    );
     for (const name of ['edge-1', 'edge-2', 'edge-3']) {
       const agent = await createTestAgent();
       agents.push(agent);
-      const begun = await core.handlers['enrollment.begin']({ name, address: '127.0.0.1', port: agent.port }, never);
-      await agent.join(begun.token ?? '');
-      const { enrollmentId } = begun;
-      for await (const step of core.handlers['enrollment.watch']({ enrollmentId }, AbortSignal.timeout(20_000)))
-        if ((step satisfies Enrollment).state === 'fingerprint') break;
-      const done = await core.handlers['enrollment.approve']({ enrollmentId }, never);
-      hostIds.push(done.hostId ?? '');
+      hostIds.push(await enrolAgent({ core, kill }, { name, port: agent.port, join: (token) => agent.join(token) }));
     }
     await kill();
     copyInventory('first', 'second');
@@ -150,7 +96,7 @@ describe('a rollout over real TLS, with the server of the agent', { timeout: 240
       let written = 0;
       // Killed for good: a console that comes back would go on with its rollout by itself.
       copyInventory('first', `killed-${String(killAt)}`);
-      const first: Console = openConsole(`killed-${String(killAt)}`, () => {
+      const first: TestConsole = openConsole(`killed-${String(killAt)}`, () => {
         written += 1;
         if (written === killAt) void first.kill();
       });
@@ -204,7 +150,7 @@ describe('a rollout over real TLS, with the server of the agent', { timeout: 240
     const [first, second] = [openConsole('first'), openConsole('second')];
     await Promise.all([unlock(first), unlock(second)]);
     const bad = agents[1];
-    if (bad !== undefined) bad.badPolicy = `"p${String(policies)}"`;
+    if (bad !== undefined) bad.badPolicy = mappingOf(policy);
     const { planId } = await plan(first.core, policy, { soakSeconds: 3, baselineSeconds: 1, rollback: 'all' });
     const { rolloutId } = await first.core.handlers['rollouts.start']({ planId }, never);
     for await (const { hosts } of first.core.handlers['rollouts.watch']({ rolloutId }, AbortSignal.timeout(20_000)))

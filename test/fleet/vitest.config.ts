@@ -7,8 +7,10 @@ export default defineConfig({
   test: {
     name: 'fleet',
     environment: 'node',
-    include: ['test/fleet/**/*.test.ts'],
+    include: ['test/{fleet,abuse}/**/*.test.ts'],
     testTimeout: 120_000,
     hookTimeout: 60_000,
+    // Concurrent tests of a file wait for processes and timers; a console keeps eight plans at once.
+    maxConcurrency: 8,
   },
 });

@@ -4,6 +4,7 @@ import { createAccessControl } from '../../agent/control/access/access-control.t
 import { createAuditControl } from '../../agent/control/audit/audit-control.ts';
 import { createHeadSigner } from '../../agent/control/audit/head-signer.ts';
 import { noteLocks } from '../../agent/control/audit/lock-notes.ts';
+import { auditConnection } from '../../agent/control/audit/local-effects.ts';
 import { generateAgentKey } from '../../agent/control/identity/agent-key.ts';
 import { openIdentityStore } from '../../agent/control/identity/identity-store.ts';
 import { checkChain } from '../../agent/control/identity/certificate-chain.ts';
@@ -129,6 +130,7 @@ export const startSimulatedAgent = async (options: SimulatedAgentOptions): Promi
     host,
     clock,
     logger: silentLogger,
+    onAuthentication: (event) => auditConnection(audit, event),
   });
   opened.defer(() => server.close());
   const owned = opened.move();

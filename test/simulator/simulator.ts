@@ -115,6 +115,19 @@ export class Simulator implements AsyncDisposable {
     return answers.reduce((sum, { connections }) => sum + connections, 0);
   }
 
+  /** Kills the processes of half of the agents, which do not come back. */
+  async loseHalf(): Promise<void> {
+    const lost = this.#workers.slice(this.#workers.length / 2);
+    await Promise.all(
+      lost.map(async (worker) => {
+        const { promise, resolve } = Promise.withResolvers<void>();
+        worker.once('exit', () => resolve());
+        worker.kill('SIGKILL');
+        await promise;
+      }),
+    );
+  }
+
   /** What the agents' processes use, summed. */
   async measure(): Promise<WorkerFigures> {
     const answers = await Promise.all(

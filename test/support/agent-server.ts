@@ -139,7 +139,7 @@ const createGuard = async (
 };
 
 /** It listens only while an enrolment is open, or when it belongs to a fleet: the console has to know where before. */
-const freePort = (): Promise<number> =>
+export const freePort = (): Promise<number> =>
   new Promise((resolve, reject) => {
     const probe = createTcpServer().once('error', reject);
     probe.listen(0, '127.0.0.1', () => {
@@ -148,7 +148,8 @@ const freePort = (): Promise<number> =>
     });
   });
 
-const createTables = (
+/** Plans and tables in memory; drops are counted under a policy that holds the bad text. */
+export const createTables = (
   fake: Traffic,
   kernel: { policy: string; drops: number; countedMs: number },
   tables: { readonly badPolicy: string },

@@ -26,8 +26,8 @@ export const noteLocalEffects = (parts: LocalEffectParts): AsyncDisposable => {
   };
   note('agent.started', { detail: agentVersion });
   for (const revision of revisions.list())
-    if (revision.state === 'rolled-back' && (revision.settledAtMs ?? 0) >= parts.startedAtMs)
-      note('revision.rolled-back', takenBack(revision.revision, revision.settledReason));
+    if ((revision.state === 'rolled-back' || revision.state === 'failed') && (revision.settledAtMs ?? 0) >= parts.startedAtMs)
+      note(`revision.${revision.state}`, takenBack(revision.revision, revision.settledReason));
   const following = followRevisions(revisions, note, stopping.signal).catch(parts.onFailed);
   const stopFollowing = followEnrollment(parts.identity, note);
   return {

@@ -95,6 +95,8 @@ export interface RevisionControl {
   list(): readonly Revision[];
   /** Throws REVISION_UNKNOWN. */
   get(revision: number): Revision;
+  /** The first outcome of a transaction id, for whoever asks again before anything else is looked at; null when it is new. Throws what it was refused with. */
+  repeated(transactionId: string): Promise<Applied | null>;
   apply(request: ApplyRequest, signal: AbortSignal): Promise<Applied>;
   confirm(request: { readonly revision: number; readonly transactionId: string }): Promise<Revision>;
   /** Takes the pending revision back now; returns the one in force. */

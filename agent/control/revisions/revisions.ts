@@ -86,8 +86,10 @@ class StoredRevisionControl implements RevisionControl {
       signal.throwIfAborted();
       const pending = this.#pending;
       if (pending === null) return this.#isStateLost ? undefined : await this.#reactivate(this.#confirmed);
-      if (!pending.row.isActivated)
-        return await this.#takeBack({ state: 'failed', reason: 'The agent stopped while it applied this revision.' });
+      if (!pending.row.isActivated) {
+        const failure = interrupted();
+        return await this.#takeBack({ state: 'failed', reason: failure.message, outcome: failedOutcome(pending.row, failure) });
+      }
       if (this.#remaining() === 0) return await this.#takeBack({ state: 'rolled-back', reason: notConfirmed(pending.row) });
       this.#arm();
       return await this.#reactivate(pending.revision);
@@ -119,6 +121,13 @@ class StoredRevisionControl implements RevisionControl {
     const found = this.#store.get(revision);
     if (found === undefined) throw unknownRevision(revision);
     return found;
+  }
+
+  async repeated(transactionId: string): Promise<Applied | null> {
+    return await this.#exclusive(() => {
+      const earlier = this.#store.outcome(transactionId, this.#options.clock.nowMs() - outcomeLifeMs);
+      return earlier === undefined ? null : this.#repeat(earlier);
+    });
   }
 
   async apply(request: ApplyRequest, signal: AbortSignal): Promise<Applied> {
@@ -219,7 +228,7 @@ class StoredRevisionControl implements RevisionControl {
     const { clock, log } = this.#options;
     const { revision } = this.current();
     const { loadMs, flipMs } = await this.#activateOr((failure) =>
-      this.#taken('failed', failure.message, failedOutcome(transactionId, revision, failure)),
+      this.#taken('failed', failure.message, failedOutcome({ transactionId, revision }, failure)),
     );
     const deadline = deadlineAfter(windowMs, clock, this.#boot);
     try {
@@ -254,7 +263,7 @@ class StoredRevisionControl implements RevisionControl {
   }
 
   /** Returns to the confirmed revision, paced until it works. Ends the pending one when the tables are back. */
-  async #takeBack(end: { readonly state: 'rolled-back' | 'failed'; readonly reason: string }): Promise<void> {
+  async #takeBack(end: { readonly state: 'rolled-back' | 'failed'; readonly reason: string; readonly outcome?: Outcome }): Promise<void> {
     const work = async (): Promise<void> => {
       if (this.#pending === null) return;
       try {
@@ -264,7 +273,7 @@ class StoredRevisionControl implements RevisionControl {
         // Pinned tables are out of reach: the next start that can reach them takes the revision back.
         return this.#warnInactive(error, true);
       }
-      this.#taken(end.state, end.reason);
+      this.#taken(end.state, end.reason, end.outcome);
     };
     await this.#retry.run(work, (error, isLast) => this.#warnInactive(error, isLast));
   }
@@ -432,7 +441,10 @@ const revisionZero: Revision = {
 
 const notConfirmed = (row: PendingRow): string => `Not confirmed within ${String(row.deadline.windowMs / 1000)} s.`;
 
-const failedOutcome = (transactionId: string, revision: number, error: NestError): Outcome => ({
+/** Of a revision that an agent before this one had begun to apply. */
+const interrupted = (): NestError => new NestError('APPLY_FAILED', 'The agent stopped while it applied this revision. Plan it again.');
+
+const failedOutcome = ({ transactionId, revision }: Pick<PendingRow, 'transactionId' | 'revision'>, error: NestError): Outcome => ({
   transactionId,
   revision,
   loadMs: 0,

@@ -102,6 +102,9 @@ const apply = async (
   const transactionId = checkedTransactionId(request.transactionId);
   const comment = checkedComment(request.comment);
   if (request.rolloutId !== '') rollouts.admit(request.rolloutId, toSafeNumber(request.rolloutTerm, 'rollout_term'));
+  // An agent that was restarted knows no plans, but what became of this very apply.
+  const earlier = await revisions.repeated(transactionId);
+  if (earlier !== null) return toWireApplied(earlier);
   const taken = await traffic.takePlan(request.planHash, request.policyJson);
   if (!taken.canApply) throw new NestError('OBSERVE_ONLY', taken.cannotApplyReason);
   // The base of the plan: it is applied to that revision or not at all.

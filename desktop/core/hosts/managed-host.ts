@@ -44,6 +44,9 @@ export class ManagedHost {
   #baseline: Baseline | null = null;
   #document: HostDocument | null;
   #persistedAt = 0;
+  /** Monotonic: since when the connection is attended to, and when the last status came. */
+  #attendedMs = Infinity;
+  #heardMs = -Infinity;
 
   constructor(record: HostRecord, options: ManagedHostOptions) {
     this.record = record;
@@ -70,7 +73,7 @@ export class ManagedHost {
   /** True when what `reading` says was received over the connection that lives now. */
   get isLive(): boolean {
     const link = this.#link?.state;
-    return link?.kind === 'up' && this.#reading !== null && this.#reading.at >= link.since && this.#health().state !== 'offline';
+    return link?.kind === 'up' && this.#reading !== null && this.#heardMs >= this.#attendedMs && this.#health().state !== 'offline';
   }
 
   /** Counts up with everything that changes. */
@@ -182,7 +185,10 @@ export class ManagedHost {
   }
 
   #health(): ReturnType<typeof healthOf> {
+    const nowMs = this.#options.clock.monotonicMs();
     return healthOf({
+      upMs: nowMs - this.#attendedMs,
+      silentMs: this.#heardMs < this.#attendedMs ? null : nowMs - this.#heardMs,
       record: this.record,
       link: this.#link?.state ?? null,
       reading: this.#reading,
@@ -204,6 +210,7 @@ export class ManagedHost {
   /** What is done while a connection lives; ends by failing. */
   async #attend(client: AgentClient, signal: AbortSignal): Promise<void> {
     const { cache, clock } = this.#options;
+    this.#attendedMs = clock.monotonicMs();
     const answer = await client.getHost({ signal });
     this.#document = hostDocumentOf(answer);
     cache.putDocuments([{ hostId: this.record.hostId, kind: 'host', at: clock.now(), content: this.#document }]);
@@ -245,6 +252,7 @@ export class ManagedHost {
 
   #accept(status: HostStatus): void {
     const { clock } = this.#options;
+    this.#heardMs = clock.monotonicMs();
     const next = readStatus(
       status,
       { at: clock.now(), monotonicMs: clock.monotonicMs() },

@@ -70,7 +70,11 @@ export class IntentQueue {
     this.#tasks.start('expiry', async (signal) => {
       for (;;) {
         await options.clock.sleep(expiryPollMs, signal);
-        this.#expire();
+        try {
+          this.#expire();
+        } catch (error) {
+          options.report('the queue of intents cannot be stored', { error });
+        }
       }
     });
   }

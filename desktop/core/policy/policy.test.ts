@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { RolloutHost } from '../../bridge/model.ts';
 import { checkPolicy, imageOf } from './policy-check.ts';
-import { afterRestart, isActive, isOpen, rolloutOf, withHost } from './rollout.ts';
+import { afterRestart, isActive, isOpen, rolloutOf, withHosts } from './rollout.ts';
 import type { RolloutRecord } from './rollout.ts';
 
 const policy = (changes: object): string =>
@@ -88,6 +88,6 @@ describe('the state of a rollout', () => {
       false,
     ]);
     expect(afterRestart(record(host('applying'), host('pending'))).hosts.map(({ state }) => state)).toEqual(['unreachable', 'pending']);
-    expect(withHost(record(host('pending')), 'pending', { state: 'confirmed' }).hosts[0]?.state).toBe('confirmed');
+    expect(withHosts(record(host('pending')), new Map([['pending', { state: 'confirmed' }]])).hosts[0]?.state).toBe('confirmed');
   });
 });

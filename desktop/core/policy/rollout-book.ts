@@ -12,7 +12,7 @@ import type { HostRoster } from '../hosts/host-roster.ts';
 import type { ManagedHost } from '../hosts/managed-host.ts';
 import { hostsInFlightMax } from './planner.ts';
 import type { KeptPlan } from './planner.ts';
-import { afterRestart, isActive, isOpen, rolloutOf, withHost } from './rollout.ts';
+import { afterRestart, isActive, isOpen, rolloutOf, withHosts } from './rollout.ts';
 import type { RolloutPhase, RolloutRecord } from './rollout.ts';
 import { applyStep, confirmStep, inquire, undoStep } from './rollout-steps.ts';
 import type { HostChange } from './rollout-steps.ts';
@@ -26,6 +26,8 @@ const statusLagMs = 1_500;
 /** After its deadline a host that does not answer is given so long before it is called unreachable. */
 const overdueMs = 2_000;
 const overduePollMs = 1_000;
+/** Changes of hosts within this time are shown and stored as one: a rollout of a thousand hosts costs a thousand changes, not their square. */
+const togetherMs = 20;
 
 export interface RolloutBookOptions {
   readonly roster: HostRoster;
@@ -42,6 +44,10 @@ interface Entry {
   /** Hosts a call is out to, and when each was last changed by one. */
   readonly busy: Set<string>;
   readonly changedAt: Map<string, number>;
+  /** Changes of hosts that are not in `record` yet. */
+  readonly changes: Map<string, HostChange>;
+  /** They are about to be shown and stored. */
+  isScheduled: boolean;
 }
 
 export class RolloutBook {
@@ -54,7 +60,8 @@ export class RolloutBook {
     this.#tasks = createTaskGroup((task, error) => {
       options.report('background work of a rollout failed', { task, error });
     });
-    for (const record of options.cache.rollouts<RolloutRecord>(rememberedMax)) if (isOpen(record)) this.#enter(afterRestart(record), null);
+    for (const record of options.cache.rollouts<RolloutRecord>(rememberedMax))
+      if (isOpen(record)) this.#store(this.#enter(afterRestart(record), null).record);
     options.roster.onReading((host) => this.#follow(host), this.#tasks.signal);
     this.#tasks.start('overdue hosts', (signal) => this.#watchOverdue(signal));
   }
@@ -67,11 +74,11 @@ export class RolloutBook {
   ): Promise<Rollout> {
     const { clock, random } = this.#options;
     const { plan } = kept;
-    const occupied = plan.hosts.find(({ hostId }) =>
-      [...this.#entries.values()].some(({ record }) =>
-        record.hosts.some((host) => host.hostId === hostId && (host.state === 'applying' || host.state === 'pending')),
-      ),
+    const undecided = [...this.#entries.values()].flatMap((entry) =>
+      this.#recordOf(entry).hosts.filter(({ state }) => state === 'applying' || state === 'pending'),
     );
+    const taken = new Set(undecided.map(({ hostId }) => hostId));
+    const occupied = plan.hosts.find(({ hostId }) => taken.has(hostId));
     if (occupied !== undefined)
       throw new NestError(
         'APPLY_IN_PROGRESS',
@@ -79,18 +86,18 @@ export class RolloutBook {
         { details: { hostId: occupied.hostId } },
       );
     const rolloutId = ulidOf(clock.now(), random);
-    const entry = this.#enter(
-      {
-        rolloutId,
-        planId: plan.planId,
-        transactionId: rolloutId,
-        startedAt: clock.now(),
-        confirmWithinSeconds: request.confirmWithinSeconds,
-        hosts: plan.hosts.map(firstState),
-        generations: Object.fromEntries(kept.generations),
-      },
-      null,
-    );
+    const record: RolloutRecord = {
+      rolloutId,
+      planId: plan.planId,
+      transactionId: rolloutId,
+      startedAt: clock.now(),
+      confirmWithinSeconds: request.confirmWithinSeconds,
+      hosts: plan.hosts.map(firstState),
+      generations: Object.fromEntries(kept.generations),
+    };
+    // A console that cannot write down what it is about to do does not begin.
+    this.#options.cache.putRollout(rolloutId, record.startedAt, record);
+    const entry = this.#enter(record, null);
     const planned = plan.hosts.flatMap(({ hostId, planHash, canApply }) => (canApply && planHash !== null ? [{ hostId, planHash }] : []));
     this.#tasks.start('apply', async (closed) => {
       await mapConcurrently(planned, hostsInFlightMax, ({ hostId, planHash }) =>
@@ -115,9 +122,10 @@ export class RolloutBook {
   /** The newest rollout somebody has to decide about; null when there is none. */
   current(): Rollout | null {
     const active = [...this.#entries.values()]
-      .filter(({ record }) => isActive(record))
+      .filter((entry) => isActive(this.#recordOf(entry)))
       .sort((a, b) => b.record.startedAt - a.record.startedAt);
-    return active[0]?.state.value ?? null;
+    const [newest] = active;
+    return newest === undefined ? null : rolloutOf(newest.record, newest.phase);
   }
 
   /** Raises NOT_FOUND. */
@@ -127,13 +135,23 @@ export class RolloutBook {
 
   async close(): Promise<void> {
     await this.#tasks.close();
-    for (const { state } of this.#entries.values()) state.close();
+    for (const entry of this.#entries.values()) {
+      this.#keep(entry);
+      entry.state.close();
+    }
   }
 
   #enter(record: RolloutRecord, phase: RolloutPhase): Entry {
-    const entry: Entry = { record, phase, state: createLatest(rolloutOf(record, phase)), busy: new Set(), changedAt: new Map() };
+    const entry: Entry = {
+      record,
+      phase,
+      state: createLatest(rolloutOf(record, phase)),
+      busy: new Set(),
+      changedAt: new Map(),
+      changes: new Map(),
+      isScheduled: false,
+    };
     this.#entries.set(record.rolloutId, entry);
-    this.#options.cache.putRollout(record.rolloutId, record.startedAt, record);
     return entry;
   }
 
@@ -144,22 +162,54 @@ export class RolloutBook {
   }
 
   #change(entry: Entry, hostId: string, change: HostChange): void {
-    const before = entry.record;
-    entry.record = withHost(before, hostId, change);
+    entry.changes.set(hostId, { ...entry.changes.get(hostId), ...change });
     entry.changedAt.set(hostId, this.#options.clock.now());
-    this.#options.cache.putRollout(entry.record.rolloutId, entry.record.startedAt, entry.record);
+    if (entry.isScheduled) return;
+    entry.isScheduled = true;
+    this.#tasks.start('changes of a rollout', async (signal) => {
+      await this.#options.clock.sleep(togetherMs, signal);
+      this.#keep(entry);
+    });
+  }
+
+  /** Shows and stores what has changed. A disk that fails is reported: the hosts hold the truth. */
+  #keep(entry: Entry): void {
+    if (!entry.isScheduled) return;
+    entry.isScheduled = false;
     this.#publish(entry);
+    this.#store(entry.record);
+  }
+
+  #store(record: RolloutRecord): void {
+    const { rolloutId, startedAt } = record;
+    try {
+      this.#options.cache.putRollout(rolloutId, startedAt, record);
+    } catch (error) {
+      this.#options.report('a rollout cannot be stored', { rolloutId, error });
+    }
+  }
+
+  /** The record with all changes. */
+  #recordOf(entry: Entry): RolloutRecord {
+    if (entry.changes.size > 0) entry.record = withHosts(entry.record, entry.changes);
+    entry.changes.clear();
+    return entry.record;
+  }
+
+  /** With the changes that are not in the record yet. */
+  #hostOf(entry: Entry, hostId: string): RolloutHost | undefined {
+    const host = entry.record.hosts.find((candidate) => candidate.hostId === hostId);
+    return host === undefined ? undefined : { ...host, ...entry.changes.get(hostId) };
   }
 
   #publish(entry: Entry): void {
-    entry.state.set(rolloutOf(entry.record, entry.phase));
+    entry.state.set(rolloutOf(this.#recordOf(entry), entry.phase));
   }
 
   async #step(entry: Entry, hostId: string, work: (host: ManagedHost) => Promise<HostChange>): Promise<void> {
     entry.busy.add(hostId);
     try {
-      if (entry.record.hosts.some((host) => host.hostId === hostId && host.state === 'waiting'))
-        this.#change(entry, hostId, { state: 'applying' });
+      if (this.#hostOf(entry, hostId)?.state === 'waiting') this.#change(entry, hostId, { state: 'applying' });
       this.#change(entry, hostId, await work(this.#options.roster.get(hostId)));
     } finally {
       entry.busy.delete(hostId);
@@ -173,7 +223,7 @@ export class RolloutBook {
   ): Promise<Rollout> {
     const { clock } = this.#options;
     const entry = this.#find(rolloutId);
-    const pending = entry.record.hosts.filter(({ state, hostId }) => state === 'pending' && !entry.busy.has(hostId));
+    const pending = this.#recordOf(entry).hosts.filter(({ state, hostId }) => state === 'pending' && !entry.busy.has(hostId));
     if (pending.length === 0)
       throw new NestError('NOTHING_TO_CONFIRM', 'No host waits for a decision any more. Look at the revisions of the hosts.');
     entry.phase = command.phase;
@@ -214,7 +264,7 @@ export class RolloutBook {
     const pendingId = rolloutIdOf(host);
     if (pendingId !== null) this.#adopt(host, pendingId);
     for (const entry of this.#entries.values()) {
-      const known = entry.record.hosts.find(({ hostId }) => hostId === record.hostId);
+      const known = this.#hostOf(entry, record.hostId);
       if (known === undefined || (known.state !== 'pending' && known.state !== 'unreachable') || entry.busy.has(record.hostId)) continue;
       if (pendingId === entry.record.rolloutId && reading.policy.pending !== null) {
         const { revision, rollbackAt } = reading.policy.pending;
@@ -228,7 +278,7 @@ export class RolloutBook {
 
   async #settle(entry: Entry, host: ManagedHost, signal: AbortSignal): Promise<void> {
     const { hostId } = host.record;
-    const known = entry.record.hosts.find((candidate) => candidate.hostId === hostId);
+    const known = this.#hostOf(entry, hostId);
     if (known === undefined || entry.busy.has(hostId)) return;
     entry.busy.add(hostId);
     try {
@@ -269,7 +319,7 @@ export class RolloutBook {
     // Another process of this console may have written it down in full.
     const written = this.#options.cache.rollouts<RolloutRecord>(rememberedMax).find((candidate) => candidate.rolloutId === rolloutId);
     const confirmWithinSeconds = Math.ceil(reading.pendingRemainingMs / 1000);
-    this.#enter(
+    const entry = this.#enter(
       written ?? {
         rolloutId,
         planId: '',
@@ -281,6 +331,7 @@ export class RolloutBook {
       },
       null,
     );
+    this.#store(entry.record);
   }
 
   async #watchOverdue(signal: AbortSignal): Promise<void> {
@@ -288,7 +339,7 @@ export class RolloutBook {
     for (;;) {
       await clock.sleep(overduePollMs, signal);
       for (const entry of this.#entries.values()) {
-        for (const { hostId, state, rollbackAt, revision } of entry.record.hosts) {
+        for (const { hostId, state, rollbackAt, revision } of this.#recordOf(entry).hosts) {
           if (state !== 'pending' || rollbackAt === null || clock.now() < rollbackAt + overdueMs || entry.busy.has(hostId)) continue;
           if (roster.all.some((host) => host.record.hostId === hostId && host.isLive)) continue;
           const message = `The host does not answer. Its time is over: it has taken revision ${String(revision ?? '')} back by itself.`;

@@ -51,10 +51,10 @@ export const isOpen = ({ hosts }: RolloutRecord): boolean =>
 export const isActive = ({ hosts }: RolloutRecord): boolean =>
   hosts.some(({ state }) => state === 'waiting' || state === 'applying' || state === 'pending');
 
-/** The record with one host changed. */
-export const withHost = (record: RolloutRecord, hostId: string, changes: Partial<RolloutHost>): RolloutRecord => ({
+/** The record with these hosts changed. */
+export const withHosts = (record: RolloutRecord, changes: ReadonlyMap<string, Partial<RolloutHost>>): RolloutRecord => ({
   ...record,
-  hosts: record.hosts.map((host) => (host.hostId === hostId ? { ...host, ...changes } : host)),
+  hosts: record.hosts.map((host) => ({ ...host, ...changes.get(host.hostId) })),
 });
 
 /** After a restart nobody is asking any more: what the hosts did shows when they answer. */

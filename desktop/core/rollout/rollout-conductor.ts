@@ -25,6 +25,7 @@ import { createPace } from './pace.ts';
 import type { Pace } from './pace.ts';
 import { learned, recalled } from './rollout-answer.ts';
 import { goneProblem, silentProblem, staysProblem } from './rollout-problems.ts';
+import { RolloutSaver } from './rollout-saver.ts';
 import { RolloutTeller } from './rollout-teller.ts';
 import { RolloutWatch } from './rollout-watch.ts';
 
@@ -73,9 +74,9 @@ export class RolloutConductor {
   readonly #watch: RolloutWatch;
   readonly #teller: RolloutTeller;
   readonly #pace: Pace;
+  readonly #saver: RolloutSaver;
   readonly #busy = new Set<string>();
   #telling: Promise<void> = Promise.resolve();
-  #isDirty = true;
 
   constructor(options: ConductorOptions) {
     this.#options = options;
@@ -83,6 +84,7 @@ export class RolloutConductor {
     this.#watch = new RolloutWatch(options);
     this.#teller = new RolloutTeller(options);
     this.#pace = createPace(options.clock);
+    this.#saver = new RolloutSaver(options);
     this.#tasks = createTaskGroup((task, error) =>
       options.report('work of a rollout failed', { task, rolloutId: options.plan.rolloutId, error }),
     );
@@ -143,7 +145,6 @@ export class RolloutConductor {
 
   #set(progress: RolloutProgress): void {
     this.#state.set(progress);
-    this.#isDirty = true;
     this.#pace.wake();
   }
 
@@ -174,9 +175,7 @@ export class RolloutConductor {
   }
 
   #save(): void {
-    if (!this.#isDirty) return;
-    this.#isDirty = false;
-    this.#options.save(this.#now);
+    this.#saver.save(this.#now);
   }
 
   /** Writes the record to every host that answers: from now on this console is in charge there. */
@@ -236,10 +235,12 @@ export class RolloutConductor {
         this.#inform();
       }
     }
-    this.#save();
+    this.#saver.saveInTurn(this.#now);
     const isTended = clock.now() < plan.notAfterMs && (isUnfinished(this.#now) || this.#now.hosts.some((host) => this.#owes(host)));
     const isOver = this.#now.isYielded || (isSettled(this.#now) && !isTended);
-    return isOver && this.#busy.size === 0;
+    if (!isOver || this.#busy.size > 0) return false;
+    this.#save();
+    return true;
   }
 
   /** Hosts that were being changed when their console went, or that fell silent: what became of them? */

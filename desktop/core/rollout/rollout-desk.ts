@@ -177,7 +177,12 @@ export class RolloutDesk {
   async close(): Promise<void> {
     await this.#tasks.close();
     await Promise.all([...this.#conductors.values()].map((conductor) => conductor.close()));
-    for (const rolloutId of this.#conductors.keys()) this.#options.records.dropLease(rolloutId);
+    try {
+      for (const rolloutId of this.#conductors.keys()) this.#options.records.dropLease(rolloutId);
+    } catch (error) {
+      // It ends by itself in a moment.
+      this.#options.report('leases of rollouts cannot be dropped', { error });
+    }
     this.#conductors.clear();
   }
 
@@ -210,15 +215,27 @@ export class RolloutDesk {
   }
 
   async #beat(signal: AbortSignal): Promise<void> {
-    const { clock, records } = this.#options;
+    let hasFailed = false;
     for (;;) {
-      await clock.sleep(heartbeatMs, signal);
-      for (const [rolloutId, conductor] of this.#conductors) {
-        if (conductor.progress.value.isYielded) continue;
-        records.renewLease(rolloutId);
-        const command = records.takeCommand(rolloutId);
-        if (command !== null) obey(conductor, command);
+      await this.#options.clock.sleep(heartbeatMs, signal);
+      try {
+        this.#renewAll();
+        hasFailed = false;
+      } catch (error) {
+        // A full disk passes; without a lease another process may go on meanwhile, and the hosts tell who is in charge.
+        if (!hasFailed) this.#options.report('leases of rollouts cannot be renewed', { error });
+        hasFailed = true;
       }
+    }
+  }
+
+  #renewAll(): void {
+    const { records } = this.#options;
+    for (const [rolloutId, conductor] of this.#conductors) {
+      if (conductor.progress.value.isYielded) continue;
+      records.renewLease(rolloutId);
+      const command = records.takeCommand(rolloutId);
+      if (command !== null) obey(conductor, command);
     }
   }
 

@@ -16,6 +16,9 @@ export interface HealthInput {
   readonly link: LinkState | null;
   readonly reading: Reading | null;
   readonly now: number;
+  /** By the clock that never jumps, milliseconds: since the connection is up, and since the last status over it (null = none yet). */
+  readonly upMs: number;
+  readonly silentMs: number | null;
   /** What the audit log of the host is accused of; null = nothing. */
   readonly auditAlarm: string | null;
 }
@@ -27,16 +30,15 @@ export interface Health {
 
 /** Judges a host by its connection first, then by what it says. */
 export const healthOf = (input: HealthInput): Health => {
-  const { record, link, reading, now } = input;
+  const { record, link, reading, upMs, silentMs } = input;
   if (link === null) return { state: 'offline', reason: 'The fleet is locked. Unlock it to connect.' };
   if (link.kind === 'connecting') return { state: 'connecting', reason: null };
   if (link.kind === 'down') return { state: 'offline', reason: downReason(record, link) };
-  if (reading === null || reading.at < link.since) {
-    return now - link.since < statusStaleMs
+  if (reading === null || silentMs === null) {
+    return upMs < statusStaleMs
       ? { state: 'connecting', reason: null }
       : { state: 'degraded', reason: 'The agent answers but sends no status. Look into its log.' };
   }
-  const silentMs = now - reading.at;
   if (silentMs > statusStaleMs) {
     return {
       state: 'offline',

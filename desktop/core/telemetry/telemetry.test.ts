@@ -160,7 +160,16 @@ describe('the health of a host', () => {
     { hostMs: 1_000, allowed: 10 },
   ]);
   const judge = (changes: Partial<Parameters<typeof healthOf>[0]>): [string, string | null] => {
-    const { state, reason } = healthOf({ record, link: up, reading, now: start + 1_500, auditAlarm: null, ...changes });
+    const { state, reason } = healthOf({
+      record,
+      link: up,
+      reading,
+      now: start + 1_500,
+      upMs: 1_500,
+      silentMs: 500,
+      auditAlarm: null,
+      ...changes,
+    });
     return [state, reason];
   };
   const down = (error: NestError): LinkState => ({ kind: 'down', error, since: start, attempts: 3 });
@@ -180,7 +189,10 @@ describe('the health of a host', () => {
       'offline',
       'Another key. Remove the host.',
     ]);
-    expect(judge({ now: start + 9_000 })[1]).toContain('No status for 8 s');
+    expect(judge({ silentMs: 8_000 })[1]).toContain('No status for 8 s');
+    expect(judge({ silentMs: null, upMs: 5_000 })[0]).toBe('degraded');
+    // Somebody set the clock of the console.
+    expect([judge({ now: start + 9_000 })[0], judge({ now: start - 9_000 })[0]]).toEqual(['healthy', 'healthy']);
     expect(judge({ link: null })).toEqual(['offline', 'The fleet is locked. Unlock it to connect.']);
   });
 

@@ -20,6 +20,7 @@ const PolicyPage = lazy(async () => ({ default: (await import('../features/polic
 const ReviewPage = lazy(async () => ({ default: (await import('../features/review/review-page.tsx')).ReviewPage }));
 const RolloutPage = lazy(async () => ({ default: (await import('../features/rollout/rollout-page.tsx')).RolloutPage }));
 const StagedListPage = lazy(async () => ({ default: (await import('../features/rollout/staged-list-page.tsx')).StagedListPage }));
+const BeginPage = lazy(async () => ({ default: (await import('../features/rollout/begin-page.tsx')).BeginPage }));
 const StagedPage = lazy(async () => ({ default: (await import('../features/rollout/staged-page.tsx')).StagedPage }));
 const FlowsPage = lazy(async () => ({ default: (await import('../features/flows/flows-page.tsx')).FlowsPage }));
 const TracePage = lazy(async () => ({ default: (await import('../features/trace/trace-page.tsx')).TracePage }));
@@ -93,6 +94,7 @@ const Pages = ({ state }: { readonly state: ConsoleState }) => {
           <Route path="/policy/review/:planId" element={<ReviewPage />} />
           <Route path="/rollout/:id" element={<RolloutPage />} />
           <Route path="/rollouts" element={<StagedListPage />} />
+          <Route path="/rollouts/new" element={<BeginPage />} />
           <Route path="/rollouts/:id" element={<StagedPage />} />
           <Route path="/flows" element={<FlowsPage />} />
           <Route path="/trace" element={<TracePage />} />

@@ -225,6 +225,7 @@ export class TestBridge implements BridgeClient {
     return {
       'rollout.current': () => this.rollout,
       'rollouts.list': () => this.staged,
+      'rollouts.start': () => this.#stage(this.staged[0]?.rolloutId ?? '', { phase: 'running', conducted: 'here' }),
       'rollouts.pause': ({ rolloutId }) => this.#stage(rolloutId, { phase: 'paused' }),
       'rollouts.resume': ({ rolloutId }) => this.#stage(rolloutId, { phase: 'running', conducted: 'here' }),
       'rollouts.abort': ({ rolloutId }) => this.#stage(rolloutId, { phase: 'aborted' }),

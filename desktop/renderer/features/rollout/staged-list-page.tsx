@@ -18,7 +18,15 @@ export const StagedListPage = () => {
   const rollouts = useStagedRolloutsQuery({}, { pollingInterval: pollMs });
   const intents = useIntentsQuery({}, { pollingInterval: pollMs });
   return (
-    <Page title="Rollouts" about="Policies brought to many hosts in waves">
+    <Page
+      title="Rollouts"
+      about="Policies brought to many hosts in waves"
+      actions={
+        <Button variant="contained" component={Link} to="/rollouts/new" data-testid="new-rollout">
+          New rollout
+        </Button>
+      }
+    >
       <Card title="Rollouts" isFlush testId="staged-list">
         <Outcome
           value={rollouts.data}
@@ -40,7 +48,7 @@ export const StagedListPage = () => {
 
 const Rollouts = ({ list }: { readonly list: readonly StagedRollout[] }) =>
   list.length === 0 ? (
-    <Blank title="No rollouts yet">Begin one with “nest rollout start policy.json --all”.</Blank>
+    <Blank title="No rollouts yet">Begin one with “New rollout”, or with “nest rollout start policy.json --all”.</Blank>
   ) : (
     <table className="table">
       <thead>

@@ -14,6 +14,7 @@ import { Simulator } from '../simulator/simulator.ts';
 import { callRaw, frameOf, openSession, openTls } from './raw-agent.ts';
 import type { Verdict } from './raw-agent.ts';
 import { createFuzz } from './fuzz.ts';
+import { auditedOnDisk, inside } from './refusals.ts';
 
 const helloPath = '/nest.v1.SessionService/Hello';
 const hello = Buffer.from(HelloRequest.encode({ consoleVersion: 'abuse', features: ['plan'], timeMs: 1n }).finish());
@@ -26,8 +27,6 @@ const mutatedMessages = 4000;
 const framedConnections = 200;
 const framesPerConnection = 10;
 const callsAtOnce = 16;
-/** What a defect would show: paths, stack lines, modules. */
-const inside = /node_modules|\.ts\b|\.js\b|\bat \S+ \(|node:internal|\/root\/|\/tmp\/|Error:/;
 
 describe.skipIf(process.platform !== 'linux')('abuse of the transport', { timeout: 180_000 }, () => {
   let simulator: Simulator;
@@ -65,6 +64,11 @@ describe.skipIf(process.platform !== 'linux')('abuse of the transport', { timeou
     expect(telling.slice(0, 3)).toEqual([]);
   };
 
+  const audited = async (code: string): Promise<void> => {
+    const [agent] = simulator.agents;
+    await auditedOnDisk(agent?.stateDir ?? '', ({ result }) => result === code);
+  };
+
   const expectBounded = async (beforeBytes: number): Promise<void> => {
     const { residentBytes } = await simulator.measure();
     expect(residentBytes - beforeBytes).toBeLessThan(256 << 20);
@@ -96,6 +100,7 @@ describe.skipIf(process.platform !== 'linux')('abuse of the transport', { timeou
     const verdicts = await mapConcurrently(bodies, callsAtOnce, (body) => callRaw(session, { path: fuzz.pick(paths), body }));
     expectCoded(verdicts.map((verdict, number) => ({ ...verdict, body: bodies[number]?.toString('hex') })));
     expect(verdicts.filter(({ status }) => status !== 0).length).toBeGreaterThan(bodies.length / 4);
+    await audited('INPUT_INVALID');
     await expectServed();
     await expectBounded(before);
   });
@@ -129,6 +134,7 @@ describe.skipIf(process.platform !== 'linux')('abuse of the transport', { timeou
     expect(announced).toMatchObject({ code: 'MESSAGE_TOO_LARGE' });
     const real = await callRaw(session, { path: helloPath, body: frameOf(Buffer.alloc(messageBytesMax + 1024)) });
     expect(real).toMatchObject({ code: 'MESSAGE_TOO_LARGE' });
+    await audited('MESSAGE_TOO_LARGE');
     await expectServed();
   });
 
@@ -137,6 +143,7 @@ describe.skipIf(process.platform !== 'linux')('abuse of the transport', { timeou
     const dripping = Array.from({ length: 32 }, () => callRaw(session, { path: helloPath, body: half, isEnded: false, timeout: '2S' }));
     await expectServed();
     for (const verdict of await Promise.all(dripping)) expect(verdict).toMatchObject({ status: 4, code: 'TIMED_OUT' });
+    await audited('TIMED_OUT');
   });
 
   it('drops connections that never finish TLS, and serves others meanwhile', async () => {
@@ -151,6 +158,7 @@ describe.skipIf(process.platform !== 'linux')('abuse of the transport', { timeou
     await expectServed();
     // The agent gives a handshake ten seconds.
     await Promise.all(closed);
+    await audited('HANDSHAKE_FAILED');
     await expectServed();
   });
 
@@ -165,6 +173,7 @@ describe.skipIf(process.platform !== 'linux')('abuse of the transport', { timeou
     const verdicts = await Promise.all(more.map((one) => callRaw(one, { path: helloPath, body: frameOf(hello) })));
     expect(verdicts.filter(({ code }) => code === 'LIMIT_REACHED').length).toBeGreaterThanOrEqual(4);
     expect(verdicts.filter(({ status }) => status === 0).length).toBeGreaterThan(0);
+    await audited('LIMIT_REACHED');
     for (const one of [crowded, ...more]) one.destroy();
     await sleep(200);
     await expectServed();
