@@ -1,6 +1,8 @@
 import type { HostStatus } from '../../proto/gen/nest/v1/host.ts';
 import type { AccessControl } from '../control/access/api.ts';
 import type { IdentityControl } from '../control/identity/api.ts';
+import type { DriftControl } from '../control/drift/api.ts';
+import type { LeaseControl } from '../control/lease/api.ts';
 import type { RevisionControl } from '../control/revisions/api.ts';
 import type { Host } from '../domains/host/api.ts';
 import type { Traffic, TrafficCounters } from '../domains/traffic/api.ts';
@@ -18,6 +20,8 @@ export interface StatusFeedOptions {
   readonly revisions: Pick<RevisionControl, 'current' | 'pending'>;
   readonly access: Pick<AccessControl, 'head'>;
   readonly identity: Pick<IdentityControl, 'identity'>;
+  readonly drift?: Pick<DriftControl, 'status'> | undefined;
+  readonly leases?: Pick<LeaseControl, 'list'> | undefined;
 }
 
 /** The host's state joined once a second, however many watch. */
@@ -30,7 +34,7 @@ export interface StatusFeed {
 }
 
 /** Made once; `run` drives it. */
-export const createStatusFeed = ({ host, traffic, revisions, access, identity }: StatusFeedOptions): StatusFeed => {
+export const createStatusFeed = ({ host, traffic, revisions, access, identity, drift, leases }: StatusFeedOptions): StatusFeed => {
   const broadcast = createBroadcast<HostStatus>(queueMax);
   const join = (reading: HostReading): HostStatus => {
     const status = traffic.status();
@@ -44,6 +48,8 @@ export const createStatusFeed = ({ host, traffic, revisions, access, identity }:
       pending: revisions.pending(),
       access: access.head(),
       rootStep: identity.identity()?.rootStep?.sequence ?? 0,
+      drift: drift?.status() ?? null,
+      leases: leases?.list() ?? [],
     });
   };
   return {
