@@ -30,6 +30,8 @@ const ssoSettings = z.strictObject({
   required: z.boolean(),
   domains: z.array(z.string().check(z.regex(/^[a-z0-9.-]{1,253}$/))).check(z.maxLength(32)),
 });
+/** Revisions by host. */
+const bases = z.optional(z.record(hostId, z.int().check(z.minimum(0))));
 
 const host = z.strictObject({ hostId });
 const flowFilter = {
@@ -260,11 +262,23 @@ export const contract = {
   'policy.import': query(z.strictObject({ text: policyText }), of<model.PolicyImport>()),
   /** The draft in work, kept on disk; null when there is none. */
   'draft.get': query(nothing, of<model.Draft | null>()),
-  'draft.put': command(z.strictObject({ policy: policyText, hostIds: z.array(hostId).check(z.maxLength(1000)) }), of<model.Draft>()),
+  'draft.put': command(z.strictObject({ policy: policyText, hostIds: z.array(hostId).check(z.maxLength(1000)), bases }), of<model.Draft>()),
   'draft.drop': command(nothing, of<null>()),
+  /** `bases`: a host that has moved on from the revision named for it is not planned, and says who moved it. */
   'policy.plan': command(
-    z.strictObject({ policy: policyText, hostIds: z.array(hostId).check(z.minLength(1), z.maxLength(1000)) }),
+    z.strictObject({ policy: policyText, hostIds: z.array(hostId).check(z.minLength(1), z.maxLength(1000)), bases }),
     of<model.FleetPlan>(),
+  ),
+  /** A change made on an older revision, put together with what the host has now. */
+  'policy.merge': command(
+    z.strictObject({
+      hostId,
+      baseRevision: z.int().check(z.minimum(0)),
+      policy: policyText,
+      /** By key of a conflict. */
+      choices: z.optional(z.record(z.string(), z.enum(['ours', 'theirs']))),
+    }),
+    of<model.PolicyMerge>(),
   ),
   'policy.apply': command(
     z.strictObject({ planId: z.string(), confirmWithinSeconds: confirmWithin, comment: z.optional(z.string().check(z.maxLength(500))) }),
@@ -298,6 +312,28 @@ export const contract = {
     of<readonly IntentRow[]>(),
   ),
   'intents.cancel': command(z.strictObject({ intentId: z.string() }), of<IntentRow>()),
+
+  // ---- approvals, drift, who edits ----
+  /** All hosts when absent. */
+  'approval.list': query(z.strictObject({ hostIds: z.optional(z.array(hostId).check(z.maxLength(10_000))) }), of<model.ApprovalList>()),
+  /** In this operator's name, as seen in that revision; the host refuses who has asked for it. */
+  'approval.approve': command(
+    z.strictObject({
+      hostId,
+      mapping: name,
+      revision: z.int().check(z.minimum(0)),
+      comment: z.optional(z.string().check(z.maxLength(500))),
+    }),
+    of<model.PolicyRevision>(),
+  ),
+  'drift.list': query(nothing, of<readonly model.DriftRow[]>()),
+  /** Looks at the kernel now. */
+  'drift.check': command(host, of<model.HostDrift>()),
+  'drift.mode': command(z.strictObject({ hostId, mode: z.enum(['report', 'heal']) }), of<model.HostDrift>()),
+  /** Hosts that somebody edits now. */
+  'lease.list': query(nothing, of<readonly model.HostEditors[]>()),
+  /** Says on these hosts that this console edits them for as long as the stream is read; yields who else does. */
+  'lease.hold': stream(z.strictObject({ hostIds: z.array(hostId).check(z.maxLength(1000)) }), of<readonly model.HostEditors[]>()),
 
   'policy.rollback': command(z.strictObject({ hostId, toRevision: z.int().check(z.minimum(1)) }), of<model.PolicyRevision>()),
 

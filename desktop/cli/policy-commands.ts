@@ -4,6 +4,8 @@ import { writeFile } from 'node:fs/promises';
 import type { PolicyCheck, PolicyImport } from '../bridge/model.ts';
 import { chosenHosts, findHost, readText, ReportedError, withCore, withFleet } from './command-context.ts';
 import type { GlobalOptions, Invocation } from './command-context.ts';
+import { mergeOptions, withMerge } from './merge-commands.ts';
+import type { MergeOptions } from './merge-commands.ts';
 import { clean, formatAge, formatTable } from './output.ts';
 import { showPlan } from './plan-view.ts';
 import { UsageError } from './usage-error.ts';
@@ -58,17 +60,18 @@ export const addPolicyCommands = (program: Command, invocation: Invocation): voi
         context.print(imported, () => `${imported.format} written to ${options.output ?? ''}`);
       });
     });
-  policy
-    .command('plan <file>')
-    .description('what a policy would change, before anything is touched; "-" reads standard input')
+  mergeOptions(
+    policy.command('plan <file>').description('what a policy would change, before anything is touched; "-" reads standard input'),
+  )
     .option('--host <name...>', 'hosts to plan for')
     .option('--all', 'all hosts')
     .action((path: string, _options: unknown, command: Command) => {
-      const options = command.optsWithGlobals<HostChoice>();
+      const options = command.optsWithGlobals<HostChoice & MergeOptions>();
       return withFleet(invocation, options, async (context) => {
         const text = await readText(context, path);
         const hostIds = [...(await chosenHosts(context, options))];
-        context.print(await context.handlers['policy.plan']({ policy: text, hostIds }, context.signal), showPlan);
+        const change = await withMerge(context, text, { hostIds, options });
+        context.print(await context.handlers['policy.plan']({ ...change, hostIds }, context.signal), showPlan);
       });
     });
 };

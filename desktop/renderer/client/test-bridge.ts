@@ -11,6 +11,7 @@ import type {
   EngineName,
   Enrollment,
   FleetPlan,
+  HostEditors,
   HostRow,
   LicenseView,
   PolicyRevision,
@@ -20,6 +21,7 @@ import type {
 } from '../../bridge/model.ts';
 import { certificateAnswers } from './test-certificates.ts';
 import { licenseAnswers, testSso } from './test-license.ts';
+import { changeAnswers } from './test-changes.ts';
 import type { IntentRow, StagedRollout } from '../../bridge/rollout-model.ts';
 import {
   testCounters,
@@ -60,6 +62,7 @@ export class TestBridge implements BridgeClient {
   rollout: Rollout | null = null;
   staged: readonly StagedRollout[] = [];
   intents: readonly IntentRow[] = [];
+  editors: readonly HostEditors[] = [];
   plan: FleetPlan | null = null;
   access: AccessView | null = null;
   sso: SsoView = testSso;
@@ -156,6 +159,8 @@ export class TestBridge implements BridgeClient {
         return this.sso;
       case 'host.watch':
         return testSample(this.#host((input as { hostId: string }).hostId), this.now());
+      case 'lease.hold':
+        return this.editors;
       case 'rollouts.watch':
         return this.staged.find(({ rolloutId }) => rolloutId === (input as { rolloutId: string }).rolloutId) ?? null;
       default:
@@ -241,7 +246,7 @@ export class TestBridge implements BridgeClient {
 
   /** What the core would do, as far as a view can see it. */
   #usual(): Answers {
-    return { ...this.#ofHosts(), ...certificateAnswers(this), ...licenseAnswers(this) };
+    return { ...this.#ofHosts(), ...certificateAnswers(this), ...licenseAnswers(this), ...changeAnswers(this) };
   }
 
   #ofHosts(): Answers {
@@ -295,7 +300,7 @@ export class TestBridge implements BridgeClient {
         ],
       }),
       'draft.get': () => this.draft,
-      'draft.put': ({ policy, hostIds }) => (this.draft = { policy, hostIds, savedAt: this.now() }),
+      'draft.put': ({ policy, hostIds, bases = {} }) => (this.draft = { policy, hostIds, bases, savedAt: this.now() }),
       'draft.drop': () => (this.draft = null),
       'policy.plan': ({ hostIds }) =>
         (this.plan = testPlan(
