@@ -37,10 +37,15 @@ describe('two operators and one host', { timeout: 60_000 }, () => {
   const live = async ({ core }: TestConsole): Promise<void> => {
     for await (const sample of core.handlers['host.watch']({ hostId }, AbortSignal.timeout(15_000))) if (sample.live) return;
   };
+  /** A console that has seen the other's change wait asks the host what became of it. */
+  const settled = async ({ core }: TestConsole): Promise<void> => {
+    await expect.poll(() => core.handlers['rollout.current']({}, never), { timeout: 10_000 }).toBe(null);
+  };
   /** Plans, applies and keeps. */
-  const apply = async ({ core }: TestConsole, text: string, bases: Record<string, number> = {}): Promise<Rollout> => {
+  const apply = async ({ core, vault }: TestConsole, text: string, bases: Record<string, number> = {}): Promise<Rollout> => {
     const plan = await core.handlers['policy.plan']({ policy: text, hostIds: [hostId], bases }, never);
     expect(plan.hosts[0]?.problem ?? plan.hosts[0]?.problems.filter(({ severity }) => severity === 'error')).toEqual([]);
+    await settled({ core, vault });
     const { rolloutId } = await core.handlers['policy.apply']({ planId: plan.planId, confirmWithinSeconds: 30 }, never);
     return core.handlers['policy.confirm']({ rolloutId }, never);
   };
@@ -100,10 +105,10 @@ describe('two operators and one host', { timeout: 60_000 }, () => {
   it('takes a change back that lost the race between plan and apply, and says to whom', async () => {
     const planBy = async ({ core }: TestConsole, text: string) => core.handlers['policy.plan']({ policy: text, hostIds: [hostId] }, never);
     const [mine, hers] = await Promise.all([planBy(fleet, policy(mapping('a'))), planBy(grace, policy(mapping('b')))]);
+    await settled(grace);
     const won = await grace.core.handlers['policy.apply']({ planId: hers.planId, confirmWithinSeconds: 30 }, never);
     await grace.core.handlers['policy.confirm']({ rolloutId: won.rolloutId }, never);
-    // This console has seen hers wait, and asks the host what became of it.
-    await expect.poll(() => fleet.core.handlers['rollout.current']({}, never), { timeout: 10_000 }).toBe(null);
+    await settled(fleet);
     const lost = await fleet.core.handlers['policy.apply']({ planId: mine.planId, confirmWithinSeconds: 30 }, never);
     expect(lost.hosts[0]).toMatchObject({ state: 'failed', problem: { code: 'REVISION_CONFLICT' } });
     expect(lost.hosts[0]?.problem?.message).toContain('by grace');
