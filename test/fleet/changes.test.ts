@@ -123,8 +123,12 @@ describe('two operators and one host', { timeout: 60_000 }, () => {
     await apply(fleet, policy(asked));
     const { revision } = agent.revisions.current();
     expect(agent.kernel.send(packet(5432))).toBe('DEFAULT_DENY');
-    const { self, rows } = await grace.core.handlers['approval.list']({ hostIds: [hostId] }, never);
-    expect([self, rows[0]]).toMatchObject(['operator/grace', { mapping: 'temp', state: 'waiting', requestedBy: 'operator/ada' }]);
+    // A console knows by the next status of the host that there is something new to read.
+    const list = async () => {
+      const { self, rows } = await grace.core.handlers['approval.list']({ hostIds: [hostId] }, never);
+      return [self, rows[0]?.mapping, rows[0]?.state, rows[0]?.requestedBy];
+    };
+    await expect.poll(list, { timeout: 5_000 }).toEqual(['operator/grace', 'temp', 'waiting', 'operator/ada']);
     const request = { hostId, mapping: 'temp', revision };
     await expect(fleet.core.handlers['approval.approve'](request, never)).rejects.toMatchObject({ code: 'APPROVAL_REFUSED' });
     await expect(grace.core.handlers['approval.approve']({ ...request, revision: revision - 1 }, never)).rejects.toMatchObject({

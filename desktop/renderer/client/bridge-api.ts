@@ -193,7 +193,6 @@ export const bridgeApi = createApi({
       rollbackPolicy: command('policy.rollback', ['revisions']),
       currentRollout: query('rollout.current', ['rollout']),
       watchRollout: stream('rollout.watch'),
-      watchEditors: stream('lease.hold'),
 
       stagedRollouts: query('rollouts.list', ['staged']),
       watchStaged: stream('rollouts.watch'),
@@ -260,7 +259,6 @@ export const {
   useRollbackPolicyMutation,
   useCurrentRolloutQuery,
   useWatchRolloutQuery,
-  useWatchEditorsQuery,
   useStagedRolloutsQuery,
   useWatchStagedQuery,
   usePauseStagedMutation,

@@ -1,6 +1,6 @@
-/** The endpoints of merges, approvals and drift. */
+/** The endpoints of merges, approvals, drift and who edits. */
 import type { CallName, InputOf, OutputOf } from '../../bridge/contract.ts';
-import { ask, bridgeApi } from './bridge-api.ts';
+import { ask, bridgeApi, kindsOf } from './bridge-api.ts';
 
 const changeApi = bridgeApi.injectEndpoints({
   endpoints: (build) => {
@@ -10,6 +10,7 @@ const changeApi = bridgeApi.injectEndpoints({
       build.mutation<OutputOf<Name>, InputOf<Name>>({ query: ask(method), invalidatesTags: ['revisions'] });
     return {
       mergePolicy: build.mutation<OutputOf<'policy.merge'>, InputOf<'policy.merge'>>({ query: ask('policy.merge') }),
+      watchEditors: kindsOf(build).stream('lease.hold'),
       approvals: query('approval.list'),
       approveMapping: command('approval.approve'),
       drift: query('drift.list'),
@@ -21,6 +22,7 @@ const changeApi = bridgeApi.injectEndpoints({
 
 export const {
   useMergePolicyMutation,
+  useWatchEditorsQuery,
   useApprovalsQuery,
   useApproveMappingMutation,
   useDriftQuery,

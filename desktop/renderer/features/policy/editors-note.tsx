@@ -1,4 +1,4 @@
-import { useWatchEditorsQuery } from '../../client/bridge-api.ts';
+import { useWatchEditorsQuery } from '../../client/change-api.ts';
 import { formatTime } from '../../client/units.ts';
 
 /** Names told; more are counted. */
