@@ -5,14 +5,17 @@ import type { AuditControl } from './control/audit/api.ts';
 import { createAuditControl } from './control/audit/audit-control.ts';
 import type { AuditOptions } from './control/audit/audit-control.ts';
 import { createHeadSigner } from './control/audit/head-signer.ts';
-import { auditConnection, auditLocal, noteLocalEffects } from './control/audit/local-effects.ts';
+import { auditConnection, auditLocal, noteLocalEffects, noteMappingEnds } from './control/audit/local-effects.ts';
 import { noteLocks } from './control/audit/lock-notes.ts';
 import { noteUnfinished } from './control/audit/unfinished.ts';
 import type { AccessControl } from './control/access/api.ts';
 import { createAccessControl } from './control/access/access-control.ts';
+import { createDriftControl } from './control/drift/drift-control.ts';
+import type { DriftOptions } from './control/drift/drift-control.ts';
 import type { IdentityControl } from './control/identity/api.ts';
 import { createIdentityControl } from './control/identity/identity-control.ts';
 import { createIntentControl } from './control/intent/intent-control.ts';
+import { createLeaseControl } from './control/lease/lease-control.ts';
 import type { RevisionControl } from './control/revisions/api.ts';
 import { createRevisionControl } from './control/revisions/revisions.ts';
 import { createRolloutControl } from './control/rollout/rollout-control.ts';
@@ -78,7 +81,7 @@ export const startSystem = async ({ config, logger, clock = systemClock }: Syste
   const audit = await openAudit({ stateDir: config.stateDir, clock, log: logOf('audit'), raise }, identity);
   opened.defer(() => audit.close());
   const { access, sessions } = await openAccess({ config, identity, audit, clock, raise, logOf }, opened);
-  const traffic = createTrafficOf(config, { clock, logOf, raise, exporter });
+  const traffic = createTrafficOf(config, { clock, logOf, raise, exporter, onMappingEnded: noteMappingEnds(audit) });
   opened.defer(() => traffic.close());
   await traffic.start(signal);
   const revisions = createRevisionControl({ stateDir: config.stateDir, activation: traffic, clock, log: logOf('revisions'), raise });
@@ -107,6 +110,7 @@ export const startSystem = async ({ config, logger, clock = systemClock }: Syste
     revisions,
     ...openSigned({ stateDir: config.stateDir, identity, clock, checkAct: (act) => sessions.checkAct(act) }, { access, logOf, opened }),
     traffic,
+    ...(await openWatch({ stateDir: config.stateDir, port: traffic, audit, raise, clock, log: logOf('drift') }, opened)),
     host,
     clock,
     logger: logger.with({ part: 'server' }),
@@ -157,13 +161,14 @@ const checkAudit = (audit: AuditControl, logger: Logger): void => {
 const openAudit = (options: Omit<AuditOptions, 'sign'>, identity: IdentityControl): Promise<AuditControl> =>
   createAuditControl({ ...options, sign: createHeadSigner(() => identity.identity()) });
 
-interface TrafficParts extends Pick<TrafficOptions, 'clock' | 'raise'> {
+interface TrafficParts extends Pick<TrafficOptions, 'clock' | 'raise' | 'onMappingEnded'> {
   readonly exporter: Exporter;
   readonly logOf: (part: string) => Logger;
 }
 
-const createTrafficOf = (config: AgentConfig, { clock, raise, exporter, logOf }: TrafficParts): Traffic =>
+const createTrafficOf = (config: AgentConfig, { clock, raise, exporter, logOf, onMappingEnded }: TrafficParts): Traffic =>
   createTraffic({
+    ...(onMappingEnded === undefined ? {} : { onMappingEnded }),
     engine: createEngineOf(config),
     ...interfacesOf(config),
     ...fastpathOf(config, { clock, log: logOf('fastpath') }),
@@ -215,6 +220,13 @@ const openSigned = (
   const intents = createIntentControl({ ...options, maySign: maySignFor('mappings:write'), log: logOf('intent') });
   opened.defer(() => intents.close());
   return { rollouts, intents };
+};
+
+/** What looks at the host beside its policy: drift of the kernel, and who edits. */
+const openWatch = async (options: DriftOptions, opened: AsyncDisposableStack): Promise<Pick<ServerOptions, 'drift' | 'leases'>> => {
+  const drift = await createDriftControl(options);
+  opened.defer(() => drift.close());
+  return { drift, leases: createLeaseControl(options.clock) };
 };
 
 /** Names and engines of the interfaces that the configuration lists. */

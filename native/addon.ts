@@ -143,6 +143,22 @@ export interface LocalCounters {
   readonly reasons: BigUint64Array;
 }
 
+/** What the kernel has now, beside what was put there: somebody else may have changed it. */
+export interface Inspection {
+  /** Those that are attached as far as this process knows; programId 0 = none runs there now. */
+  readonly interfaces: readonly {
+    readonly name: string;
+    readonly index: number;
+    readonly programId: number;
+    readonly isCounted: boolean;
+  }[];
+  /** Hooks for local traffic that were attached and are not any more. */
+  readonly hooksMissing: readonly string[];
+  /** Tables of the policy in use that hold something else, and those too large to tell. */
+  readonly tablesChanged: readonly string[];
+  readonly tablesSkipped: readonly string[];
+}
+
 /** The sequence that flows are stamped with from now on. */
 export interface Stamped {
   readonly sequence: number;
@@ -207,6 +223,8 @@ export interface DataPath {
   setInterfaceAddresses(rows: readonly InterfaceAddress[]): Promise<void>;
   /** Interface indexes that packets may be sent to without the kernel (XDP_TX, XDP_REDIRECT); all others may not. */
   setTxPorts(indexes: Uint32Array): Promise<void>;
+  /** Reads what is attached, and policy tables of up to 65,536 entries whole. Changes wait for it. */
+  inspect(): Promise<Inspection>;
   /** Waits some milliseconds when a swap was a moment ago: what the policy before has counted is final then. */
   counters(): Counters;
   /**

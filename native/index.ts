@@ -13,7 +13,7 @@ export * from './explain/api.ts';
 export * from './image/api.ts';
 
 /** Version of native/addon.ts this build was written against; the addon carries the same number. */
-const abi = 2;
+const abi = 3;
 /** From a bundle in dist/agent, or from native/ in the repository, the folder `dist` is at most that far up. */
 const parentsMax = 4;
 

@@ -9,6 +9,7 @@ import type { ReasonName } from '../../proto/model/reason.ts';
 export {
   addressFromBytes,
   addressToBytes,
+  approvalProblems,
   burstOf,
   compilePolicy,
   completeHealthCheck,
@@ -18,6 +19,7 @@ export {
   formatAddress,
   formatPrefix,
   generationOf,
+  isSameRequest,
   isWithin,
   networkOf,
   openImage,
@@ -26,9 +28,11 @@ export {
   parsePolicy,
   parsePorts,
   parsePrefix,
+  policyInForce,
   traceFlow,
   traceSteps,
   validatePolicy,
+  withApproval,
 } from '../../native/index.ts';
 export type {
   CheckedMapping,
@@ -37,9 +41,11 @@ export type {
   Policy,
   PolicyCompiler,
   PolicyImage,
+  PolicyInForce,
   PolicyReader,
   Prefix,
   TraceNames,
+  WithheldMapping,
 } from '../../native/index.ts';
 export { backendNone, flowsMax, mappingDefault, recordBytes, recordKinds, recordOffsets } from './layout.ts';
 export { mergeRecord, recordAt, recordKey } from './record.ts';
@@ -150,6 +156,23 @@ export interface InterfaceFacts {
   readonly addresses6: readonly Uint8Array[];
 }
 
+/** What the kernel has now, beside what was put there. */
+export interface EngineInspection {
+  /** Attached ones. programId 0: none runs there now. isOurs: it is the program of this data path. */
+  readonly interfaces: readonly {
+    readonly name: string;
+    readonly index: number;
+    readonly programId: number;
+    readonly isOurs: boolean;
+    /** Its counter slot is as it was. */
+    readonly isCounted: boolean;
+  }[];
+  readonly hooksMissing: readonly string[];
+  readonly tablesChanged: readonly string[];
+  /** Too large to be compared. */
+  readonly tablesSkipped: readonly string[];
+}
+
 export interface EngineTrace extends PacketTrace {
   readonly verdict: 'pass' | 'drop' | 'other';
   readonly durationNs: number;
@@ -205,6 +228,8 @@ export interface Engine {
   askNextHops(wanted: readonly NextHopWanted[]): Promise<readonly EngineNextHop[]>;
   /** Raises INTERFACE_UNKNOWN. */
   interfaceFacts(name: string): Promise<InterfaceFacts>;
+  /** Compares what is attached and what policy tables hold with what was put there; changes wait for it. */
+  inspect(): Promise<EngineInspection>;
   counters(): EngineCounters;
   /** Live flows of both families, at most `limit`. */
   flows(limit: number): Promise<RecordBatch & { readonly truncated: boolean }>;

@@ -95,6 +95,12 @@ const engineOf = (addon: NativeAddon, dataPath: DataPath, bootId: string): Engin
   setTransmitPorts: (indexes) => translated(() => dataPath.setTxPorts(Uint32Array.from(indexes))),
   askNextHops: (wanted) => translated(async () => decodeNextHops(await addon.askNextHops(encodeNextHops(wanted)))),
   interfaceFacts: (name) => translated(() => addon.interfaceFacts(name)),
+  inspect: () =>
+    translated(async () => {
+      const { interfaces, ...others } = await dataPath.inspect();
+      const { programId } = dataPath.state();
+      return { ...others, interfaces: interfaces.map((each) => ({ ...each, isOurs: each.programId === programId })) };
+    }),
   counters: () => guarded(() => countersOf(dataPath.counters())),
   flows: (limit) =>
     translated(async () => {

@@ -2,7 +2,7 @@
  * A data path in memory for tests: judges with the table image, keeps flows, counters by sequence and packed records as
  * bpf/include/nest/abi.h lays them out. It plays the kernel, so it outlives the agent under test: open it again to adopt it.
  */
-import type { AttachedInterface, Counters, DataPath, LocalState, NativeAddon } from '../../native/index.ts';
+import type { AttachedInterface, Counters, DataPath, Inspection, LocalState, NativeAddon } from '../../native/index.ts';
 import { addressToBytes, openImage, parseAddress, traceFlow } from '../../native/index.ts';
 import type { PolicyImage } from '../../native/index.ts';
 import { isDropped, reasonNames } from '../../proto/model/reason.ts';
@@ -49,6 +49,8 @@ export interface FakeKernel {
   readonly interfaces: Map<string, number>;
   /** Interfaces that hold a foreign program. */
   readonly foreign: Set<string>;
+  /** What an inspection finds: other programs (0 = none) by interface, hooks gone and tables changed. */
+  readonly drift: { readonly programs: Map<string, number>; hooks: string[]; tables: string[] };
   /** Moves the coarse clock on, milliseconds. */
   advance(milliseconds: number): void;
   /** Sends a packet through; the answer is the reason. */
@@ -117,6 +119,7 @@ class MemoryKernel implements FakeKernel {
     ['wan0', 3],
   ]);
   readonly foreign = new Set<string>();
+  readonly drift: FakeKernel['drift'] = { programs: new Map(), hooks: [], tables: [] };
   readonly addon: NativeAddon = {
     abi: 1,
     probe: async () => [{ engine: 'xdp-native', available: true, reason: 'in memory' }],
@@ -191,6 +194,11 @@ class MemoryKernel implements FakeKernel {
     this.state = freshState(this.state.programId + 1);
   }
 
+  detachLocal(): void {
+    this.state.local = noLocal;
+    this.drift.hooks = [];
+  }
+
   half(sequence: number): BigUint64Array {
     return this.state.halves[(sequence & 1) as 0 | 1];
   }
@@ -247,11 +255,12 @@ const dataPathOf = (kernel: MemoryKernel, adopted: boolean): DataPath => ({
     if (kernel.foreign.has(name)) throw failure('NATIVE_INTERFACE_FOREIGN_PROGRAM', `${name} already runs a program of someone else.`);
     const attached: AttachedInterface = { name, index, mode: 'native', slot: kernel.state.attached.size % slots };
     kernel.state.attached.set(name, attached);
+    kernel.drift.programs.delete(name);
     return attached;
   },
   detach: async (name) => kernel.state.attached.delete(name),
   attachLocal: async ({ cgroupPath }) => (kernel.state.local = { attached: true, cgroupPath, reason: '', egress: [] }),
-  detachLocal: async () => void (kernel.state.local = noLocal),
+  detachLocal: async () => kernel.detachLocal(),
   localCounters: async () => ({ values: new BigUint64Array(0), reasons: new BigUint64Array(0) }),
   swap: async (image, sequence, states) => {
     if (sequence !== kernel.sequence + 1) throw failure('NATIVE_SYSTEM', 'The sequence is not the next one.');
@@ -260,6 +269,7 @@ const dataPathOf = (kernel: MemoryKernel, adopted: boolean): DataPath => ({
     kernel.swapFailure = null;
     if (failed !== null) throw failed;
     kernel.state.image = openImage(image);
+    kernel.drift.tables = [];
     kernel.backendStates = states?.slice() ?? null;
     kernel.state.sequence = sequence;
     kernel.swaps++;
@@ -273,6 +283,7 @@ const dataPathOf = (kernel: MemoryKernel, adopted: boolean): DataPath => ({
   setFlood: (on) => void (kernel.isFlood = on),
   setInterfaceAddresses: async () => undefined,
   setTxPorts: async () => undefined,
+  inspect: async () => inspectionOf(kernel),
   counters: () => countersOf(kernel),
   flows: async (limit) => {
     const rows = [...kernel.state.flows.values()].map((flow) => kernel.record(recordKinds.live, flow));
@@ -301,6 +312,18 @@ const dataPathOf = (kernel: MemoryKernel, adopted: boolean): DataPath => ({
   clockOffsetMs: () => wallOffsetMs,
   close: async () => undefined,
   remove: async () => undefined,
+});
+
+const inspectionOf = ({ state, drift }: MemoryKernel): Inspection => ({
+  interfaces: [...state.attached.values()].map(({ name, index }) => ({
+    name,
+    index,
+    programId: drift.programs.get(name) ?? state.programId,
+    isCounted: true,
+  })),
+  hooksMissing: drift.hooks,
+  tablesChanged: drift.tables,
+  tablesSkipped: [],
 });
 
 const countersOf = (kernel: MemoryKernel): Counters => {

@@ -6,8 +6,10 @@
 import type { HostFacts } from '../../proto/gen/nest/v1/host.ts';
 import type { AuditControl } from '../control/audit/api.ts';
 import type { AccessControl } from '../control/access/api.ts';
+import type { DriftControl } from '../control/drift/api.ts';
 import type { Caller, IdentityControl } from '../control/identity/api.ts';
 import type { IntentControl } from '../control/intent/api.ts';
+import type { LeaseControl } from '../control/lease/api.ts';
 import type { RevisionControl } from '../control/revisions/api.ts';
 import type { RolloutControl } from '../control/rollout/api.ts';
 import type { SessionControl } from '../control/session/api.ts';
@@ -56,6 +58,9 @@ export interface ServerOptions {
   readonly rollouts: RolloutControl;
   readonly intents: IntentControl;
   readonly traffic: Traffic;
+  /** Absent: no kernel to look at, nobody who edits (simulated agents). */
+  readonly drift?: DriftControl;
+  readonly leases?: LeaseControl;
   readonly host: Host;
   readonly clock: Clock;
   readonly logger: Logger;

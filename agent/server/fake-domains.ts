@@ -49,6 +49,7 @@ const fakeStatus: TrafficStatus = {
   observeReason: '',
   generation: 'ab'.repeat(32),
   desiredGeneration: 'ab'.repeat(32),
+  withheld: [],
   adopted: false,
   flows: 7,
   flowsMax: 1000,
@@ -222,6 +223,10 @@ const createFakeTraffic = (planned: PlanRequest[]): Traffic => ({
     planned.push(request);
     return fakePlan;
   },
+  checkApprovals: () => undefined,
+  approve: ({ policyJson }) => policyJson,
+  inspect: async () => [],
+  heal: async () => undefined,
   takePlan: async (planHash) => {
     if (planHash !== fakePlan.planHash) throw new NestError('PLAN_EXPIRED', 'The plan is too old. Plan again.');
     return fakePlan;

@@ -1,6 +1,8 @@
 import type { HostStatus } from '../../proto/gen/nest/v1/host.ts';
 import type { AccessControl } from '../control/access/api.ts';
 import type { IdentityControl } from '../control/identity/api.ts';
+import type { DriftControl } from '../control/drift/api.ts';
+import type { LeaseControl } from '../control/lease/api.ts';
 import type { RevisionControl } from '../control/revisions/api.ts';
 import type { SessionControl } from '../control/session/api.ts';
 import type { Host } from '../domains/host/api.ts';
@@ -20,6 +22,8 @@ export interface StatusFeedOptions {
   readonly access: Pick<AccessControl, 'head'>;
   readonly identity: Pick<IdentityControl, 'identity'>;
   readonly sessions: Pick<SessionControl, 'grants'>;
+  readonly drift?: Pick<DriftControl, 'status'> | undefined;
+  readonly leases?: Pick<LeaseControl, 'list'> | undefined;
 }
 
 /** The host's state joined once a second, however many watch. */
@@ -32,7 +36,7 @@ export interface StatusFeed {
 }
 
 /** Made once; `run` drives it. */
-export const createStatusFeed = ({ host, traffic, revisions, access, identity, sessions }: StatusFeedOptions): StatusFeed => {
+export const createStatusFeed = ({ host, traffic, revisions, access, identity, sessions, drift, leases }: StatusFeedOptions): StatusFeed => {
   const broadcast = createBroadcast<HostStatus>(queueMax);
   const join = (reading: HostReading): HostStatus => {
     const status = traffic.status();
@@ -47,6 +51,8 @@ export const createStatusFeed = ({ host, traffic, revisions, access, identity, s
       access: access.head(),
       rootStep: identity.identity()?.rootStep?.sequence ?? 0,
       breakGlass: sessions.grants(),
+      drift: drift?.status() ?? null,
+      leases: leases?.list() ?? [],
     });
   };
   return {

@@ -7,36 +7,22 @@
  */
 import { z } from 'zod/mini';
 import { accessChange, accessCheckInput, accessClientInput } from './access-model.ts';
-import { breakGlassInputs, mfaInputs } from './mfa-model.ts';
+import { command, host, hostId, name, nothing, of, passphrase, query, stream } from './contract-parts.ts';
 import { groupInput, groupName } from './group-model.ts';
 import type { GroupPlan, HostGroup } from './group-model.ts';
-import * as model from './model.ts';
-import type { RootChangeView } from './root-change-model.ts';
+import type * as model from './model.ts';
 import type { IntentRow, StagedPlan, StagedRollout } from './rollout-model.ts';
 import { snapshotInput } from './snapshot-input.ts';
 import type * as snapshot from './snapshot-model.ts';
+import { trustContract } from './trust-contract.ts';
 
-const nothing = z.strictObject({});
-const hostId = z.string().check(z.regex(/^[0-9A-HJKMNP-TV-Z]{26}$/));
-const name = z.string().check(z.minLength(1), z.maxLength(63));
 const address = z.string().check(z.minLength(1), z.maxLength(270));
-const passphrase = z.string().check(z.minLength(1), z.maxLength(1024));
 const policyText = z.string().check(z.maxLength(3 << 20));
 const confirmWithin = z.int().check(z.minimum(5), z.maximum(3600));
 
-const deviceFile = z.string().check(z.maxLength(8 << 20));
-const fingerprint = z.string().check(z.regex(/^[0-9a-f]{64}$/));
-const rootChangeStep = z.strictObject({ leaveBehind: z.optional(z.boolean()) });
-const rootFile = z.string().check(z.maxLength(64 << 10));
+/** Revisions by host. */
+const bases = z.optional(z.record(hostId, z.int().check(z.minimum(0))));
 
-const ssoSettings = z.strictObject({
-  issuer: z.string().check(z.minLength(8), z.maxLength(500)),
-  clientId: z.string().check(z.minLength(1), z.maxLength(200)),
-  required: z.boolean(),
-  domains: z.array(z.string().check(z.regex(/^[a-z0-9.-]{1,253}$/))).check(z.maxLength(32)),
-});
-
-const host = z.strictObject({ hostId });
 const flowFilter = {
   hostId,
   /** Either side. */
@@ -112,15 +98,8 @@ const stagedRequest = z.strictObject({
   offline: z.optional(z.enum(['skip', 'intent'])),
 });
 
-const query = <Input extends z.ZodMiniType, Output>(input: Input, _output: model.Of<Output>) =>
-  ({ kind: 'query', input, output: undefined as unknown as Output }) as const;
-const command = <Input extends z.ZodMiniType, Output>(input: Input, _output: model.Of<Output>) =>
-  ({ kind: 'command', input, output: undefined as unknown as Output }) as const;
-const stream = <Input extends z.ZodMiniType, Output>(input: Input, _output: model.Of<Output>) =>
-  ({ kind: 'stream', input, output: undefined as unknown as Output }) as const;
-const { of } = model;
-
 export const contract = {
+  ...trustContract,
   // ---- the console itself ----
   'console.state': query(nothing, of<model.ConsoleState>()),
   /** Emits the state now and after every change. */
@@ -149,58 +128,6 @@ export const contract = {
     of<model.ConsoleState>(),
   ),
   'fleet.lock': command(nothing, of<model.ConsoleState>()),
-
-  // ---- licence and single sign-on ----
-  'license.get': query(nothing, of<model.LicenseView>()),
-  /** Into the vault, once the server does not refuse it. */
-  'license.set': command(z.strictObject({ key: z.string().check(z.maxLength(100)) }), of<model.LicenseView>()),
-  'license.remove': command(nothing, of<model.LicenseView>()),
-  /** Asks the server now; with a name also about that feature. */
-  'license.check': command(z.strictObject({ feature: z.optional(name) }), of<model.LicenseCheck>()),
-  'license.import': command(z.strictObject({ file: rootFile }), of<model.LicenseView>()),
-  /** Also while the fleet is locked: then only what is no secret. */
-  'sso.get': query(nothing, of<model.SsoView>()),
-  'sso.watch': stream(nothing, of<model.SsoView>()),
-  'sso.configure': command(ssoSettings, of<model.SsoView>()),
-  'sso.remove': command(nothing, of<model.SsoView>()),
-  /** Begins the device flow; `sso.watch` tells how it ends. */
-  'sso.login': command(nothing, of<model.SsoView>()),
-  'sso.cancel': command(nothing, of<model.SsoView>()),
-  'sso.logout': command(nothing, of<model.SsoView>()),
-
-  // ---- certificates ----
-  'certificate.list': query(nothing, of<model.CertificateList>()),
-  /** A new certificate for a connected host now; with `freshKey` for a new key that the present one signs for. */
-  'certificate.renew': command(z.strictObject({ hostId, freshKey: z.optional(z.boolean()) }), of<model.CertificateList>()),
-  /** Puts it on the list of its issuer and takes the list to every connected host. */
-  'certificate.revoke': command(z.strictObject({ serial: z.string().check(z.regex(/^[0-9a-f]{1,40}$/)) }), of<model.CertificateList>()),
-  /** The fleet root as a file under a passphrase of its own, to be kept elsewhere. */
-  'certificate.root.export': command(z.strictObject({ passphrase }), of<model.RootFile>()),
-  /** Takes the key of the root from this console; the file must open, so that it is not lost. */
-  'certificate.root.remove': command(z.strictObject({ file: rootFile, passphrase }), of<model.RootState>()),
-  'certificate.root.restore': command(z.strictObject({ file: rootFile, passphrase }), of<model.RootState>()),
-
-  // ---- a change of the fleet's root ----
-  'root-change.get': query(nothing, of<RootChangeView>()),
-  /** Makes the new root and tells hosts of it. Raises SCOPE_MISSING without the key of the present one. */
-  'root-change.start': command(nothing, of<RootChangeView>()),
-  /** The next step. Raises ROOT_CHANGE_HELD while something hangs on the old root, unless it is to be left behind. */
-  'root-change.advance': command(rootChangeStep, of<RootChangeView>()),
-  'root-change.rollback': command(rootChangeStep, of<RootChangeView>()),
-
-  // ---- other operators and devices ----
-  /** Without a fleet: makes a key that waits under the passphrase. In an open fleet: asks for a new certificate for this device's key. */
-  'device.request': command(z.strictObject({ operatorName: name, passphrase: z.optional(passphrase) }), of<model.DeviceFile>()),
-  'device.inspect': query(z.strictObject({ file: deviceFile }), of<model.DeviceFileContent>()),
-  /** share: which authorities' keys the device gets, to admit hosts and renew their certificates, or operators too. */
-  'device.admit': command(
-    z.strictObject({ file: deviceFile, fingerprint, share: z.optional(z.enum(['none', 'agents', 'all'])) }),
-    of<model.DeviceFile>(),
-  ),
-  'device.join': command(
-    z.strictObject({ file: deviceFile, rootFingerprint: fingerprint, storage: z.enum(['keychain', 'passphrase']), passphrase }),
-    of<model.ConsoleState>(),
-  ),
 
   // ---- hosts ----
   'hosts.list': query(nothing, of<readonly model.HostRow[]>()),
@@ -289,11 +216,23 @@ export const contract = {
   'policy.import': query(z.strictObject({ text: policyText }), of<model.PolicyImport>()),
   /** The draft in work, kept on disk; null when there is none. */
   'draft.get': query(nothing, of<model.Draft | null>()),
-  'draft.put': command(z.strictObject({ policy: policyText, hostIds: z.array(hostId).check(z.maxLength(1000)) }), of<model.Draft>()),
+  'draft.put': command(z.strictObject({ policy: policyText, hostIds: z.array(hostId).check(z.maxLength(1000)), bases }), of<model.Draft>()),
   'draft.drop': command(nothing, of<null>()),
+  /** `bases`: a host that has moved on from the revision named for it is not planned, and says who moved it. */
   'policy.plan': command(
-    z.strictObject({ policy: policyText, hostIds: z.array(hostId).check(z.minLength(1), z.maxLength(1000)) }),
+    z.strictObject({ policy: policyText, hostIds: z.array(hostId).check(z.minLength(1), z.maxLength(1000)), bases }),
     of<model.FleetPlan>(),
+  ),
+  /** A change made on an older revision, put together with what the host has now. */
+  'policy.merge': command(
+    z.strictObject({
+      hostId,
+      baseRevision: z.int().check(z.minimum(0)),
+      policy: policyText,
+      /** By key of a conflict. */
+      choices: z.optional(z.record(z.string(), z.enum(['ours', 'theirs']))),
+    }),
+    of<model.PolicyMerge>(),
   ),
   'policy.apply': command(
     z.strictObject({ planId: z.string(), confirmWithinSeconds: confirmWithin, comment: z.optional(z.string().check(z.maxLength(500))) }),
@@ -328,6 +267,28 @@ export const contract = {
   ),
   'intents.cancel': command(z.strictObject({ intentId: z.string() }), of<IntentRow>()),
 
+  // ---- approvals, drift, who edits ----
+  /** All hosts when absent. */
+  'approval.list': query(z.strictObject({ hostIds: z.optional(z.array(hostId).check(z.maxLength(10_000))) }), of<model.ApprovalList>()),
+  /** In this operator's name, as seen in that revision; the host refuses who has asked for it. */
+  'approval.approve': command(
+    z.strictObject({
+      hostId,
+      mapping: name,
+      revision: z.int().check(z.minimum(0)),
+      comment: z.optional(z.string().check(z.maxLength(500))),
+    }),
+    of<model.PolicyRevision>(),
+  ),
+  'drift.list': query(nothing, of<readonly model.DriftRow[]>()),
+  /** Looks at the kernel now. */
+  'drift.check': command(host, of<model.HostDrift>()),
+  'drift.mode': command(z.strictObject({ hostId, mode: z.enum(['report', 'heal']) }), of<model.HostDrift>()),
+  /** Hosts that somebody edits now. */
+  'lease.list': query(nothing, of<readonly model.HostEditors[]>()),
+  /** Says on these hosts that this console edits them for as long as the stream is read; yields who else does. */
+  'lease.hold': stream(z.strictObject({ hostIds: z.array(hostId).check(z.maxLength(1000)) }), of<readonly model.HostEditors[]>()),
+
   'policy.rollback': command(z.strictObject({ hostId, toRevision: z.int().check(z.minimum(1)) }), of<model.PolicyRevision>()),
 
   // ---- access ----
@@ -345,23 +306,6 @@ export const contract = {
   /** A fresh key and certificate for a client of the bundle; the key is kept nowhere else. */
   'access.client.certificate': command(accessClientInput, of<model.ClientCertificate>()),
   'access.check': query(accessCheckInput, of<model.AccessCheck>()),
-
-  // ---- second factors and break-glass ----
-  'mfa.get': query(nothing, of<model.MfaState>()),
-  /** Makes a secret and brings it to its witnesses; what it answers is shown once. */
-  'mfa.enrol': command(mfaInputs.enrol, of<model.FactorOffer>()),
-  'mfa.confirm': command(mfaInputs.confirm, of<model.FactorConfirmed>()),
-  /** An owner takes up the factor of another operator. */
-  'mfa.admit': command(mfaInputs.admit, of<model.MfaState>()),
-  /** Raises MFA_WRONG, LIMIT_REACHED. With `act`, the details of MFA_REQUIRED, the code counts for that act alone. */
-  'mfa.stepUp': command(mfaInputs.stepUp, of<model.MfaState>()),
-  'mfa.remove': command(mfaInputs.remove, of<model.MfaState>()),
-  'breakGlass.seal': command(breakGlassInputs.seal, of<model.BreakGlassFile>()),
-  /** Needs the sealed file and no fleet. */
-  'breakGlass.grant': command(breakGlassInputs.grant, of<model.GrantText>()),
-  'breakGlass.cosign': command(breakGlassInputs.cosign, of<model.GrantText>()),
-  'breakGlass.use': command(breakGlassInputs.use, of<readonly model.GrantUse[]>()),
-  'breakGlass.list': query(nothing, of<readonly model.BreakGlassRow[]>()),
 
   // ---- trace ----
   /** packet: a form or hex bytes from the Ethernet header on. With `draft` the same packet is judged under that policy too. */

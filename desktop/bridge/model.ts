@@ -1,15 +1,19 @@
 /** Plain data that crosses the bridge. Times: milliseconds since the Unix epoch. null = not measured or not known. */
 
 import type { BreakGlassMark } from './mfa-model.ts';
+import type { HostDrift, HostEditor } from './change-model.ts';
+import type { RevisionConflict } from './merge-model.ts';
 import type { EngineName } from './traffic-model.ts';
 
 export type * from './audit-model.ts';
 export type * from './access-model.ts';
 export type * from './certificate-model.ts';
+export type * from './change-model.ts';
 export type * from './device-model.ts';
 export type * from './license-model.ts';
 export type * from './sso-model.ts';
 export type * from './mfa-model.ts';
+export type * from './merge-model.ts';
 export type * from './traffic-model.ts';
 
 /** Phantom that carries an output type through the contract. */
@@ -180,7 +184,12 @@ export interface HostSample {
     readonly generation: string;
     readonly desiredGeneration: string;
     readonly pending: { readonly revision: number; readonly rollbackAt: number } | null;
+    /** Mappings that are not in force: nobody has approved them yet, or their time is over. Absent: an agent that does not tell. */
+    readonly withheld?: readonly { readonly mapping: string; readonly why: 'waiting' | 'ended'; readonly expiresAt: number | null }[];
   };
+  /** Absent: an agent that does not tell. */
+  readonly drift?: HostDrift | null;
+  readonly editors?: readonly HostEditor[];
   readonly flows: number | null;
   readonly flowsMax: number;
   /** Absent for nobody. */
@@ -332,6 +341,8 @@ export interface PolicyImport {
 export interface Draft {
   readonly policy: string;
   readonly hostIds: readonly string[];
+  /** The revision of a host that the draft was made on, where it is known. */
+  readonly bases?: Readonly<Record<string, number>>;
   readonly savedAt: number;
 }
 
@@ -363,6 +374,8 @@ export interface HostPlan {
   readonly hostId: string;
   readonly hostName: string;
   readonly problem: { readonly code: string; readonly message: string } | null;
+  /** The host has another revision than the change was made on; null: it has that one, or the change names none. */
+  readonly conflict: RevisionConflict | null;
   readonly planHash: string | null;
   readonly baseRevision: number | null;
   readonly diff: readonly DiffLine[];

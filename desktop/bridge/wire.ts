@@ -31,6 +31,7 @@ export const bridgeLimits = {
 export const policyMethods: ReadonlySet<string> = new Set([
   'policy.validate',
   'policy.import',
+  'policy.merge',
   'policy.plan',
   'groups.plan',
   'draft.put',

@@ -2,6 +2,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { toErrorShape } from '../../proto/model/error.ts';
 import { defaultDataDirectory } from '../core/api.ts';
+import { addApprovalCommands } from './approval-commands.ts';
 import { addAuditCommands } from './audit-commands.ts';
 import { addAccessCommands } from './access-commands.ts';
 import { ReportedError } from './command-context.ts';
@@ -9,11 +10,13 @@ import type { Invocation } from './command-context.ts';
 import { addBreakGlassCommands } from './break-glass-commands.ts';
 import { addMfaCommands } from './mfa-commands.ts';
 import { addCompletionCommands } from './completion-commands.ts';
+import { addDriftCommands } from './drift-commands.ts';
 import { addFleetCommands } from './fleet-commands.ts';
 import { addFlowCommand } from './flow-command.ts';
 import { addGroupCommands } from './group-commands.ts';
 import { addHostCommands } from './host-commands.ts';
 import { addLicenseCommands } from './license-commands.ts';
+import { addMergeCommands } from './merge-commands.ts';
 import { addObserveCommands } from './observe-commands.ts';
 import { addPolicyCommands } from './policy-commands.ts';
 import { addRolloutCommands } from './rollout-commands.ts';
@@ -53,6 +56,9 @@ export const runCommandLine = async (invocation: CommandLine): Promise<number> =
     addHostCommands,
     addGroupCommands,
     addPolicyCommands,
+    addMergeCommands,
+    addApprovalCommands,
+    addDriftCommands,
     addRolloutCommands,
     addStagedCommands,
     addObserveCommands,

@@ -6,6 +6,8 @@ import { chosenHosts, findHost, readText, ReportedError, withCore, withFleet } f
 import type { GlobalOptions, Invocation } from './command-context.ts';
 import { groupOption, whereOption } from './host-choice.ts';
 import type { HostFilter } from './host-choice.ts';
+import { mergeOptions, withMerge } from './merge-commands.ts';
+import type { MergeOptions } from './merge-commands.ts';
 import { clean, formatAge, formatTable } from './output.ts';
 import { showPlan } from './plan-view.ts';
 import { UsageError } from './usage-error.ts';
@@ -60,19 +62,20 @@ export const addPolicyCommands = (program: Command, invocation: Invocation): voi
         context.print(imported, () => `${imported.format} written to ${options.output ?? ''}`);
       });
     });
-  policy
-    .command('plan <file>')
-    .description('what a policy would change, before anything is touched; "-" reads standard input')
+  mergeOptions(
+    policy.command('plan <file>').description('what a policy would change, before anything is touched; "-" reads standard input'),
+  )
     .option('--host <name...>', 'hosts to plan for')
     .option('--all', 'all hosts')
     .option(...whereOption)
     .option(...groupOption)
     .action((path: string, _options: unknown, command: Command) => {
-      const options = command.optsWithGlobals<HostChoice>();
+      const options = command.optsWithGlobals<HostChoice & MergeOptions>();
       return withFleet(invocation, options, async (context) => {
         const text = await readText(context, path);
         const hostIds = [...(await chosenHosts(context, options))];
-        context.print(await context.handlers['policy.plan']({ policy: text, hostIds }, context.signal), showPlan);
+        const change = await withMerge(context, text, { hostIds, options });
+        context.print(await context.handlers['policy.plan']({ ...change, hostIds }, context.signal), showPlan);
       });
     });
 };

@@ -6,6 +6,8 @@ import type { Rollout } from '../bridge/model.ts';
 import { askYes, chosenHosts, findHost, readText, ReportedError, settledRows, withFleet } from './command-context.ts';
 import type { CommandContext, Invocation } from './command-context.ts';
 import { groupOption, whereOption } from './host-choice.ts';
+import { mergeOptions, withMerge } from './merge-commands.ts';
+import type { MergeOptions } from './merge-commands.ts';
 import { formatTime } from './output.ts';
 import { showPlan, showRollout } from './plan-view.ts';
 import { revisionOf } from './policy-commands.ts';
@@ -13,7 +15,7 @@ import type { HostChoice } from './policy-commands.ts';
 import type { GlobalOptions } from './command-context.ts';
 import { UsageError } from './usage-error.ts';
 
-interface ApplyOptions extends HostChoice {
+interface ApplyOptions extends HostChoice, MergeOptions {
   readonly yes?: true;
   readonly confirm?: true;
   readonly confirmWithin: string;
@@ -26,9 +28,11 @@ const pendingPollMs = 200;
 
 export const addRolloutCommands = (program: Command, invocation: Invocation): void => {
   const policy = program.commands.find((command) => command.name() === 'policy') ?? program.command('policy');
-  policy
-    .command('apply <file>')
-    .description('plan, show, ask, apply to all named hosts, then keep or take back; "-" reads standard input')
+  mergeOptions(
+    policy
+      .command('apply <file>')
+      .description('plan, show, ask, apply to all named hosts, then keep or take back; "-" reads standard input'),
+  )
     .option('--host <name...>', 'hosts to apply to')
     .option('--all', 'all hosts')
     .option(...whereOption)
@@ -87,8 +91,10 @@ const applyPolicy = async (context: CommandContext, path: string, options: Apply
   if (!Number.isInteger(confirmWithinSeconds) || confirmWithinSeconds < confirmBounds.min || confirmWithinSeconds > confirmBounds.max) {
     throw new UsageError(`--confirm-within is ${String(confirmBounds.min)} to ${String(confirmBounds.max)} seconds.`);
   }
-  const policy = await readText(context, path);
-  const plan = await handlers['policy.plan']({ policy, hostIds: [...(await chosenHosts(context, options))] }, signal);
+  const text = await readText(context, path);
+  const hostIds = [...(await chosenHosts(context, options))];
+  const change = await withMerge(context, text, { hostIds, options });
+  const plan = await handlers['policy.plan']({ ...change, hostIds }, signal);
   if (!isJson) terminal.out(showPlan(plan));
   const count = plan.hosts.filter(({ canApply }) => canApply).length;
   if (count === 0) {

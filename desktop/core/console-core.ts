@@ -1,6 +1,7 @@
 /** Puts the console's parts together and answers the bridge. */
 import type { BridgeHandlers } from '../bridge/contract.ts';
 import { createTaskGroup } from '../lib/api.ts';
+import { approvalHandlers } from './approval/approval-handlers.ts';
 import { auditHandlers } from './audit/audit-handlers.ts';
 import { accessHandlers } from './access/access-handlers.ts';
 import { certificateHandlers } from './certificate/certificate-handlers.ts';
@@ -9,6 +10,7 @@ import { deviceHandlers } from './device/device-handlers.ts';
 import { withDocumentBuffer } from './cache/document-buffer.ts';
 import { consoleHandlers } from './console-handlers.ts';
 import type { ConsolePorts, HandlerContext } from './handler-context.ts';
+import { driftHandlers } from './drift/drift-handlers.ts';
 import { FleetKeeper } from './fleet/fleet-keeper.ts';
 import { openFleetSession } from './fleet/fleet-session.ts';
 import { groupHandlers } from './group/group-handlers.ts';
@@ -16,6 +18,8 @@ import { hostHandlers } from './hosts/host-handlers.ts';
 import { HostRoster } from './hosts/host-roster.ts';
 import { developmentSettings } from './license/license-settings.ts';
 import { licenseHandlers } from './license/license-handlers.ts';
+import { leaseHandlers } from './lease/lease-handlers.ts';
+import { mergeHandlers } from './merge/merge-handlers.ts';
 import { createPlanner } from './policy/planner.ts';
 import { mfaHandlers } from './mfa/mfa-handlers.ts';
 import { policyHandlers } from './policy/policy-handlers.ts';
@@ -74,13 +78,17 @@ export const createConsoleCore = (ports: ConsolePorts): ConsoleCore => {
   return {
     handlers: {
       ...accessHandlers(context),
+      ...approvalHandlers(context),
       ...auditHandlers(context),
       ...certificateHandlers(context),
       ...consoleHandlers(context),
       ...deviceHandlers(context),
+      ...driftHandlers(context),
       ...groupHandlers(context),
       ...hostHandlers(context),
       ...licenseHandlers(context),
+      ...leaseHandlers(context),
+      ...mergeHandlers(context),
       ...mfaHandlers(context),
       ...policyHandlers(context),
       ...rootChangeHandlers(context),

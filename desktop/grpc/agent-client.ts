@@ -14,12 +14,19 @@ import { ConfigServiceService } from '../../proto/gen/nest/v1/config.ts';
 import type {
   ApplyConfigRequest,
   ApplyConfigResponse,
+  ApproveMappingRequest,
+  ApproveMappingResponse,
+  CheckDriftResponse,
   ConfigRevision,
   ConfirmConfigRequest,
+  DriftMode,
+  EditLease,
+  HoldEditLeaseRequest,
   PlanConfigRequest,
   PlanConfigResponse,
   RollbackConfigRequest,
   RollbackConfigResponse,
+  SetDriftModeResponse,
 } from '../../proto/gen/nest/v1/config.ts';
 import { FlowServiceService } from '../../proto/gen/nest/v1/flow.ts';
 import type {
@@ -72,6 +79,11 @@ export interface AgentClient {
   applyConfig(request: ApplyConfigRequest, options: CallOptions): Promise<ApplyConfigResponse>;
   confirmConfig(request: ConfirmConfigRequest, options: CallOptions): Promise<ConfigRevision>;
   rollbackConfig(request: RollbackConfigRequest, options: CallOptions): Promise<RollbackConfigResponse>;
+  approveMapping(request: ApproveMappingRequest, options: CallOptions): Promise<ApproveMappingResponse>;
+  checkDrift(options: CallOptions): Promise<CheckDriftResponse>;
+  setDriftMode(mode: DriftMode, options: CallOptions): Promise<SetDriftModeResponse>;
+  /** All leases that are held on the host now, the caller's own among them. */
+  holdEditLease(request: HoldEditLeaseRequest, options: CallOptions): Promise<readonly EditLease[]>;
   putRolloutRecord(request: PutRecordRequest, options: CallOptions): Promise<PutRecordResponse>;
   /** Empty id: all, newest first, without their plans. */
   getRolloutRecords(rolloutId: string, options: CallOptions): Promise<readonly RolloutRecord[]>;
@@ -127,6 +139,10 @@ export const createAgentClient = (wire: Wire, bulk: Pick<BulkChannel, 'stream'>)
   confirmConfig: async (request, options) =>
     required((await callUnary(wire, ConfigServiceService.confirmConfig, { request, ...options })).config),
   rollbackConfig: (request, options) => callUnary(wire, ConfigServiceService.rollbackConfig, { request, ...options }),
+  approveMapping: (request, options) => callUnary(wire, ConfigServiceService.approveMapping, { request, ...options }),
+  checkDrift: (options) => callUnary(wire, ConfigServiceService.checkDrift, { request: {}, ...options }),
+  setDriftMode: (mode, options) => callUnary(wire, ConfigServiceService.setDriftMode, { request: { mode }, ...options }),
+  holdEditLease: async (request, options) => (await callUnary(wire, ConfigServiceService.holdEditLease, { request, ...options })).leases,
   putRolloutRecord: (request, options) => callUnary(wire, RolloutServiceService.putRecord, { request, ...options }),
   getRolloutRecords: async (rolloutId, options) =>
     (await callUnary(wire, RolloutServiceService.getRecords, { request: { rolloutId }, ...options })).records,

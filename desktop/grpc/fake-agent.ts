@@ -416,6 +416,7 @@ const applyTo = (
       revision,
       generation: config.generation,
       desiredGeneration: config.generation,
+      withheld: [],
       adopted: false,
       pending,
     },

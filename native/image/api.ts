@@ -14,6 +14,9 @@ export {
   parsePrefix,
 } from './address.ts';
 export type { Address, Prefix } from './address.ts';
+export { approvalProblems, expiryOf, isSameRequest, policyInForce, withApproval } from './approval.ts';
+export type { PolicyInForce, WithheldMapping } from './approval.ts';
+export type { PolicyApproval } from './approval-schema.ts';
 export { burstOf } from './action-compiler.ts';
 export { completeHealthCheck } from './action-schema.ts';
 export type {

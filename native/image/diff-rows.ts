@@ -1,6 +1,7 @@
 /** Entries of a policy as the rows in which a difference shows them: canonical, so that order, repetition and spelling do not count. */
 import { completeHealthCheck, masquerade } from './action-schema.ts';
 import { formatAddress, formatPrefix, parseAddress, parsePrefix } from './address.ts';
+import type { PolicyApproval } from './approval-schema.ts';
 import type { PolicyDenyList } from './deny-schema.ts';
 import { portRangesOf } from './port-range.ts';
 import type { CheckedBackend, CheckedMapping, CheckedRateLimit, PolicyService } from './policy-schema.ts';
@@ -39,6 +40,7 @@ export const mappingRows = (mapping: CheckedMapping): Rows => {
     ...(mapping.rateLimit === undefined ? [] : [single('rateLimit', limitText(mapping.rateLimit))]),
     ...(mapping.dscp === undefined ? [] : [single('dscp', mapping.dscp)]),
     ...(mapping.sourceNat === undefined ? [] : [single('sourceNat', canonicalHost(mapping.sourceNat))]),
+    ...(mapping.approval === undefined ? [] : approvalRows(mapping.approval)),
   ];
 };
 
@@ -82,6 +84,12 @@ const limitText = ({ packetsPerSecond, bytesPerSecond, burst, per }: CheckedRate
     ...(burst === undefined ? [] : [`burst ${String(burst)}`]),
     `per ${per}`,
   ].join(', ');
+
+const approvalRows = ({ justification, ticket, requestedBy, approvedBy, approvedAt, expiresAt }: PolicyApproval): Row[] => [
+  single('requested', `by ${requestedBy}${ticket === undefined ? '' : ` (${ticket})`}: ${justification}`),
+  single('approved', approvedBy === undefined ? 'not yet' : `by ${approvedBy}${approvedAt === undefined ? '' : ` at ${approvedAt}`}`),
+  ...(expiresAt === undefined ? [] : [single('ends', expiresAt)]),
+];
 
 const prefixesText = (prefixes: readonly string[]): string => {
   const all = canonicalAddresses(prefixes);

@@ -3,6 +3,8 @@ import { z } from 'zod';
 
 import { treatmentFields, treatmentKeys } from './action-schema.ts';
 import type { PolicyBackend, PolicyBackendState, PolicyRateLimit, PolicyTreatment } from './action-schema.ts';
+import { approvalSchema } from './approval-schema.ts';
+import type { PolicyApproval } from './approval-schema.ts';
 import { denyListSchema } from './deny-schema.ts';
 import type { PolicyDenyList } from './deny-schema.ts';
 import { priorityMax } from './limits.ts';
@@ -32,6 +34,8 @@ export interface PolicyMapping extends PolicyTreatment {
   readonly action: PolicyAction;
   /** 0..1000, the highest wins. */
   readonly priority: number;
+  /** Absent: the mapping needs none. */
+  readonly approval?: PolicyApproval | undefined;
 }
 
 /** What a policy file contains. */
@@ -72,7 +76,7 @@ export interface Policy extends PolicyDocument {
 
 const documentKeys = ['apiVersion', 'kind', 'defaultAction', 'services', 'mappings', 'denyLists'];
 const serviceKeys = ['name', 'addresses'];
-const mappingKeys = ['name', 'sources', 'destinations', 'protocols', 'ports', 'action', 'priority', ...treatmentKeys];
+const mappingKeys = ['name', 'sources', 'destinations', 'protocols', 'ports', 'action', 'priority', 'approval', ...treatmentKeys];
 
 const addressSchema = checkedString(prefixProblem);
 
@@ -94,6 +98,7 @@ const mappingSchema = z.strictObject(
     ports: z.array(portsSchema).default([]),
     action: actionSchema,
     priority: z.int().min(0).max(priorityMax),
+    approval: approvalSchema.optional(),
     ...treatmentFields,
   },
   { error: unknownKeys(mappingKeys) },

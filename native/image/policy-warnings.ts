@@ -1,4 +1,5 @@
 /** What is allowed but probably not meant. Sound, not complete: a warning is always true, but not every oddity is found. */
+import { policyInForce } from './approval.ts';
 import { warnDenyLists, warnTreatments } from './action-warnings.ts';
 import { encodeMatch } from './match-word.ts';
 import { portMax } from './limits.ts';
@@ -32,8 +33,19 @@ export const warningsOf = (policy: Policy, nowMs?: number): PolicyProblem[] => {
   for (const [position, mapping] of policy.mappings.entries()) warnMapping(mapping, `mappings[${String(position)}]`, warn);
   warnTreatments(policy, warn);
   warnDenyLists(policy.denyLists, warn, nowMs);
+  warnWithheld(policy, warn, nowMs);
   if (problems.length < problemsMax) warnShadowed(policy, warn);
   return problems;
+};
+
+const warnWithheld = (policy: Policy, warn: Report, nowMs = 0): void => {
+  const positions = new Map(policy.mappings.map(({ name }, position) => [name, position]));
+  for (const { mapping, why } of policyInForce(policy, nowMs).withheld) {
+    const path = `mappings[${String(positions.get(mapping) ?? 0)}].approval`;
+    if (why === 'ended')
+      warn(`${path}.expiresAt`, 'APPROVAL_ENDED', `The time of ${mapping} is over, it has no effect: remove it, or ask for it anew.`);
+    else warn(path, 'APPROVAL_AWAITED', `${mapping} has no effect until another operator approves it.`);
+  }
 };
 
 const warnServices = (policy: Policy, warn: Report): void => {

@@ -83,7 +83,8 @@ type Command =
   | { readonly kind: 'activate'; readonly policy: string }
   | { readonly kind: 'engine'; readonly name: string; readonly engine: EngineName }
   | { readonly kind: 'trace'; readonly interface: string; readonly packet: string }
-  | { readonly kind: 'status' | 'counters' | 'flows' | 'balancers' | 'close' };
+  | { readonly kind: 'heal'; readonly resources: readonly string[] }
+  | { readonly kind: 'inspect' | 'status' | 'counters' | 'flows' | 'balancers' | 'close' };
 
 const answer = async (command: Command): Promise<unknown> => {
   switch (command.kind) {
@@ -95,6 +96,11 @@ const answer = async (command: Command): Promise<unknown> => {
       return await traffic.trace({ interface: command.interface, packet: Buffer.from(command.packet, 'hex') }, signal);
     case 'status':
       return { ...traffic.status(), warnings: Object.fromEntries(warnings), logged };
+    case 'inspect':
+      return await traffic.inspect();
+    case 'heal':
+      await traffic.heal(command.resources);
+      return {};
     case 'counters':
       return traffic.counters();
     case 'flows':

@@ -33,6 +33,7 @@ export const createSimulatedTraffic = (options: SimulatedTrafficOptions): Traffi
     observeReason: '',
     generation,
     desiredGeneration: generation,
+    withheld: [],
     adopted: false,
     flows: Math.round(walk.between('flows', 100, 4000)),
     flowsMax,
@@ -51,6 +52,10 @@ export const createSimulatedTraffic = (options: SimulatedTrafficOptions): Traffi
   return {
     start: async () => undefined,
     status,
+    checkApprovals: () => undefined,
+    approve: ({ policyJson }) => policyJson,
+    inspect: async () => [],
+    heal: async () => undefined,
     plan: async (request) => {
       const plan = planOf(request, clock.nowMs() + planLifeMs);
       plans.set(plan.planHash, { ...plan, policyJson: request.policyJson });

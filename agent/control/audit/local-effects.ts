@@ -64,6 +64,18 @@ export const auditLocal = async <Result>(audit: AuditControl, action: string, wo
   }
 };
 
+/** Notes each mapping that the agent takes out of force because its time is over. */
+export const noteMappingEnds =
+  (audit: Pick<AuditControl, 'note'>) =>
+  ({ mapping, expiresAtMs }: { readonly mapping: string; readonly expiresAtMs: number | null }): void =>
+    audit.note({
+      ...emptyFact,
+      actor: 'agent',
+      action: 'mapping.ended',
+      target: `mapping=${mapping}`,
+      detail: expiresAtMs === null ? '' : new Date(expiresAtMs).toISOString(),
+    });
+
 type Note = (action: string, more?: Partial<AuditFact>) => void;
 
 const takenBack = (revision: number, reason: string): Partial<AuditFact> => ({

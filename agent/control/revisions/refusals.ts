@@ -11,15 +11,6 @@ export const applyInProgress = (pending: Pending): NestError =>
     },
   );
 
-export const conflict = (current: Revision): NestError =>
-  new NestError(
-    'REVISION_CONFLICT',
-    `The host has moved on to revision ${String(current.revision)}${current.author === '' ? '' : ` by ${current.author}`}: plan again on top of it.`,
-    {
-      details: { revision: current.revision, etag: current.etag, author: current.author, createdAtMs: current.createdAtMs },
-    },
-  );
-
 export const applyFailed = (cause: unknown): NestError =>
   new NestError(
     'APPLY_FAILED',

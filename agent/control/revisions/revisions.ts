@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { revisionConflict } from '../../../proto/model/conflict.ts';
 import { errorCodeOf, NestError } from '../../../proto/model/error.ts';
 import type { NestErrorCode } from '../../../proto/model/error.ts';
 import { createBroadcast } from '../../lib/broadcast.ts';
@@ -21,7 +22,7 @@ import { emptyPolicyJson } from './api.ts';
 import { deadlineAfter, remainingMs, systemBootClock } from './deadline.ts';
 import type { BootClock } from './deadline.ts';
 import { createPacedRetry } from './paced-retry.ts';
-import { applyFailed, applyInProgress, conflict, nothingToConfirm, unknownRevision } from './refusals.ts';
+import { applyFailed, applyInProgress, nothingToConfirm, unknownRevision } from './refusals.ts';
 import { createRevisionStore, outcomeLifeMs, revisionMigrations } from './revision-store.ts';
 import type { NewRevision, Outcome, PendingRow, RevisionStore } from './revision-store.ts';
 import { openStateDatabase } from './state-database.ts';
@@ -133,7 +134,8 @@ class StoredRevisionControl implements RevisionControl {
   async apply(request: ApplyRequest, signal: AbortSignal): Promise<Applied> {
     return await this.#once(request.transactionId, signal, async () => {
       const base = this.current();
-      if (request.baseEtag !== base.etag) throw conflict(base);
+      if (request.baseEtag !== base.etag)
+        throw revisionConflict(this.#store.list().find(({ etag }) => etag === request.baseEtag)?.revision ?? 0, base);
       return await this.#begin(request, request);
     });
   }

@@ -3,6 +3,7 @@
  * traces. Used by the server and wired by system.ts. It never sees wire types and never stores revisions.
  */
 import type { ReasonName } from '../../../proto/model/reason.ts';
+import type { DriftPort } from '../../control/drift/api.ts';
 import type { Activation } from '../../control/revisions/api.ts';
 
 export interface Count {
@@ -126,6 +127,8 @@ export interface PlanRequest {
   readonly base: { readonly revision: number; readonly etag: string; readonly policyJson: string };
   /** 1..60 */
   readonly flowWindowMinutes: number;
+  /** As in BroughtPolicy; absent or null: not the one who asks. */
+  readonly author?: string | null;
   /** The caller's connection to this agent, for the management check. */
   readonly management: {
     readonly callerAddress: string;
@@ -133,6 +136,31 @@ export interface PlanRequest {
     readonly localAddress: string;
     readonly localPort: number;
   } | null;
+}
+
+/** A document and who brings it, as `requestedBy` names people; null: not the one who asks (a staged rollout of another operator). */
+export interface BroughtPolicy {
+  readonly policyJson: string;
+  readonly basePolicyJson: string;
+  readonly author: string | null;
+}
+
+export interface ApprovalRequest {
+  /** The document in force. */
+  readonly policyJson: string;
+  readonly mapping: string;
+  readonly approver: string;
+  /** Earlier documents and who brought them, the newest first. */
+  readonly history: Iterable<{ readonly policyJson: string; readonly author: string }>;
+}
+
+/** A mapping of the document that is not in force. */
+export interface WithheldMapping {
+  readonly mapping: string;
+  /** waiting: nobody has approved it yet. ended: its time is over. */
+  readonly why: 'waiting' | 'ended';
+  /** null: it does not end. */
+  readonly expiresAtMs: number | null;
 }
 
 export interface RateLimit {
@@ -284,6 +312,8 @@ export interface TrafficStatus {
   readonly observeReason: string;
   readonly generation: string;
   readonly desiredGeneration: string;
+  /** Of the policy loaded last. */
+  readonly withheld: readonly WithheldMapping[];
   readonly adopted: boolean;
   readonly flows: number | null;
   readonly flowsMax: number;
@@ -318,13 +348,17 @@ export interface InterfaceService {
  * Codes raised: POLICY_INVALID, POLICY_TOO_LARGE, OBSERVE_ONLY, ENGINE_FAILED, INTERFACE_UNKNOWN, PACKET_INVALID,
  * PLAN_EXPIRED, PLAN_MISMATCH.
  */
-export interface Traffic extends Activation {
+export interface Traffic extends Activation, DriftPort {
   /** Opens or adopts the data path and attaches the configured interfaces; without the means it goes on in observe mode. */
   start(signal: AbortSignal): Promise<void>;
   status(): TrafficStatus;
   plan(request: PlanRequest, signal: AbortSignal): Promise<Plan>;
   /** The plan of this hash when it is still valid and fits the document. Throws PLAN_EXPIRED, PLAN_MISMATCH. */
   takePlan(planHash: string, policyJson: string): Promise<Plan>;
+  /** Raises POLICY_INVALID when the document says about approvals what its author may not say. */
+  checkApprovals(brought: BroughtPolicy): void;
+  /** The document with the approval in it, to be applied. Raises NOT_FOUND, APPROVAL_REFUSED. */
+  approve(request: ApprovalRequest): string;
   /** Tells which stored revision the tables belong to, for flows and counters. */
   setRevision(revision: number): void;
   counters(): TrafficCounters;

@@ -3,6 +3,7 @@ import type { EngineCounters, MappingValues } from '../../engine/api.ts';
 import { mappingDefault } from '../../engine/api.ts';
 import { inTransaction } from '../../control/revisions/api.ts';
 import { denyListMigration } from './deny/host-deny-lists.ts';
+import { mappingEndMigration } from './mapping-terms.ts';
 import { interfaceEngineMigration } from './interface-engines.ts';
 
 /** What the kernel runs under one sequence. */
@@ -69,6 +70,7 @@ export const ledgerMigrations: readonly string[] = [
    ) STRICT, WITHOUT ROWID`,
   denyListMigration,
   interfaceEngineMigration,
+  mappingEndMigration,
 ];
 
 /** Sequences whose names are kept, so that flows judged by an older policy can be named. */

@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import { refuseDuplicateKeys } from '../../../proto/model/duplicate-keys.ts';
 import { errorCodeOf, toErrorShape } from '../../../proto/model/error.ts';
 import { planLifeMs } from '../../../proto/model/limits.ts';
-import { diffPolicies, parsePolicy, validatePolicy } from '../../engine/api.ts';
+import { approvalProblems, diffPolicies, parsePolicy, validatePolicy } from '../../engine/api.ts';
 import type { Policy, PolicyImage } from '../../engine/api.ts';
 import type { FlowImpact, Plan, PlanRequest, Problem } from './api.ts';
 import type { Attachment } from './attachments.ts';
@@ -36,9 +36,13 @@ export const makePlan = async (request: PlanRequest, context: PlanContext, signa
   const candidate = await compileCandidate(request.policyJson, context);
   if ('refused' in candidate) return refusedPlan(request, context, candidate.refused);
   const { tables, judge } = candidate;
+  const forbidden = tables.document.mappings.some(({ approval }) => approval !== undefined)
+    ? approvalProblems(parsedOrNone(request.base.policyJson), tables.document, request.author ?? null)
+    : [];
+  if (forbidden.length > 0) return refusedPlan(request, context, forbidden);
   const managementReachable = isManagementReachable(judge, request.management);
   await setImmediate();
-  const found = validatePolicy(tables.policy, context.nowMs).map(problemOf);
+  const found = validatePolicy(tables.document, context.nowMs).map(problemOf);
   await setImmediate();
   const impact = await context.replay(judge, request.flowWindowMinutes, signal);
   const isEnforcing = context.observeReason === '';
@@ -52,7 +56,7 @@ export const makePlan = async (request: PlanRequest, context: PlanContext, signa
     baseRevision: request.base.revision,
     baseEtag: request.base.etag,
     generation: tables.generation,
-    diff: diffOf(request.base.policyJson, tables.policy),
+    diff: diffOf(request.base.policyJson, tables.document),
     problems,
     impact,
     expiresAtMs: context.nowMs + planLifeMs,
@@ -60,8 +64,8 @@ export const makePlan = async (request: PlanRequest, context: PlanContext, signa
     tables: tables.stats,
     canApply: isEnforcing,
     cannotApplyReason: context.observeReason,
-    mappingCount: tables.policy.mappings.length,
-    serviceCount: tables.policy.services.length,
+    mappingCount: tables.document.mappings.length,
+    serviceCount: tables.document.services.length,
   };
 };
 

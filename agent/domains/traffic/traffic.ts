@@ -2,12 +2,11 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { NestError, toErrorShape } from '../../../proto/model/error.ts';
 import { openStateDatabase } from '../../control/revisions/api.ts';
-import type { RaiseWarning } from '../../control/revisions/api.ts';
 import { flowsMax } from '../../engine/api.ts';
-import type { Engine, EngineProbe, EngineSource, Fastpath, PolicyImage } from '../../engine/api.ts';
-import type { Clock, Timer } from '../../lib/clock.ts';
-import type { Logger } from '../../lib/log.ts';
+import type { Engine, EngineProbe, PolicyImage } from '../../engine/api.ts';
+import type { Timer } from '../../lib/clock.ts';
 import type {
+  ApprovalRequest,
   Balancer,
   DenyList,
   DenyListUpdate,
@@ -21,12 +20,12 @@ import type {
   TrafficCounters,
   TrafficStatus,
 } from './api.ts';
+import { approveIn, checkApprovals } from './approval.ts';
 import { createAttachments, wantedNames } from './attachments.ts';
 import type { Attachments } from './attachments.ts';
 import { createNextHops } from './balancing/next-hops.ts';
 import { createCounterLedger, ledgerMigrations } from './counter-ledger.ts';
 import type { CounterLedger } from './counter-ledger.ts';
-import type { FlowExporter } from './export/exporter.ts';
 import {
   createFailedChanges,
   warnAttachments,
@@ -40,22 +39,22 @@ import { createDenyCopies } from './deny/deny-copies.ts';
 import { createDenySources } from './deny/deny-sources.ts';
 import { openHostDenyLists } from './deny/host-deny-lists.ts';
 import type { HostDenyLists } from './deny/host-deny-lists.ts';
+import { findDrift, healDrift } from './drift.ts';
 import { startFlowFeed } from './flow-feed.ts';
 import type { FlowFeed } from './flow-feed.ts';
+import { flowNamesOf } from './flow-names.ts';
 import { createFlowReader, noFlows, noSums } from './flow-reader.ts';
 import type { FlowListQuery, FlowReader, FlowSumsQuery } from './flow-reader.ts';
-import type { FlowNames } from './flow-view.ts';
 import { probeBackend } from './health/probe.ts';
-import type { Probe } from './health/probe.ts';
 import { checkEngineChoice, interfaceService, openEngineChoices } from './interface-engines.ts';
 import type { EngineChoices } from './interface-engines.ts';
 import { readVirtualFunctions } from './interface-functions.ts';
 import { createInterfaceWatch } from './interface-watch.ts';
-import type { ReadSetting } from './local-source-warning.ts';
 import { createLocalTraffic } from './local-traffic.ts';
 import type { LocalTraffic } from './local-traffic.ts';
+import { openMappingTerms } from './mapping-terms.ts';
+import type { MappingTerms } from './mapping-terms.ts';
 import { listNetworkInterfaces } from './network-interfaces.ts';
-import type { NetworkInterface } from './network-interfaces.ts';
 import { makePlan } from './plan.ts';
 import { createPlanCache } from './plan-cache.ts';
 import { loadPolicy } from './policy-load.ts';
@@ -65,43 +64,18 @@ import { createSteering } from './steering.ts';
 import type { LoadableTables, Steering } from './steering.ts';
 import { tracePacket } from './tracer.ts';
 import { noCounters, trafficCounters } from './traffic-counters.ts';
+import type { TrafficOptions } from './traffic-options.ts';
 import { createUserEngines } from './user-engines.ts';
 import type { UserEngines } from './user-engines.ts';
 
-export interface TrafficOptions {
-  /** enforce: `start` fails without a data path. auto: it goes on observing. observe: the data path is not opened. */
-  readonly mode: 'auto' | 'enforce' | 'observe';
-  readonly interfaces: 'auto' | readonly string[];
-  /** Directory of traffic.sqlite; must exist. */
-  readonly stateDir: string;
-  readonly engine: EngineSource;
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly raise: RaiseWarning;
-  /** Gets every flow record; absent: nothing leaves the host. */
-  readonly exporter?: FlowExporter;
-  readonly listInterfaces?: () => Promise<readonly NetworkInterface[]>;
-  /** SR-IOV of an interface by its name; null: none. */
-  readonly virtualFunctionsOf?: typeof readVirtualFunctions;
-  /** Where files of deny lists lie. */
-  readonly denyListDir: string;
-  /** Whether what this host itself sends is judged; default auto. */
-  readonly local?: 'auto' | 'off';
-  /** Engines that the configuration asks for, by interface. */
-  readonly engines?: ReadonlyMap<string, EngineName>;
-  /** Runs the engines outside the kernel; absent: this agent has none. */
-  readonly fastpath?: Fastpath;
-  /** Asks backends whether they are there. */
-  readonly probe?: Probe;
-  /** Reads settings of the kernel. */
-  readonly readSetting?: ReadSetting;
-}
+export type { TrafficOptions } from './traffic-options.ts';
 
 /** How often missing interfaces are tried again and counters are looked through. */
 export const upkeepMs = 5_000;
 /** Upkeeps between two checkpoints of the counters. */
 const upkeepsPerCheckpoint = 12;
 const denyListChanges = 'the deny lists';
+const mappingEnds = 'mappings whose time is over';
 /** Upkeeps between two looks for next hops. */
 const upkeepsPerLook = 2;
 /** How often the miss rate is looked at. */
@@ -122,6 +96,7 @@ export const createTraffic = (options: TrafficOptions): Traffic => {
     ledger: createCounterLedger(database),
     lists: openHostDenyLists(database),
     choices: openEngineChoices(database, options.engines ?? new Map()),
+    terms: openMappingTerms({ database, clock: options.clock, log: options.log, onEnded: options.onMappingEnded }),
   });
 };
 
@@ -138,12 +113,14 @@ interface Kept {
   readonly ledger: CounterLedger;
   readonly lists: HostDenyLists;
   readonly choices: EngineChoices;
+  readonly terms: MappingTerms;
 }
 
 class HostTraffic implements Traffic {
   readonly #options: TrafficOptions;
   readonly #ledger: CounterLedger;
-  readonly #compiler = createDocumentCompiler();
+  readonly #terms: MappingTerms;
+  readonly #compiler = createDocumentCompiler((policy) => this.#terms.inForce(policy));
   readonly #plans;
   readonly #choices: EngineChoices;
   readonly #steering: Steering;
@@ -164,8 +141,9 @@ class HostTraffic implements Traffic {
   readonly #failures;
   readonly #nextHops;
 
-  constructor(options: TrafficOptions, { ledger, lists, choices }: Kept) {
+  constructor(options: TrafficOptions, { ledger, lists, choices, terms }: Kept) {
     this.#options = options;
+    this.#terms = terms;
     this.#ledger = ledger;
     this.#choices = choices;
     this.#steering = createSteering({
@@ -225,6 +203,7 @@ class HostTraffic implements Traffic {
       observeReason: this.#observeReason,
       generation: running?.generation ?? '',
       desiredGeneration: this.#desiredGeneration,
+      withheld: this.#terms.withheld(),
       adopted: state?.adopted ?? false,
       flows: live?.feed.live ?? null,
       flowsMax,
@@ -267,6 +246,21 @@ class HostTraffic implements Traffic {
 
   async takePlan(planHash: string, policyJson: string): Promise<Plan> {
     return await this.#plans.take(planHash, async () => (await this.#compiler.compile(policyJson)).generation);
+  }
+
+  checkApprovals = checkApprovals;
+
+  approve(request: ApprovalRequest): string {
+    return approveIn(request, this.#options.clock.nowMs());
+  }
+
+  async inspect(): ReturnType<Traffic['inspect']> {
+    return await this.#inTurn(async () => (this.#live === null ? [] : await findDrift(this.#live.engine, this.status())));
+  }
+
+  async heal(resources: readonly string[]): Promise<void> {
+    const context = { attachments: this.#attachments, local: this.#local, reload: () => this.#reload() };
+    await this.#inTurn(async () => await (this.#live && healDrift(resources, { engine: this.#live.engine, ...context })));
   }
 
   setRevision(revision: number): void {
@@ -359,14 +353,8 @@ class HostTraffic implements Traffic {
   #goLive(engine: Engine): void {
     const { instance, adopted, sequence } = engine.state();
     const { clock, log, exporter } = this.#options;
-    const names: FlowNames = {
-      wallTimeMs: (timeNs) => engine.wallTimeMs(timeNs),
-      mappingName: (sequenceOf, mapping) => this.#ledger.sequence(instance, sequenceOf)?.mappings[mapping]?.name,
-      revisionOf: (sequenceOf) => this.#ledger.revisionOf(instance, sequenceOf),
-      interfaceName: (index) => this.#attachments.nameOf(index),
-      backendName: (mapping, address, port) => this.#steering.backendName(mapping, address, port),
-      image: () => this.#tables?.judge ?? null,
-    };
+    const sources = { engine, instance, ledger: this.#ledger, steering: this.#steering, attachments: () => this.#attachments };
+    const names = flowNamesOf({ ...sources, image: () => this.#tables?.judge ?? null });
     exporter?.attach(engine, names);
     const feed = startFlowFeed({ engine, names, clock, log, onRecords: (batch) => exporter?.accept(batch) });
     this.#live = { engine, instance, feed, reader: createFlowReader({ engine, feed, names, clock }) };
@@ -394,6 +382,7 @@ class HostTraffic implements Traffic {
   #inForce(tables: PolicyTables, loadable: LoadableTables): void {
     this.#tables = tables;
     this.#steering.loaded(tables, loadable);
+    this.#keep('which mappings have ended', () => this.#terms.loaded(tables.terms));
     this.#failures.succeeded(denyListChanges);
     warnDenyLists(this.#options.raise, this.#steering.denyLists(noCounters, 0));
     this.#warnEngines();
@@ -406,6 +395,14 @@ class HostTraffic implements Traffic {
   /** Loads the policy in force once more, with its deny lists as they are now. */
   async #reload(): Promise<void> {
     if (this.#tables !== null) await this.#makeCurrent(this.#tables, true);
+  }
+
+  /** Takes mappings whose time is over out of the data path; flows they allowed are judged anew. */
+  async #endMappings(): Promise<void> {
+    if (this.#tables === null) return;
+    const tables = await this.#compiler.again(this.#tables);
+    this.#desiredGeneration = tables.generation;
+    await this.#makeCurrent(tables, true);
   }
 
   /** One change of the data path after the other. */
@@ -476,6 +473,7 @@ class HostTraffic implements Traffic {
     const live = this.#live;
     try {
       if (live !== null) this.#steering.sample(live.engine, live.engine.counters());
+      if (live !== null && this.#terms.isDue()) void this.#change(mappingEnds, () => this.#endMappings());
     } catch (error) {
       this.#options.log.warn('the miss rate was not read', { error });
     }

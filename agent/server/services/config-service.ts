@@ -2,6 +2,8 @@ import { ConfigServiceService } from '../../../proto/gen/nest/v1/config.ts';
 import type {
   ApplyConfigRequest,
   ApplyConfigResponse,
+  ApproveMappingRequest,
+  ApproveMappingResponse,
   ConfigServiceServer,
   ConfirmConfigRequest,
   ConfirmConfigResponse,
@@ -17,6 +19,7 @@ import type {
   WatchConfigResponse,
 } from '../../../proto/gen/nest/v1/config.ts';
 import { refuseDuplicateKeys } from '../../../proto/model/duplicate-keys.ts';
+import { revisionConflict } from '../../../proto/model/conflict.ts';
 import { NestError } from '../../../proto/model/error.ts';
 import { confirmWithinSeconds, policyBytesMax } from '../../../proto/model/limits.ts';
 import { emptyPolicyJson } from '../../control/revisions/api.ts';
@@ -24,27 +27,29 @@ import type { Applied, RevisionControl } from '../../control/revisions/api.ts';
 import type { RolloutControl } from '../../control/rollout/api.ts';
 import type { Traffic } from '../../domains/traffic/api.ts';
 import type { Service } from '../acceptor.ts';
-import type { Call, CallAdapter } from '../call-adapter.ts';
+import type { Call } from '../call-adapter.ts';
 import { callerOf } from '../call-context.ts';
 import { refuseOtherMappings } from '../policy-touch.ts';
 import { toSafeNumber, withDefault } from '../wire/number-wire.ts';
 import { toWirePlan } from '../wire/plan-wire.ts';
 import { toWireRevision, wholeMs } from '../wire/revision-wire.ts';
+import { checkedComment, checkedTransactionId } from './change-input.ts';
+import { hostWatchCalls } from './host-watch-service.ts';
+import type { HostWatchOptions } from './host-watch-service.ts';
+import { approveMapping, personOf } from './mapping-approval.ts';
 
-export interface ConfigServiceOptions {
-  readonly adapter: CallAdapter;
+export interface ConfigServiceOptions extends HostWatchOptions {
   readonly revisions: RevisionControl;
   readonly rollouts: Pick<RolloutControl, 'admit'>;
-  readonly traffic: Pick<Traffic, 'plan' | 'takePlan' | 'status'>;
+  readonly traffic: Pick<Traffic, 'plan' | 'takePlan' | 'status' | 'checkApprovals' | 'approve'>;
 }
 
-const commentMax = 500;
-const transactionIdPattern = /^[A-Za-z0-9-]{8,64}$/;
 const planHashPattern = /^[0-9a-f]{64}$/;
 
 /** The host's one document on the wire: plan, apply, confirm, take back, watch. */
-export const createConfigService = ({ adapter, revisions, rollouts, traffic }: ConfigServiceOptions): Service => {
+export const createConfigService = ({ adapter, revisions, rollouts, traffic, drift, leases }: ConfigServiceOptions): Service => {
   const implementation: ConfigServiceServer = {
+    ...hostWatchCalls({ adapter, drift, leases }),
     getConfig: adapter.unary<GetConfigRequest, GetConfigResponse>(async ({ revision }) => ({
       config: toWireRevision(revision === 0n ? revisions.current() : revisions.get(toSafeNumber(revision, 'revision'))),
     })),
@@ -54,6 +59,9 @@ export const createConfigService = ({ adapter, revisions, rollouts, traffic }: C
     planConfig: adapter.unary<PlanConfigRequest, PlanConfigResponse>((request, call) => plan({ revisions, traffic }, request, call)),
     applyConfig: adapter.unary<ApplyConfigRequest, ApplyConfigResponse>((request, call) =>
       apply({ revisions, rollouts, traffic }, request, call),
+    ),
+    approveMapping: adapter.unary<ApproveMappingRequest, ApproveMappingResponse>(async (request, call) =>
+      toWireApplied(await approveMapping({ revisions, traffic }, request, call)),
     ),
     confirmConfig: adapter.unary<ConfirmConfigRequest, ConfirmConfigResponse>(async ({ revision, transactionId }, call) => {
       const asked = { revision: toSafeNumber(revision, 'revision'), transactionId: checkedTransactionId(transactionId) };
@@ -71,18 +79,18 @@ type Domains = Pick<ConfigServiceOptions, 'revisions' | 'traffic'>;
 const plan = async ({ revisions, traffic }: Domains, request: PlanConfigRequest, call: Call): Promise<PlanConfigResponse> => {
   checkPolicySize(request.policyJson);
   const flowWindowMinutes = withDefault(request.flowWindowMinutes, { field: 'flow_window_minutes', min: 1, max: 60, fallback: 15 });
-  const { revision, etag, policyJson } = revisions.current();
-  if (toSafeNumber(request.baseRevision, 'base_revision') !== revision) {
-    throw new NestError(
-      'REVISION_CONFLICT',
-      `The host has revision ${revision} now, your change starts from ${request.baseRevision}. Read the current policy, merge, and plan again.`,
-      {
-        details: { currentRevision: revision, currentEtag: etag },
-      },
-    );
-  }
+  const current = revisions.current();
+  const { revision, etag, policyJson } = current;
+  const baseRevision = toSafeNumber(request.baseRevision, 'base_revision');
+  if (baseRevision !== revision) throw revisionConflict(baseRevision, current);
   const planned = await traffic.plan(
-    { policyJson: request.policyJson, base: { revision, etag, policyJson }, flowWindowMinutes, management: call.endpoints },
+    {
+      policyJson: request.policyJson,
+      base: { revision, etag, policyJson },
+      flowWindowMinutes,
+      management: call.endpoints,
+      author: personOf(callerOf(call)),
+    },
     call.signal,
   );
   return toWirePlan(planned);
@@ -105,6 +113,9 @@ const apply = async (
   // An agent that was restarted knows no plans, but what became of this very apply.
   const earlier = await revisions.repeated(transactionId);
   if (earlier !== null) return toWireApplied(earlier);
+  // Who conducts the rollout of another brings that one's requests.
+  const author = request.rolloutId === '' ? personOf(callerOf(call)) : null;
+  traffic.checkApprovals({ policyJson: request.policyJson, basePolicyJson: revisions.current().policyJson, author });
   const taken = await traffic.takePlan(request.planHash, request.policyJson);
   if (!taken.canApply) throw new NestError('OBSERVE_ONLY', taken.cannotApplyReason);
   // The base of the plan: it is applied to that revision or not at all.
@@ -162,7 +173,13 @@ const policyOf = (revisions: RevisionControl, revision: number): string => {
   return (current.revision === revision ? current : revisions.get(revision)).policyJson;
 };
 
-const toWireApplied = ({ revision, rollbackAtMs, remainingMs, loadMs, flipMs }: Applied): ApplyConfigResponse & RollbackConfigResponse => ({
+const toWireApplied = ({
+  revision,
+  rollbackAtMs,
+  remainingMs,
+  loadMs,
+  flipMs,
+}: Applied): ApplyConfigResponse & RollbackConfigResponse & ApproveMappingResponse => ({
   config: toWireRevision(revision),
   rollbackAtMs: wholeMs(rollbackAtMs),
   remainingMs: Math.max(0, Math.round(remainingMs)),
@@ -187,17 +204,4 @@ const checkPolicySize = (policyJson: string): void => {
       'POLICY_TOO_LARGE',
       `The policy document has ${bytes} bytes, at most ${policyBytesMax} are taken. Merge services or mappings.`,
     );
-};
-
-const checkedTransactionId = (id: string): string => {
-  if (transactionIdPattern.test(id)) return id;
-  throw new NestError(
-    'INPUT_INVALID',
-    'transaction_id must be a ULID or UUID: 8 to 64 letters, digits and "-". Make a new one for each change.',
-  );
-};
-
-const checkedComment = (comment: string): string => {
-  if (comment.length <= commentMax) return comment;
-  throw new NestError('INPUT_INVALID', `The comment has ${comment.length} characters, at most ${commentMax} are kept. Shorten it.`);
 };

@@ -7,12 +7,13 @@ import type { Traffic } from '../../domains/traffic/api.ts';
 import type { Service } from '../acceptor.ts';
 import type { Call, CallAdapter } from '../call-adapter.ts';
 import { toWireRevision, wholeMs } from '../wire/revision-wire.ts';
+import { personOfSubject } from './mapping-approval.ts';
 
 export interface IntentServiceOptions {
   readonly adapter: CallAdapter;
   readonly intents: IntentControl;
   readonly revisions: RevisionControl;
-  readonly traffic: Pick<Traffic, 'plan' | 'takePlan'>;
+  readonly traffic: Pick<Traffic, 'plan' | 'takePlan' | 'checkApprovals'>;
 }
 
 /** Nobody looks at the effect: the shortest replay. */
@@ -35,6 +36,7 @@ const deliver = async (
   if (request.intent === undefined) throw new NestError('INPUT_INVALID', 'There is no intent in the call. Upgrade the console.');
   const { revision, etag, policyJson } = revisions.current();
   const { intent, subject } = intents.take(request.intent, revision);
+  traffic.checkApprovals({ policyJson: intent.policy, basePolicyJson: policyJson, author: personOfSubject(subject) });
   const plan = await traffic.plan(
     { policyJson: intent.policy, base: { revision, etag, policyJson }, flowWindowMinutes, management: call.endpoints },
     call.signal,

@@ -1,12 +1,17 @@
+import { WithheldMapping_Why } from '../../../proto/gen/nest/v1/config.ts';
+import type { WithheldMapping } from '../../../proto/gen/nest/v1/config.ts';
 import { HealthWarning_Severity, PolicyStatus_Mode } from '../../../proto/gen/nest/v1/host.ts';
 import type { HostFacts as WireFacts, HostStatus, InterfaceStatus } from '../../../proto/gen/nest/v1/host.ts';
 import { Reason } from '../../../proto/gen/nest/v1/reason.ts';
 import type { AccessState } from '../../control/access/api.ts';
 import { breakGlassLifeMs } from '../../../proto/model/break-glass.ts';
+import type { DriftStatus } from '../../control/drift/api.ts';
+import type { EditLease } from '../../control/lease/api.ts';
 import type { Pending } from '../../control/revisions/api.ts';
 import type { BreakGlassUse } from '../../control/session/api.ts';
 import type { HealthWarning, HostFacts, HostReading, InterfaceReading } from '../../domains/host/api.ts';
 import type { TrafficCounters, TrafficStatus } from '../../domains/traffic/api.ts';
+import { toWireDrift, toWireLease } from './drift-wire.ts';
 import { wholeMs } from './revision-wire.ts';
 
 export interface AgentFacts {
@@ -39,6 +44,9 @@ export interface StatusParts {
   readonly warnings: readonly HealthWarning[];
   readonly revision: number;
   readonly pending: Pending | null;
+  /** Null: not known here. */
+  readonly drift?: DriftStatus | null;
+  readonly leases?: readonly EditLease[];
   readonly access: AccessState;
   /** 0 = none. */
   readonly rootStep: number;
@@ -56,6 +64,8 @@ export const toWireStatus = ({
   access,
   rootStep,
   breakGlass,
+  drift,
+  leases,
 }: StatusParts): HostStatus => ({
   timeMs: wholeMs(reading.timeMs),
   cpuBusy: reading.cpuBusy ?? undefined,
@@ -82,12 +92,15 @@ export const toWireStatus = ({
     desiredGeneration: traffic.desiredGeneration,
     pending: pending === null ? undefined : toWirePending(pending),
     adopted: traffic.adopted,
+    withheld: traffic.withheld.slice(0, withheldMax).map(toWireWithheld),
   },
   flows: traffic.flows === null ? undefined : BigInt(traffic.flows),
   flowsMax: BigInt(traffic.flowsMax),
   access: access.revision === 0 ? undefined : toWireAccess(access),
   rootStep: rootStep === 0 ? undefined : BigInt(rootStep),
   breakGlass: breakGlass.map(toWireBreakGlass(reading.timeMs)),
+  drift: drift === null || drift === undefined ? undefined : toWireDrift(drift),
+  editLeases: (leases ?? []).map(toWireLease),
 });
 
 const toWireAccess = ({ epoch, revision, hash }: AccessState): NonNullable<HostStatus['access']> => ({
@@ -107,6 +120,15 @@ const toWireBreakGlass =
     untilMs: wholeMs(untilMs),
     remainingMs: Math.min(breakGlassLifeMs, Math.max(0, Math.round(untilMs - timeMs))),
   });
+
+/** Told with every status; more are in the document. */
+const withheldMax = 64;
+
+const toWireWithheld = ({ mapping, why, expiresAtMs }: TrafficStatus['withheld'][number]): WithheldMapping => ({
+  mapping,
+  why: why === 'ended' ? WithheldMapping_Why.ENDED : WithheldMapping_Why.WAITING,
+  expiresAtMs: wholeMs(expiresAtMs ?? 0),
+});
 
 const toWirePending = (pending: Pending): NonNullable<NonNullable<HostStatus['policy']>['pending']> => ({
   revision: BigInt(pending.revision),

@@ -140,7 +140,8 @@ const revisionStates: Readonly<Record<number, model.PolicyRevision['state']>> = 
 };
 
 /** Hosts name callers by their full identity; within a fleet the last part says who. */
-const shortSubjects = (text: string): string => text.replaceAll(/spiffe:\/\/[^\s/]+\/(?:operator|client)\//g, '');
+/** Names of operators and clients instead of their certificates' subjects. */
+export const shortSubjects = (text: string): string => text.replaceAll(/spiffe:\/\/[^\s/]+\/(?:operator|client)\//g, '');
 
 export const revisionOf = (hostId: string, revision: ConfigRevision, at: number): model.PolicyRevision => ({
   hostId,

@@ -1,4 +1,5 @@
 /** Plans one policy on many hosts at once and keeps the plans until they are applied or too old. */
+import { conflictOf } from '../../../proto/model/conflict.ts';
 import { NestError, toErrorShape } from '../../../proto/model/error.ts';
 import type { NestErrorCode } from '../../../proto/model/error.ts';
 import { planLifeMs } from '../../../proto/model/limits.ts';
@@ -8,7 +9,7 @@ import { isCancelled, mapConcurrently, ulidOf } from '../../lib/api.ts';
 import type { Clock, RandomBytes } from '../../lib/api.ts';
 import type { HostRoster } from '../hosts/host-roster.ts';
 import type { ManagedHost } from '../hosts/managed-host.ts';
-import { diffOf, impactOf, problemOf, tablesOf } from '../hosts/wire-model.ts';
+import { diffOf, impactOf, problemOf, shortSubjects, tablesOf } from '../hosts/wire-model.ts';
 import { policyOf } from './policy-check.ts';
 
 /** Hosts asked at the same time. */
@@ -25,9 +26,18 @@ export interface KeptPlan {
   readonly generations: ReadonlyMap<string, string>;
 }
 
+export interface PlannedChange {
+  readonly policy: string;
+  readonly hostIds: readonly string[];
+  /** The revision the change was made on, by host; absent: whatever the host has. */
+  readonly bases: Readonly<Record<string, number>>;
+}
+
 export interface Planner {
   /** Raises POLICY_INVALID, POLICY_TOO_LARGE, HOST_UNKNOWN; what one host refuses is said in its plan. */
   plan(policy: string, hostIds: readonly string[], signal: AbortSignal): Promise<model.FleetPlan>;
+  /** The same for a change that was made on known revisions: a host that has moved on since is not planned, and its plan says who moved it. */
+  planFrom(change: PlannedChange, signal: AbortSignal): Promise<model.FleetPlan>;
   /** Raises PLAN_EXPIRED. */
   get(planId: string): KeptPlan;
 }
@@ -35,14 +45,15 @@ export interface Planner {
 export const createPlanner = (context: { readonly roster: HostRoster; readonly clock: Clock; readonly random: RandomBytes }): Planner => {
   const { roster, clock, random } = context;
   const plans = new Map<string, KeptPlan>();
-  return {
-    plan: async (policy, hostIds, signal) => {
+  const planner: Planner = {
+    plan: (policy, hostIds, signal) => planner.planFrom({ policy, hostIds, bases: {} }, signal),
+    planFrom: async ({ policy, hostIds, bases }, signal) => {
       policyOf(policy);
       const hosts = [...new Set(hostIds)].map((hostId) => roster.get(hostId));
       const createdAt = clock.now();
       const generations = new Map<string, string>();
       const planned = await mapConcurrently(hosts, hostsInFlightMax, async (host) => {
-        const { plan, generation } = await planHost(host, policy, signal);
+        const { plan, generation } = await planHost(host, policy, { signal, base: bases[host.record.hostId] });
         generations.set(host.record.hostId, generation);
         return plan;
       });
@@ -72,18 +83,21 @@ export const createPlanner = (context: { readonly roster: HostRoster; readonly c
       throw new NestError('PLAN_EXPIRED', 'This plan is too old or not known any more. Review the change again.');
     },
   };
+  return planner;
 };
 
+/** `base`: the revision the policy was made on; absent: whatever the host has. Never raises but CANCELLED. */
 export const planHost = async (
   host: ManagedHost,
   policy: string,
-  signal: AbortSignal,
+  { signal, base }: { readonly signal: AbortSignal; readonly base?: number | undefined },
 ): Promise<{ readonly plan: model.HostPlan; readonly generation: string }> => {
   const { hostId, name: hostName } = host.record;
   const none = {
     hostId,
     hostName,
     problem: null,
+    conflict: null,
     planHash: null,
     baseRevision: null,
     diff: [],
@@ -96,7 +110,7 @@ export const planHost = async (
   };
   try {
     const client = await host.client(signal);
-    const baseRevision = await currentRevision(client, signal);
+    const baseRevision = base ?? (await currentRevision(client, signal));
     const answer = await client.planConfig({ baseRevision: BigInt(baseRevision), policyJson: policy, flowWindowMinutes }, { signal });
     const plan: model.HostPlan = {
       ...none,
@@ -114,8 +128,16 @@ export const planHost = async (
   } catch (error) {
     if (isCancelled(error)) throw error;
     const { code, message } = toErrorShape(error);
-    return { plan: { ...none, problem: { code, message }, cannotApplyReason: message }, generation: '' };
+    const plan = { ...none, conflict: movedOn(error), problem: { code, message }, cannotApplyReason: message };
+    return { plan, generation: '' };
   }
+};
+
+const movedOn = (error: unknown): model.RevisionConflict | null => {
+  const conflict = conflictOf(error);
+  if (conflict === null) return null;
+  const { baseRevision, revision, author, createdAtMs, comment } = conflict;
+  return { baseRevision, revision, author: shortSubjects(author), createdAt: createdAtMs, comment };
 };
 
 /** A host that never had a policy has no revision: 0. */

@@ -1,5 +1,5 @@
 /** Judges a policy text on this machine, before any host is asked. */
-import { compilePolicy, parsePolicy, validatePolicy } from '../../../native/image/api.ts';
+import { compilePolicy, parsePolicy, policyInForce, validatePolicy } from '../../../native/image/api.ts';
 import type { CompiledPolicy, Policy } from '../../../native/image/api.ts';
 import { refuseDuplicateKeys } from '../../../proto/model/duplicate-keys.ts';
 import { NestError } from '../../../proto/model/error.ts';
@@ -36,8 +36,8 @@ export const checkPolicy = (text: string, clock: Pick<Clock, 'now' | 'monotonicM
 /** The checked policy. Raises POLICY_INVALID, POLICY_TOO_LARGE. */
 export const policyOf = (text: string): Policy => parsePolicy(parseText(text));
 
-/** The table image of a policy text. Raises POLICY_INVALID, POLICY_TOO_LARGE. */
-export const imageOf = (text: string): CompiledPolicy => compilePolicy(policyOf(text));
+/** The table image of what a policy text has in force at a moment, milliseconds since 1970. Raises POLICY_INVALID, POLICY_TOO_LARGE. */
+export const imageOf = (text: string, nowMs: number): CompiledPolicy => compilePolicy(policyInForce(policyOf(text), nowMs).policy);
 
 const parseText = (text: string): unknown => {
   const bytes = Buffer.byteLength(text);

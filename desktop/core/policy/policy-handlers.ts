@@ -3,8 +3,9 @@ import { refuseDuplicateKeys } from '../../../proto/model/duplicate-keys.ts';
 import { NestError } from '../../../proto/model/error.ts';
 import { confirmWithinSeconds as confirmBounds } from '../../../proto/model/limits.ts';
 import type { BridgeHandlers } from '../../bridge/contract.ts';
-import type { Draft, PolicyImport, PolicyRevision } from '../../bridge/model.ts';
+import type { Draft, PolicyImport, PolicyRevision, Rollout } from '../../bridge/model.ts';
 import { isCancelled, ulidOf } from '../../lib/api.ts';
+import type { FleetCache } from '../cache/fleet-cache.ts';
 import type { HandlerContext } from '../handler-context.ts';
 import { isAbsence } from '../hosts/live-or-kept.ts';
 import { revisionOf } from '../hosts/wire-model.ts';
@@ -15,7 +16,10 @@ import { returnToRevision } from './return-to-revision.ts';
 
 const draftValue = 'draft';
 
-type Handled = Extract<keyof BridgeHandlers, `policy.${string}` | `draft.${string}` | `rollout.${string}` | `trace.${string}`>;
+type Handled = Extract<
+  Exclude<keyof BridgeHandlers, 'policy.merge'>,
+  `policy.${string}` | `draft.${string}` | `rollout.${string}` | `trace.${string}`
+>;
 
 export const policyHandlers = (context: HandlerContext): Pick<BridgeHandlers, Handled> => ({
   ...documentHandlers(context),
@@ -45,8 +49,8 @@ const documentHandlers = (
     'policy.validate': ({ policy }) => Promise.resolve(checkPolicy(policy, clock)),
     'policy.import': async ({ text }) => Promise.resolve(importPolicy(text)),
     'draft.get': async () => Promise.resolve(cache.value<Draft>(draftValue)),
-    'draft.put': async ({ policy, hostIds }) => {
-      const draft: Draft = { policy, hostIds, savedAt: clock.now() };
+    'draft.put': async ({ policy, hostIds, bases }) => {
+      const draft: Draft = { policy, hostIds, ...(bases === undefined ? {} : { bases }), savedAt: clock.now() };
       cache.putValue(draftValue, draft);
       return Promise.resolve(draft);
     },
@@ -69,6 +73,7 @@ const documentHandlers = (
 };
 
 const changeHandlers = ({
+  cache,
   keeper,
   planner,
   roster,
@@ -78,9 +83,9 @@ const changeHandlers = ({
   BridgeHandlers,
   'policy.plan' | 'policy.apply' | 'policy.confirm' | 'policy.undo' | 'policy.rollback' | 'rollout.current' | 'rollout.watch'
 > => ({
-  'policy.plan': async ({ policy, hostIds }, signal) => {
+  'policy.plan': async ({ policy, hostIds, bases }, signal) => {
     await keeper.session();
-    return planner.plan(policy, hostIds, signal);
+    return planner.planFrom({ policy, hostIds, bases: bases ?? {} }, signal);
   },
   'policy.apply': async ({ planId, confirmWithinSeconds, comment }, signal) => {
     const { rollouts, mfa } = await keeper.session();
@@ -90,7 +95,11 @@ const changeHandlers = ({
     mfa.requireFresh(kept.plan.hosts.map(({ hostId }) => hostId));
     return rollouts.apply(kept, { confirmWithinSeconds, comment: comment ?? '' }, signal);
   },
-  'policy.confirm': async ({ rolloutId }, signal) => (await keeper.session()).rollouts.confirm(rolloutId, signal),
+  'policy.confirm': async ({ rolloutId }, signal) => {
+    const rollout = await (await keeper.session()).rollouts.confirm(rolloutId, signal);
+    rebaseDraft(cache, rollout);
+    return rollout;
+  },
   'policy.undo': async ({ rolloutId }, signal) => (await keeper.session()).rollouts.undo(rolloutId, signal),
   'rollout.current': async () => (await keeper.session()).rollouts.current(),
   'rollout.watch': async function* ({ rolloutId }, signal) {
@@ -102,6 +111,16 @@ const changeHandlers = ({
     return revisionOf(hostId, revision, clock.now());
   },
 });
+
+/** The draft goes on from what was just kept: the next change of it starts there. */
+const rebaseDraft = (cache: FleetCache, { hosts }: Rollout): void => {
+  const draft = cache.value<Draft>(draftValue);
+  if (draft?.bases === undefined) return;
+  const kept = hosts.flatMap(({ hostId, state, revision }) =>
+    state === 'confirmed' && revision !== null && draft.bases?.[hostId] !== undefined ? [[hostId, revision] as const] : [],
+  );
+  if (kept.length > 0) cache.putValue(draftValue, { ...draft, bases: { ...draft.bases, ...Object.fromEntries(kept) } });
+};
 
 const getPolicy = async (
   { roster, cache, clock }: HandlerContext,

@@ -22,7 +22,7 @@ describe('a check of a policy text', () => {
     };
     const check = checkPolicy(policy({ mappings: [mapping] }), still);
     expect(check).toMatchObject({ valid: true, tables: { mappings: 1, compileMs: 0 } });
-    expect(check.tables?.imageBytes).toBe(imageOf(policy({ mappings: [mapping] })).image.length);
+    expect(check.tables?.imageBytes).toBe(imageOf(policy({ mappings: [mapping] }), 0).image.length);
   });
 
   it('tells a text that is not JSON, one that is too long and one with errors', () => {
@@ -37,7 +37,7 @@ describe('a check of a policy text', () => {
     );
     expect(checkPolicy(' \n', still).problems[0]?.message).toContain('is empty');
     expect(checkPolicy(`\uFEFF${policy({})}`, still).valid).toBe(true);
-    expect(() => imageOf('{')).toThrow(expect.objectContaining({ code: 'POLICY_INVALID' }));
+    expect(() => imageOf('{', 0)).toThrow(expect.objectContaining({ code: 'POLICY_INVALID' }));
   });
 });
 

@@ -90,7 +90,7 @@ export const createRolloutHosts = ({ roster, clock }: { readonly roster: HostRos
       await client.putRolloutRecord({ plan: record.plan ?? undefined, state: record.state }, { signal });
     },
     plan: async (hostId, policy, signal) => {
-      const { plan, generation } = await planHost(roster.get(hostId), policy, signal);
+      const { plan, generation } = await planHost(roster.get(hostId), policy, { signal });
       const { baseRevision, planHash, canApply, problem, cannotApplyReason } = plan;
       if (planHash !== null && canApply && baseRevision !== null) return { planHash, baseRevision, generation };
       const said = {
@@ -125,7 +125,8 @@ const viewOf = (host: ManagedHost | undefined): HostView | null => {
   return {
     drops: Object.fromEntries(reading.reasons.filter(({ dropped }) => dropped).map(({ reason, packets }) => [reason, packets])),
     criticalWarnings: reading.warnings.filter(({ severity }) => severity === 'critical').map(({ code }) => code),
-    isDrifting: mode === 'enforce' && desiredGeneration !== '' && generation !== desiredGeneration,
+    isDrifting:
+      (mode === 'enforce' && desiredGeneration !== '' && generation !== desiredGeneration) || (reading.drift?.findings.length ?? 0) > 0,
     pendingTransactionId: reading.pendingTransactionId,
     pendingRemainingMs: reading.pendingRemainingMs,
   };
@@ -166,7 +167,7 @@ const revert = async (
       await returnToRevision(client, { toRevision: baseRevision, transactionId: `${transactionId}-back`, comment, signal });
       return null;
     }
-    const { plan } = await planHost(host, emptyPolicy, signal);
+    const { plan } = await planHost(host, emptyPolicy, { signal });
     if (plan.planHash === null) return plan.problem ?? { code: 'APPLY_FAILED', message: 'The host refuses to go back. Look into its log.' };
     const context = { host, clock, transactionId: `${transactionId}-back`, signal };
     const request = { planHash: plan.planHash, policy: emptyPolicy, confirmWithinSeconds: returnConfirmSeconds, comment };

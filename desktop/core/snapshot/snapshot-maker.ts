@@ -46,12 +46,12 @@ export const makeSnapshot = async (context: HandlerContext, input: CreateInput, 
   const hosts = chosenHosts(context, input.hostIds);
   if (input.fresh === true) await refresh(context, hosts, signal);
   const redaction = createRedaction(input.profile, maskKeyOf(cache, random));
-  const writer = new SnapshotWriter({ random, imageOf: imageOrNull });
+  const createdAtMs = clock.now();
+  const writer = new SnapshotWriter({ random, imageOf: (policy) => imageOrNull(policy, createdAtMs) });
   for (const { entry, leftFlows } of collectEntries(cache, redaction, { ...input, hosts: hosts.map(collectedOf) })) {
     throwIfCancelled(signal);
     await writer.add(entry, leftFlows);
   }
-  const createdAtMs = clock.now();
   const title = {
     fleetId: keys.fleetId,
     fleetName: keys.fleetName,
@@ -120,10 +120,10 @@ const maskKeyOf = (cache: Pick<FleetCache, 'value' | 'putValue'>, random: (count
   return key;
 };
 
-/** Null for a policy of a time when other policies were possible. */
-const imageOrNull = (policy: string): Uint8Array | null => {
+/** With the mappings in force at that time. Null for a policy of a time when other policies were possible. */
+const imageOrNull = (policy: string, nowMs: number): Uint8Array | null => {
   try {
-    return imageOf(policy).image;
+    return imageOf(policy, nowMs).image;
   } catch (error) {
     if (error instanceof NestError) return null;
     throw error;

@@ -1,8 +1,11 @@
 /** From two statuses of a host to one sample: rates are differences of two counter readings divided by the time between them. */
+import { WithheldMapping_Why } from '../../../proto/gen/nest/v1/config.ts';
 import { HealthWarning_Severity, PolicyStatus_Mode } from '../../../proto/gen/nest/v1/host.ts';
 import type { HostStatus, InterfaceStatus } from '../../../proto/gen/nest/v1/host.ts';
 import { isDropped, reasonName } from '../../../proto/model/reason.ts';
 import type * as model from '../../bridge/model.ts';
+import { driftOf } from '../drift/drift-model.ts';
+import { editorOf } from '../lease/lease-model.ts';
 
 /** Points of history, one a second. */
 export const historyMax = 300;
@@ -71,6 +74,8 @@ export const readStatus = (
     at: arrival.at,
     ...machineOf(status),
     ...policyOf(status, arrival.at),
+    drift: status.drift === undefined ? null : driftOf(status.drift),
+    editors: status.editLeases.map(editorOf),
     interfaces: status.interfaces.map(interfaceRowOf),
     flows: status.flows === undefined ? null : Number(status.flows),
     flowsMax: Number(status.flowsMax),
@@ -224,6 +229,11 @@ const policyOf = ({ policy }: HostStatus, at: number): Pick<Reading, 'policy' | 
     // The host's remaining time counts, put on our clock: clocks may differ, durations do not.
     pending:
       policy?.pending === undefined ? null : { revision: Number(policy.pending.revision), rollbackAt: at + policy.pending.remainingMs },
+    withheld: (policy?.withheld ?? []).map(({ mapping, why, expiresAtMs }) => ({
+      mapping,
+      why: why === WithheldMapping_Why.ENDED ? 'ended' : 'waiting',
+      expiresAt: expiresAtMs === 0n ? null : Number(expiresAtMs),
+    })),
   },
   pendingTransactionId: policy?.pending?.transactionId ?? '',
   pendingRemainingMs: policy?.pending?.remainingMs ?? 0,

@@ -26,11 +26,14 @@ export interface OfflineRequest {
   readonly draft: string | undefined;
   /** Of a snapshot file; without it the policy is compiled. */
   readonly tables?: Uint8Array | undefined;
+  /** For mappings that end; absent: when the policy was taken. */
+  readonly nowMs?: number;
 }
 
 /** `program` is the verdict in WebAssembly. Raises POLICY_INVALID, POLICY_TOO_LARGE, PACKET_INVALID. */
 export const traceOffline = async (request: OfflineRequest, kept: PolicyRevision, program: VerdictProgram): Promise<Trace> => {
-  const tables = request.tables ?? imageOf(kept.policy).image;
+  const nowMs = request.nowMs ?? kept.at;
+  const tables = request.tables ?? imageOf(kept.policy, nowMs).image;
   const image = openImage(tables);
   const engine = await program.open(tables, { flows });
   const verdict = engine.trace(request.packet, { interfaceIndex: 1, nowNs: 1_000_000_000n });
@@ -67,7 +70,9 @@ export const traceOffline = async (request: OfflineRequest, kept: PolicyRevision
     outcome: verdict.action,
     outputHex: verdict.action === 'drop' ? null : Buffer.from(verdict.output).toString('hex'),
     draft:
-      request.draft === undefined ? null : judgeDraft(request.draft, tuple, { allowed: verdict.action !== 'drop', reason: trace.reason }),
+      request.draft === undefined
+        ? null
+        : judgeDraft(request.draft, tuple, { allowed: verdict.action !== 'drop', reason: trace.reason, atMs: nowMs }),
     live: false,
     at: kept.at,
   };
@@ -77,10 +82,10 @@ export const traceOffline = async (request: OfflineRequest, kept: PolicyRevision
 const judgeDraft = (
   draft: string,
   tuple: ReturnType<typeof tupleOf>,
-  now: { readonly allowed: boolean; readonly reason: string },
+  now: { readonly allowed: boolean; readonly reason: string; readonly atMs: number },
 ): Trace['draft'] => {
-  if (tuple === undefined) return { ...now, mapping: null };
-  const { action, reason, mapping } = openImage(imageOf(draft).image).judge(tuple);
+  if (tuple === undefined) return { allowed: now.allowed, reason: now.reason, mapping: null };
+  const { action, reason, mapping } = openImage(imageOf(draft, now.atMs).image).judge(tuple);
   return { allowed: action === 'allow', reason, mapping: mapping ?? null };
 };
 

@@ -45,7 +45,7 @@ export const tracePacket = async (context: TraceContext, request: TraceRequest, 
   } catch (error) {
     const kept = isCancelled(error) || !isAbsence(error) ? null : context.kept();
     if (kept === null) throw error;
-    return await traceOffline({ ...request, packet, draft: request.draft }, kept, await context.program());
+    return await traceOffline({ ...request, packet, draft: request.draft, nowMs: context.now() }, kept, await context.program());
   }
 };
 
@@ -55,7 +55,7 @@ const traceLive = async (
   signal: AbortSignal,
 ): Promise<Trace> => {
   const { packet } = request;
-  const draft = request.draft === undefined ? undefined : openImage(imageOf(request.draft).image);
+  const draft = request.draft === undefined ? undefined : openImage(imageOf(request.draft, now()).image);
   const client = await host.client(signal);
   const answer = await client.tracePacket({ interface: request.interface, packet: Buffer.from(packet) }, { signal });
   const reason = reasonName(answer.reason);

@@ -59,6 +59,7 @@ describe('the console', () => {
     expect(pages.getAllByRole('link').map((link) => link.textContent)).toEqual([
       'Hosts24',
       'Policy',
+      'Approvals',
       'Rollouts',
       'Flows',
       'Packet tracer',

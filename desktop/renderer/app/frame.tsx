@@ -26,6 +26,7 @@ const FlowsPage = lazy(async () => ({ default: (await import('../features/flows/
 const TracePage = lazy(async () => ({ default: (await import('../features/trace/trace-page.tsx')).TracePage }));
 const AuditPage = lazy(async () => ({ default: (await import('../features/audit/audit-page.tsx')).AuditPage }));
 const AccessPage = lazy(async () => ({ default: (await import('../features/access/access-page.tsx')).AccessPage }));
+const ApprovalsPage = lazy(async () => ({ default: (await import('../features/approval/approvals-page.tsx')).ApprovalsPage }));
 const CertificatesPage = lazy(async () => ({
   default: (await import('../features/certificates/certificates-page.tsx')).CertificatesPage,
 }));
@@ -92,6 +93,7 @@ const Pages = ({ state }: { readonly state: ConsoleState }) => {
           <Route path="/policy" element={<PolicyPage />} />
           <Route path="/policy/review" element={<ReviewPage />} />
           <Route path="/policy/review/:planId" element={<ReviewPage />} />
+          <Route path="/approvals" element={<ApprovalsPage />} />
           <Route path="/rollout/:id" element={<RolloutPage />} />
           <Route path="/rollouts" element={<StagedListPage />} />
           <Route path="/rollouts/new" element={<BeginPage />} />

@@ -1,5 +1,5 @@
 /** Every page that exists, once: for the sidebar, the palette and the shortcuts. */
-import { Archive, BadgeCheck, Boxes, Crosshair, ListChecks, Rocket, ScrollText, Server, Settings2, ShieldCheck, Waves } from 'lucide-react';
+import { Archive, BadgeCheck, Boxes, Crosshair, ListChecks, Rocket, ScrollText, Server, Settings2, ShieldCheck, Stamp, Waves } from 'lucide-react';
 import type { LucideIcon } from 'lucide-react';
 
 export interface ConsolePage {
@@ -18,6 +18,7 @@ export const primaryPages: readonly ConsolePage[] = [
 
 export const trafficPages: readonly ConsolePage[] = [
   { id: 'policy', title: 'Policy', path: '/policy', icon: ListChecks, key: 'p' },
+  { id: 'approvals', title: 'Approvals', path: '/approvals', icon: Stamp, key: 'v' },
   { id: 'rollouts', title: 'Rollouts', path: '/rollouts', icon: Rocket, key: 'r' },
   { id: 'flows', title: 'Flows', path: '/flows', icon: Waves, key: 'f' },
   { id: 'trace', title: 'Packet tracer', path: '/trace', icon: Crosshair, key: 't' },

@@ -199,7 +199,7 @@ export const bridgeApi = createApi({
       dropDraft: command('draft.drop', ['draft']),
       planPolicy: command('policy.plan'),
       applyPolicy: command('policy.apply', ['revisions', 'rollout']),
-      confirmPolicy: command('policy.confirm', ['revisions', 'rollout']),
+      confirmPolicy: command('policy.confirm', ['revisions', 'rollout', 'draft']),
       undoPolicy: command('policy.undo', ['revisions', 'rollout']),
       rollbackPolicy: command('policy.rollback', ['revisions']),
       currentRollout: query('rollout.current', ['rollout']),

@@ -47,6 +47,16 @@ export interface DenyListDraft {
   readonly expires?: string;
 }
 
+export interface ApprovalDraft {
+  readonly justification: string;
+  readonly ticket?: string;
+  readonly requestedBy: string;
+  readonly approvedBy?: string;
+  readonly approvedAt?: string;
+  /** RFC 3339. */
+  readonly expiresAt?: string;
+}
+
 export interface MappingDraft {
   readonly name: string;
   readonly sources: readonly string[];
@@ -63,6 +73,7 @@ export interface MappingDraft {
   readonly dscp?: 'P0' | 'P1' | 'P2' | 'P3';
   /** "masquerade" or an address. */
   readonly sourceNat?: string;
+  readonly approval?: ApprovalDraft;
 }
 
 export interface PolicyDraft {
@@ -85,11 +96,14 @@ const isAbsentOr = (value: unknown, isRight: (value: unknown) => boolean): boole
 const isDenyList = (value: unknown): boolean => isNamed(value) && isObject(value) && isAbsentOr(value['prefixes'], isTexts);
 const isBackends = (value: unknown): boolean =>
   Array.isArray(value) && value.every((entry) => isNamed(entry) && isObject(entry) && typeof entry['address'] === 'string');
+const isApproval = (value: unknown): boolean =>
+  isObject(value) && typeof value['justification'] === 'string' && typeof value['requestedBy'] === 'string';
 const isMapping = (value: unknown): boolean =>
   isObject(value) &&
   isAbsentOr(value['backends'], isBackends) &&
   isAbsentOr(value['healthCheck'], isObject) &&
   isAbsentOr(value['rateLimit'], isObject) &&
+  isAbsentOr(value['approval'], isApproval) &&
   isAbsentOr(value['sourceNat'], (text) => typeof text === 'string') &&
   typeof value['name'] === 'string' &&
   ['sources', 'destinations', 'protocols'].every((key) => isTexts(value[key])) &&

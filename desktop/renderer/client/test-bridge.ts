@@ -11,6 +11,7 @@ import type {
   EngineName,
   Enrollment,
   FleetPlan,
+  HostEditors,
   HostRow,
   LicenseView,
   MfaState,
@@ -23,6 +24,7 @@ import { certificateAnswers } from './test-certificates.ts';
 import { licenseAnswers, testSso } from './test-license.ts';
 import type { HostGroup } from '../../bridge/group-model.ts';
 import { groupAnswers } from './test-groups.ts';
+import { changeAnswers } from './test-changes.ts';
 import type { IntentRow, StagedRollout } from '../../bridge/rollout-model.ts';
 import {
   testCounters,
@@ -63,6 +65,7 @@ export class TestBridge implements BridgeClient {
   rollout: Rollout | null = null;
   staged: readonly StagedRollout[] = [];
   intents: readonly IntentRow[] = [];
+  editors: readonly HostEditors[] = [];
   plan: FleetPlan | null = null;
   groups: readonly HostGroup[] = [];
   access: AccessView | null = null;
@@ -161,6 +164,8 @@ export class TestBridge implements BridgeClient {
         return this.sso;
       case 'host.watch':
         return testSample(this.#host((input as { hostId: string }).hostId), this.now());
+      case 'lease.hold':
+        return this.editors;
       case 'rollouts.watch':
         return this.staged.find(({ rolloutId }) => rolloutId === (input as { rolloutId: string }).rolloutId) ?? null;
       default:
@@ -247,7 +252,7 @@ export class TestBridge implements BridgeClient {
 
   /** What the core would do, as far as a view can see it. */
   #usual(): Answers {
-    return { ...this.#ofHosts(), ...certificateAnswers(this), ...licenseAnswers(this), ...groupAnswers(this) };
+    return { ...this.#ofHosts(), ...certificateAnswers(this), ...licenseAnswers(this), ...groupAnswers(this), ...changeAnswers(this) };
   }
 
   #ofHosts(): Answers {
@@ -302,7 +307,7 @@ export class TestBridge implements BridgeClient {
         ],
       }),
       'draft.get': () => this.draft,
-      'draft.put': ({ policy, hostIds }) => (this.draft = { policy, hostIds, savedAt: this.now() }),
+      'draft.put': ({ policy, hostIds, bases = {} }) => (this.draft = { policy, hostIds, bases, savedAt: this.now() }),
       'draft.drop': () => (this.draft = null),
       'policy.plan': ({ hostIds }) =>
         (this.plan = testPlan(

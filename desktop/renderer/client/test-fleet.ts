@@ -417,6 +417,7 @@ const plannedHost = (host: HostRow, now: number): HostPlan => ({
         },
   managementReachable: host.state === 'offline' ? null : true,
   canApply: host.state !== 'offline',
+  conflict: null,
   cannotApplyReason: host.state === 'offline' ? 'The host does not answer.' : null,
   tables: { identities: 14, pairs: 31, portIntervals: 40, mappings: 5, imageBytes: 18_432, compileMs: 1.8 },
 });

@@ -78,6 +78,20 @@ struct LocalState {
   std::vector<LocalEgress> egress;
 };
 
+/// What the kernel has now, beside what was put there: somebody else may have changed it.
+struct Inspection {
+  struct Interface {
+    std::string name;
+    uint32_t index = 0;
+    uint32_t program_id = 0;  // 0: none
+    bool is_counted = false;  // its counter slot is as it was
+  };
+  std::vector<Interface> interfaces;        // those that are attached, as far as this process knows
+  std::vector<std::string> hooks_missing;   // of the local hooks
+  std::vector<std::string> tables_changed;  // of the policy in use
+  std::vector<std::string> tables_skipped;  // too large to be compared
+};
+
 struct LocalCounters {
   std::vector<uint64_t>
       values;  // struct nest_local_counter per mapping and the default action; of the policy in use
@@ -180,6 +194,9 @@ class Backend {
   virtual void detach_local() = 0;
   virtual LocalState local() = 0;
   virtual LocalCounters local_counters() = 0;
+
+  /// Reads what is attached, and policy tables of moderate size whole.
+  virtual Inspection inspect() = 0;
 
   /// (any time) For the given interfaces.
   virtual Counters counters(std::span<const AttachedInterface> interfaces) = 0;

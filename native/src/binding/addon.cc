@@ -10,7 +10,7 @@ namespace nest::binding {
 namespace {
 
 /// Grows with every change of native/addon.ts that older callers cannot use.
-constexpr uint32_t kAbi = 2;
+constexpr uint32_t kAbi = 3;
 
 class Addon final : public Napi::Addon<Addon> {
  public:

@@ -107,6 +107,30 @@ Napi::Value to_value(Napi::Env env, const InterfaceFacts& facts) {
   return object;
 }
 
+Napi::Value to_value(Napi::Env env, const Inspection& inspection) {
+  const auto names = [&](const std::vector<std::string>& texts) {
+    Napi::Array array = Napi::Array::New(env, texts.size());
+    for (uint32_t i = 0; i < texts.size(); i++) array.Set(i, texts[i]);
+    return array;
+  };
+  Napi::Array interfaces = Napi::Array::New(env, inspection.interfaces.size());
+  for (uint32_t i = 0; i < inspection.interfaces.size(); i++) {
+    const Inspection::Interface& each = inspection.interfaces[i];
+    Napi::Object row = Napi::Object::New(env);
+    row.Set("name", each.name);
+    row.Set("index", each.index);
+    row.Set("programId", each.program_id);
+    row.Set("isCounted", each.is_counted);
+    interfaces.Set(i, row);
+  }
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("interfaces", interfaces);
+  object.Set("hooksMissing", names(inspection.hooks_missing));
+  object.Set("tablesChanged", names(inspection.tables_changed));
+  object.Set("tablesSkipped", names(inspection.tables_skipped));
+  return object;
+}
+
 Napi::Value to_value(Napi::Env env, const LocalState& state) {
   Napi::Array egress = Napi::Array::New(env, state.egress.size());
   for (uint32_t i = 0; i < state.egress.size(); i++) {

@@ -17,6 +17,7 @@ Napi::Value to_value(Napi::Env env, const Counters& counters);
 Napi::Value to_value(Napi::Env env, const std::vector<EngineProbe>& probes);
 Napi::Value to_value(Napi::Env env, const InterfaceFacts& facts);
 Napi::Value to_value(Napi::Env env, const LocalState& state);
+Napi::Value to_value(Napi::Env env, const Inspection& inspection);
 Napi::Value to_value(Napi::Env env, const LocalCounters& counters);
 Napi::Value to_value(Napi::Env env, const TraceResult& result);
 Napi::Value to_buffer(Napi::Env env, const std::vector<nest_record>& records);

@@ -64,6 +64,7 @@ Napi::Function DataPathObject::define(Napi::Env env) {
                          InstanceMethod("setFlood", &DataPathObject::set_flood),
                          InstanceMethod("setInterfaceAddresses", &DataPathObject::set_interface_addresses),
                          InstanceMethod("setTxPorts", &DataPathObject::set_tx_ports),
+                         InstanceMethod("inspect", &DataPathObject::inspect),
                          InstanceMethod("counters", &DataPathObject::counters),
                          InstanceMethod("flows", &DataPathObject::flows),
                          InstanceMethod("sweep", &DataPathObject::sweep),
@@ -222,6 +223,14 @@ Napi::Value DataPathObject::set_tx_ports(const Napi::CallbackInfo& info) {
           return Done{};
         },
         undefined);
+  });
+}
+
+Napi::Value DataPathObject::inspect(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] {
+    return Task<Inspection>::run(
+        info.Env(), [path = engine()] { return path->inspect(); },
+        [](Napi::Env env, Inspection& inspection) { return to_value(env, inspection); });
   });
 }
 

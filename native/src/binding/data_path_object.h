@@ -30,6 +30,7 @@ class DataPathObject final : public Napi::ObjectWrap<DataPathObject> {
   Napi::Value set_flood(const Napi::CallbackInfo& info);
   Napi::Value set_interface_addresses(const Napi::CallbackInfo& info);
   Napi::Value set_tx_ports(const Napi::CallbackInfo& info);
+  Napi::Value inspect(const Napi::CallbackInfo& info);
   Napi::Value counters(const Napi::CallbackInfo& info);
   Napi::Value flows(const Napi::CallbackInfo& info);
   Napi::Value sweep(const Napi::CallbackInfo& info);

@@ -152,6 +152,12 @@ void DataPath::set_tx_ports(std::span<const uint32_t> indexes) {
   open_backend().set_tx_ports(indexes);
 }
 
+Inspection DataPath::inspect() {
+  const std::lock_guard change(change_);
+  const std::shared_lock alive(life_);
+  return open_backend().inspect();
+}
+
 Counters DataPath::counters() {
   const std::shared_lock alive(life_);
   Backend& backend = open_backend();

@@ -49,6 +49,8 @@ class DataPath {
   void set_flood(bool is_on);
   void set_interface_addresses(std::span<const InterfaceAddress> addresses);
   void set_tx_ports(std::span<const uint32_t> indexes);
+  /// What the kernel has now. Changes wait for it.
+  Inspection inspect();
   Counters counters();
   FlowPage flows(size_t limit);
   std::vector<nest_record> sweep(size_t limit);

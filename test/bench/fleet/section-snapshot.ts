@@ -80,7 +80,7 @@ const measure = async ({ cache, roster, keys, now }: Stage, profile: SnapshotPro
   const recipient = holder.publicKey.export({ type: 'spki', format: 'der' }).subarray(-32);
   const finish = startGauge();
   const redaction = createRedaction(profile, systemRandom(32));
-  const writer = new SnapshotWriter({ random: systemRandom, imageOf: (policy) => imageOf(policy).image });
+  const writer = new SnapshotWriter({ random: systemRandom, imageOf: (policy) => imageOf(policy, now).image });
   const entries = collectEntries(cache, redaction, { profile, hosts: roster.all.map(collectedOf) });
   let collectMs = 0;
   for (;;) {

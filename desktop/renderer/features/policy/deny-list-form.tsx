@@ -8,6 +8,7 @@ import { Choice, FieldShell, TextField } from '../../widgets/field.tsx';
 import { selectEntry } from './editor-place.ts';
 import { EntryButtons, faultsAt, replaced, withField } from './entry-parts.tsx';
 import type { FormProps } from './entry-parts.tsx';
+import { localTime, utcTime } from './local-time.ts';
 
 export const DenyListForm = ({ editor, policy, problems, place, onPlace, list }: FormProps & { readonly list: DenyListDraft }) => {
   const index = place.selected.denyLists;
@@ -85,19 +86,6 @@ const PlaceChoice = ({ list, onList }: { readonly list: DenyListDraft; readonly 
     testId="denyList-kind"
   />
 );
-
-/** "2030-01-31T18:00" in local time, as the input wants it; "" for what is no time. */
-const localTime = (expires: string | undefined): string => {
-  const at = expires === undefined ? Number.NaN : Date.parse(expires);
-  if (Number.isNaN(at)) return '';
-  return new Date(at - new Date(at).getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
-};
-
-/** RFC 3339 in UTC. */
-const utcTime = (local: string): string | undefined => {
-  const at = Date.parse(local);
-  return Number.isNaN(at) ? undefined : `${new Date(at).toISOString().slice(0, 19)}Z`;
-};
 
 const entriesOf = (text: string): readonly string[] => text.split(/[\s,;]+/).filter((entry) => entry !== '');
 

@@ -22,7 +22,7 @@ export const useHostPolicyLoad = ({ replace, hostIds }: PolicyEditor): HostPolic
       const { data } = await fetchPolicy({ hostId });
       if (data === undefined) return;
       const policy = readPolicyText(data.policy);
-      replace(policy === null ? data.policy : writePolicyText(policy), targets);
+      replace(policy === null ? data.policy : writePolicyText(policy), targets, { [hostId]: data.revision });
     },
     [fetchPolicy, replace],
   );

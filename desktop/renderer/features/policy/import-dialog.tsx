@@ -34,7 +34,7 @@ export const ImportDialog = ({ editor, onClose }: ImportDialogProps) => {
     else change(await file.text());
   };
   const use = (imported: PolicyImport): void => {
-    editor.replace(imported.policy, editor.hostIds);
+    editor.replace(imported.policy, editor.hostIds, editor.bases);
     onClose();
   };
   /** A policy of Nest needs no translation: it is taken as it is, and checked like anything typed. */

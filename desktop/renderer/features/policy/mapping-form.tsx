@@ -4,6 +4,8 @@ import { Card } from '../../widgets/card.tsx';
 import { Checks, Choice, TextField } from '../../widgets/field.tsx';
 import type { Fault } from '../../widgets/field.tsx';
 import { TokenInput } from '../../widgets/token-input.tsx';
+import { useApprovalsQuery } from '../../client/change-api.ts';
+import { ApprovalFields, askedAnew } from './approval-fields.tsx';
 import { BalanceFields } from './balance-fields.tsx';
 import { selectEntry } from './editor-place.ts';
 import { EntryButtons, faultsAt, faultyEntries, replaced } from './entry-parts.tsx';
@@ -50,9 +52,11 @@ export const MappingForm = ({ editor, policy, problems, place, onPlace, mapping 
   const index = place.selected.mappings;
   const faults = faultsAt(problems, 'mappings', index);
   const entries = faultyEntries(problems, 'mappings', index);
+  // Only to know who asks: no host is named, so none is asked.
+  const self = useApprovalsQuery({ hostIds: [] }).data?.self ?? '';
   const put = (changed: MappingDraft, key: string | null): void =>
     editor.setPolicy(
-      { ...policy, mappings: replaced(policy.mappings, index, changed) },
+      { ...policy, mappings: replaced(policy.mappings, index, askedAnew(changed, self)) },
       key === null ? null : `mappings.${String(index)}.${key}`,
     );
   const change = (part: Partial<MappingDraft>, key: string | null): void => put({ ...mapping, ...part }, key);
@@ -92,6 +96,7 @@ export const MappingForm = ({ editor, policy, problems, place, onPlace, mapping 
         <MatchFields mapping={mapping} policy={policy} faults={faults} entries={entries} onPart={(part) => change(part, null)} />
         {mapping.action === 'balance' ? <BalanceFields mapping={mapping} faults={faults} onMapping={put} /> : null}
         {mapping.action === 'deny' ? null : <TreatmentFields mapping={mapping} faults={faults} onMapping={put} />}
+        <ApprovalFields mapping={mapping} self={self} faults={faults} onMapping={put} />
       </div>
     </Card>
   );

@@ -18,9 +18,16 @@ export interface EditorContent {
   readonly policy: PolicyDraft | null;
   readonly text: string;
   readonly hostIds: readonly string[];
+  /** The revision the text was made on, of hosts whose policy it began as. */
+  readonly bases: Readonly<Record<string, number>>;
 }
 
-export const contentOf = (text: string, hostIds: readonly string[]): EditorContent => ({ policy: readPolicyText(text), text, hostIds });
+export const contentOf = (text: string, hostIds: readonly string[], bases: EditorContent['bases'] = {}): EditorContent => ({
+  policy: readPolicyText(text),
+  text,
+  hostIds,
+  bases,
+});
 
 export interface PolicyEditor extends EditorContent {
   readonly canUndo: boolean;
@@ -31,12 +38,12 @@ export interface PolicyEditor extends EditorContent {
   readonly setPolicy: (policy: PolicyDraft, key: string | null) => void;
   readonly setText: (text: string) => void;
   readonly setHostIds: (hostIds: readonly string[]) => void;
-  readonly replace: (text: string, hostIds: readonly string[]) => void;
+  readonly replace: (text: string, hostIds: readonly string[], bases?: EditorContent['bases']) => void;
 }
 
 export const usePolicyEditor = (draft: Draft | null): PolicyEditor => {
   const [history, setHistory] = useState<EditHistory<EditorContent>>(() =>
-    startHistory(contentOf(draft?.policy ?? writePolicyText(emptyPolicy), draft?.hostIds ?? [])),
+    startHistory(contentOf(draft?.policy ?? writePolicyText(emptyPolicy), draft?.hostIds ?? [], draft?.bases)),
   );
   const { present } = history;
   const commit = useCallback(
@@ -51,9 +58,9 @@ export const usePolicyEditor = (draft: Draft | null): PolicyEditor => {
     undo: useCallback(() => setHistory(undoEdit), []),
     redo: useCallback(() => setHistory(redoEdit), []),
     setPolicy: useCallback((policy, key) => commit((before) => ({ ...before, policy, text: writePolicyText(policy) }), key), [commit]),
-    setText: useCallback((text) => commit((before) => contentOf(text, before.hostIds), 'text'), [commit]),
+    setText: useCallback((text) => commit((before) => contentOf(text, before.hostIds, before.bases), 'text'), [commit]),
     setHostIds: useCallback((hostIds) => commit((before) => ({ ...before, hostIds }), null), [commit]),
-    replace: useCallback((text, hostIds) => commit(() => contentOf(text, hostIds), null), [commit]),
+    replace: useCallback((text, hostIds, bases) => commit(() => contentOf(text, hostIds, bases), null), [commit]),
   };
 };
 
@@ -87,27 +94,31 @@ export const usePolicyCheck = (text: string): CheckedPolicy => {
 };
 
 /** Keeps the draft on disk a moment after every change, and at once when the editor is left. */
-export const useDraftSaving = ({ text, hostIds }: EditorContent): { readonly isSaved: boolean; readonly failure: Failure | null } => {
+export const useDraftSaving = ({
+  text,
+  hostIds,
+  bases,
+}: EditorContent): { readonly isSaved: boolean; readonly failure: Failure | null } => {
   const [put, { error }] = usePutDraftMutation();
-  const [saved, setSaved] = useState({ text, hostIds });
-  const isChanged = saved.text !== text || saved.hostIds !== hostIds;
-  const latest = useRef({ text, hostIds, isChanged });
+  const [saved, setSaved] = useState({ text, hostIds, bases });
+  const isChanged = saved.text !== text || saved.hostIds !== hostIds || saved.bases !== bases;
+  const latest = useRef({ text, hostIds, bases, isChanged });
   useEffect(() => {
-    latest.current = { text, hostIds, isChanged };
+    latest.current = { text, hostIds, bases, isChanged };
   });
   useEffect(() => {
     if (!isChanged) return undefined;
     const timer = setTimeout(() => {
-      void put({ policy: text, hostIds: [...hostIds] }).then(({ data }) => {
-        if (data !== undefined) setSaved({ text, hostIds });
+      void put({ policy: text, hostIds: [...hostIds], bases }).then(({ data }) => {
+        if (data !== undefined) setSaved({ text, hostIds, bases });
       });
     }, saveAfterMs);
     return () => clearTimeout(timer);
-  }, [put, text, hostIds, isChanged]);
+  }, [put, text, hostIds, bases, isChanged]);
   useEffect(
     () => () => {
       const left = latest.current;
-      if (left.isChanged) void put({ policy: left.text, hostIds: [...left.hostIds] });
+      if (left.isChanged) void put({ policy: left.text, hostIds: [...left.hostIds], bases: left.bases });
     },
     [put],
   );

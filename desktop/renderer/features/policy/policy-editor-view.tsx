@@ -2,7 +2,7 @@ import Button from '@mui/material/Button';
 import { FileInput, Redo2, Undo2 } from 'lucide-react';
 import { Suspense, lazy, useEffect, useState } from 'react';
 import { useNavigate, useSearchParams } from 'react-router';
-import type { Draft } from '../../../bridge/model.ts';
+import type { Draft, HostPlan } from '../../../bridge/model.ts';
 import { usePlanPolicyMutation } from '../../client/bridge-api.ts';
 import { failureOf } from '../../client/query-failure.ts';
 import { readPolicyPath } from '../../client/policy-document.ts';
@@ -14,6 +14,7 @@ import { Page } from '../../widgets/page.tsx';
 import { EditorList } from './editor-list.tsx';
 import { fieldOfPlace, firstPlace, selectEntry } from './editor-place.ts';
 import type { EditorPlace } from './editor-place.ts';
+import { EditorsNote } from './editors-note.tsx';
 import { EntryForm } from './entry-form.tsx';
 import { HostPicker } from './host-picker.tsx';
 import { useDraftSaving, usePolicyCheck, usePolicyEditor } from './policy-editor-state.ts';
@@ -21,6 +22,7 @@ import type { PolicyEditor } from './policy-editor-state.ts';
 import { ProblemsCard } from './problems-card.tsx';
 import { useHostPolicyLoad } from './host-policy-load.ts';
 
+const MergeDialog = lazy(async () => ({ default: (await import('./merge-dialog.tsx')).MergeDialog }));
 const ImportDialog = lazy(async () => ({ default: (await import('./import-dialog.tsx')).ImportDialog }));
 
 export const PolicyEditorView = ({ draft }: { readonly draft: Draft | null }) => {
@@ -61,6 +63,7 @@ export const PolicyEditorView = ({ draft }: { readonly draft: Draft | null }) =>
         />
       }
     >
+      <EditorsNote hostIds={editor.hostIds} />
       {load.failure === null ? null : <FailureView failure={load.failure} />}
       {saving.failure === null ? null : <FailureView failure={saving.failure} />}
       <div className="editor">
@@ -103,18 +106,29 @@ interface EditorActionsProps {
 
 const EditorActions = ({ editor, isReady, onImport }: EditorActionsProps) => {
   const [plan, { isLoading, error }] = usePlanPolicyMutation();
+  const [moved, setMoved] = useState<HostPlan | null>(null);
   const dispatch = useConsoleDispatch();
   const navigate = useNavigate();
   const failure = failureOf(error);
   const review = async (): Promise<void> => {
-    const { text, hostIds } = editor;
-    const { data } = await plan({ policy: text, hostIds: [...hostIds] });
+    const { text, hostIds, bases } = editor;
+    const { data } = await plan({ policy: text, hostIds: [...hostIds], bases });
     if (data === undefined) return;
+    const first = data.hosts.find(({ conflict }) => conflict !== null);
+    if (first !== undefined) {
+      setMoved(first);
+      return;
+    }
     dispatch(planMade({ plan: data, policy: text, hostIds }));
     await navigate(`/policy/review/${data.planId}`);
   };
   return (
     <>
+      <Suspense fallback={null}>
+        {moved === null || moved.conflict === null ? null : (
+          <MergeDialog editor={editor} host={moved} conflict={moved.conflict} onClose={() => setMoved(null)} />
+        )}
+      </Suspense>
       {failure === null ? null : (
         <span className="crit cut" role="alert" title={failure.message}>
           {failure.code}: {failure.message}

@@ -190,6 +190,20 @@ bool Interfaces::detach(const std::string& name) {
   return true;
 }
 
+std::vector<Inspection::Interface> Interfaces::inspect() const {
+  std::vector<Inspection::Interface> found;
+  for (const AttachedInterface& each : attached_) {
+    Inspection::Interface now{.name = each.name, .index = each.index, .program_id = 0, .is_counted = false};
+    char name[IF_NAMESIZE] = {};
+    // One that is gone is no drift: who watches interfaces detaches it.
+    if (if_indextoname(each.index, name) == nullptr) continue;
+    now.program_id = query(each.index).prog_id;
+    now.is_counted = *slot_of(each.index) == each.slot + 1;
+    found.push_back(now);
+  }
+  return found;
+}
+
 void Interfaces::detach_all() {
   while (!attached_.empty()) detach(std::string(attached_.back().name));
 }

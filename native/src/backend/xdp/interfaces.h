@@ -18,6 +18,8 @@ class Interfaces {
   AttachedInterface attach(const std::string& name);
   bool detach(const std::string& name);
   void detach_all();
+  /// Which program each attached interface really runs.
+  std::vector<Inspection::Interface> inspect() const;
 
  private:
   void adopt(const Pins::Link& link);

@@ -358,6 +358,30 @@ void Local::refresh_sources() {
   store_sources<nest_prefix6>("nest_local_src6", 16, read_sources(AF_INET6), sources6_);
 }
 
+std::vector<std::string> Local::missing() const {
+  std::vector<std::string> names;
+  const auto holds = [&](const std::string& path, const auto& is_there) {
+    const Descriptor link(bpf_obj_get(path.c_str()));
+    bpf_link_info info = {};
+    uint32_t bytes = sizeof(info);
+    return link && bpf_obj_get_info_by_fd(link.get(), &info, &bytes) == 0 && is_there(info);
+  };
+  if (state_.is_attached) {
+    for (const GroupProgram& each : kGroupPrograms) {
+      if (!holds(folder("links/") + each.name, [](const auto& info) { return info.cgroup.cgroup_id != 0; }))
+        names.emplace_back(each.name);
+    }
+  }
+  for (const LocalEgress& egress : state_.egress) {
+    if (egress.kind != "tcx") continue;
+    // A tcx link tells its interface where a packet link does.
+    const auto is_there = [&](const auto& info) { return info.xdp.ifindex == egress.index; };
+    if (!holds(folder("links/") + kEgressLink + std::to_string(egress.index), is_there))
+      names.push_back("egress of " + egress.name);
+  }
+  return names;
+}
+
 void Local::clear(uint32_t half) const {
   if (object_ != nullptr) clear_per_cpu(map("nest_local_count"), half * kHalf, kHalf, kCounterWords);
 }

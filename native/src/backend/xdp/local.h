@@ -25,6 +25,8 @@ class Local {
   /// The programs at the egress follow those at the ingress.
   void follow(std::span<const AttachedInterface> interfaces);
   const LocalState& state() const { return state_; }
+  /// Hooks that were attached and are not any more.
+  std::vector<std::string> missing() const;
 
   /// Before the tables of that half are filled.
   void clear(uint32_t half) const;

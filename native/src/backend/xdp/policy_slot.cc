@@ -216,4 +216,22 @@ void PolicySlot::change_deny(std::span<const nest_image_deny6> stored,
   deny6_.prefixes.change(add.prefixes, remove.prefixes.keys);
 }
 
+void PolicySlot::inspect(Inspection& inspection) {
+  const auto look = [&](const char* name, auto& table) {
+    const Intact intact = table.intact();
+    if (intact == Intact::kNo) inspection.tables_changed.emplace_back(name);
+    if (intact == Intact::kTooLarge) inspection.tables_skipped.emplace_back(name);
+  };
+  look("addresses (IPv4)", identities4_);
+  look("addresses (IPv6)", identities6_);
+  look("policy", pairs_);
+  look("ports", ports_);
+  look("actions", actions_);
+  look("deny list (IPv4)", deny4_.exact);
+  look("deny prefixes (IPv4)", deny4_.prefixes);
+  look("deny list (IPv6)", deny6_.exact);
+  look("deny prefixes (IPv6)", deny6_.prefixes);
+  look("backend index", backend_index_);
+}
+
 }  // namespace nest::xdp

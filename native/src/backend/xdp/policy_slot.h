@@ -26,6 +26,9 @@ class PolicySlot {
   void change_deny(std::span<const nest_image_deny4> stored, std::span<const nest_image_deny4> removed);
   void change_deny(std::span<const nest_image_deny6> stored, std::span<const nest_image_deny6> removed);
 
+  /// Of the tables in use: adds the names of those that somebody has changed, and of those too large to tell.
+  void inspect(Inspection& inspection);
+
   /// Which counters packets of this policy move.
   struct Counted {
     bool has_limits = false;

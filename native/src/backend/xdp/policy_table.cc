@@ -90,6 +90,37 @@ size_t capacity_of(int table) {
   return info.max_entries;
 }
 
+void add_entry(TableDigest& digest, const void* key, size_t key_bytes, const void* value,
+               size_t value_bytes) {
+  constexpr uint64_t kOffset = 0xcbf29ce484222325U;
+  constexpr uint64_t kPrime = 0x100000001b3U;
+  uint64_t hash = kOffset;
+  const auto add = [&](const void* bytes, size_t count) {
+    for (size_t i = 0; i < count; i++) hash = (hash ^ static_cast<const uint8_t*>(bytes)[i]) * kPrime;
+  };
+  add(key, key_bytes);
+  add(value, value_bytes);
+  digest.entries++;
+  digest.sum += hash;
+}
+
+std::optional<TableDigest> digest_of(int table, const TableKind& kind) {
+  TableDigest digest;
+  std::vector<uint8_t> key(kind.key_bytes);
+  std::vector<uint8_t> next(kind.key_bytes);
+  std::vector<uint8_t> value(kind.value_bytes);
+  bool is_first = true;
+  while (bpf_map_get_next_key(table, is_first ? nullptr : key.data(), next.data()) == 0) {
+    if (digest.entries == kDigestMax) return std::nullopt;
+    is_first = false;
+    key.swap(next);
+    // What goes away meanwhile is missed in the sum, as it should be.
+    if (bpf_map_lookup_elem(table, key.data(), value.data()) != 0) continue;
+    add_entry(digest, key.data(), kind.key_bytes, value.data(), kind.value_bytes);
+  }
+  return digest;
+}
+
 void store_entries(int table, const TableKind& kind, const void* keys, const void* values, size_t count) {
   const auto* key = static_cast<const uint8_t*>(keys);
   const auto* value = static_cast<const uint8_t*>(values);

@@ -41,6 +41,21 @@ bool is_in_place(int outer, uint32_t slot, const Descriptor& table);
 size_t capacity_of(int table);
 Error fill_error(int error, const TableKind& kind);
 
+/// Entries and the sum of their hashes: the same for the same entries in any order.
+struct TableDigest {
+  size_t entries = 0;
+  uint64_t sum = 0;
+  bool operator==(const TableDigest&) const = default;
+};
+/// Tables with more entries are not compared: changes would wait for it.
+constexpr size_t kDigestMax = 65536;
+void add_entry(TableDigest& digest, const void* key, size_t key_bytes, const void* value, size_t value_bytes);
+/// Of what the kernel holds; nothing when there is more than kDigestMax.
+std::optional<TableDigest> digest_of(int table, const TableKind& kind);
+
+/// How a table of the policy in use stands.
+enum class Intact { kYes, kNo, kTooLarge };
+
 /// In batches, or one by one on kernels that have none for this kind of map.
 void store_entries(int table, const TableKind& kind, const void* keys, const void* values, size_t count);
 /// Entries that are not there are no failure.
@@ -56,6 +71,7 @@ class KeyedTable {
   /// Makes the table hold exactly `rows`, with room for `room` more.
   void load(Rows<Key, Value> rows, size_t room, Pending& pending) {
     const bool was_known = std::exchange(is_known_, false) && is_in_place(outer_, slot_, map_);
+    first_.reset();
     if (was_known && rows.size() + room <= capacity_) {
       const Difference<Key, Value> change = difference(rows_, rows);
       if (change.size() <= kChangeMin + rows.size() / kChangeShare) {
@@ -82,6 +98,7 @@ class KeyedTable {
   void change(const Rows<Key, Value>& stored, const std::vector<Key>& removed) {
     const int table = map();
     const bool was_known = std::exchange(is_known_, false);
+    first_.reset();
     remove_entries(table, kind_, removed.data(), removed.size());
     store(stored);
     if (!was_known) return;
@@ -91,6 +108,24 @@ class KeyedTable {
   }
 
   void forget() { is_known_ = false; }
+
+  /// Against what this process has put there, else against the first time it looked.
+  Intact intact() {
+    const int table = map();
+    if (!is_in_place(outer_, slot_, map_)) return Intact::kNo;
+    if (is_known_ && rows_.size() > kDigestMax) return Intact::kTooLarge;
+    const std::optional<TableDigest> now = digest_of(table, kind_);
+    if (!now) return is_known_ ? Intact::kNo : Intact::kTooLarge;
+    if (is_known_) {
+      first_.reset();
+      TableDigest wanted;
+      for (size_t i = 0; i < rows_.size(); i++)
+        add_entry(wanted, &rows_.keys[i], sizeof(Key), &rows_.values[i], sizeof(Value));
+      return *now == wanted ? Intact::kYes : Intact::kNo;
+    }
+    if (!first_) first_ = now;
+    return *now == *first_ ? Intact::kYes : Intact::kNo;
+  }
 
  private:
   /// A change of this many entries, or of this share of the table, is not worth a table of its own.
@@ -144,6 +179,7 @@ class KeyedTable {
   size_t capacity_ = 0;
   bool is_known_ = false;
   Rows<Key, Value> rows_;
+  std::optional<TableDigest> first_;  // what an unknown table held when it was looked at first
 };
 
 /// An array whose memory is shared with the kernel. Its elements are multiples of eight bytes.
@@ -158,6 +194,7 @@ class ArrayTable {
   /// At least `count` elements; those of `values` first, the filler behind them.
   void load(std::span<const Value> values, Pending& pending) {
     const size_t count = values.size();
+    first_.reset();
     if (!is_in_place(outer_, slot_, map_) || count > capacity_)
       make(count + count / kSpareShare + kSpareMin, pending);
     std::ranges::copy(values, data());
@@ -173,6 +210,17 @@ class ArrayTable {
 
   /// For a load that failed: what is in place is not known.
   void forget() { map_.reset(); }
+
+  /// Against the first time it was looked at since the last load: for tables that nothing else writes.
+  Intact intact() {
+    const std::span<Value> now = elements();
+    if (!is_in_place(outer_, slot_, map_)) return map_ ? Intact::kNo : Intact::kYes;
+    if (now.size() > kDigestMax) return Intact::kTooLarge;
+    TableDigest digest;
+    for (size_t i = 0; i < now.size(); i++) add_entry(digest, &i, sizeof(i), &now[i], sizeof(Value));
+    if (!first_) first_ = digest;
+    return digest == *first_ ? Intact::kYes : Intact::kNo;
+  }
 
   /// All elements, also when another process made the table; empty when there is none.
   std::span<Value> elements() {
@@ -209,6 +257,7 @@ class ArrayTable {
   Descriptor map_;
   Mapping memory_;
   size_t capacity_ = 0;
+  std::optional<TableDigest> first_;
 };
 
 }  // namespace nest::xdp

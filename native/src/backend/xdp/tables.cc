@@ -210,6 +210,10 @@ template uint32_t PolicyTables::change_deny(std::span<const nest_image_deny4>,
 template uint32_t PolicyTables::change_deny(std::span<const nest_image_deny6>,
                                             std::span<const nest_image_deny6>);
 
+void PolicyTables::inspect(Inspection& inspection) {
+  if (control().sequence != 0) active().inspect(inspection);
+}
+
 void PolicyTables::set_flood(bool is_on) {
   change_control([&](nest_control now) {
     const uint32_t flags = now.flags & ~NEST_FLAG_FLOOD;

@@ -36,6 +36,9 @@ class PolicyTables {
   template <typename Entry>
   uint32_t change_deny(std::span<const Entry> stored, std::span<const Entry> removed);
 
+  /// Nothing is changed meanwhile.
+  void inspect(Inspection& inspection);
+
   /// (any time)
   void set_flood(bool is_on);
 

@@ -84,6 +84,14 @@ class XdpBackend final : public Backend {
     return xdp::trace_packet(loaded_, packet, interface_name);
   }
 
+  Inspection inspect() override {
+    Inspection inspection;
+    inspection.interfaces = interfaces_.inspect();
+    inspection.hooks_missing = local_.missing();
+    tables_.inspect(inspection);
+    return inspection;
+  }
+
   Counters counters(std::span<const AttachedInterface> interfaces) override {
     Counters counters;
     for (const AttachedInterface& each : interfaces) {
