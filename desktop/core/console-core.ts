@@ -34,7 +34,9 @@ export interface ConsoleCore {
 export const createConsoleCore = (ports: ConsolePorts): ConsoleCore => {
   const { clock, random, report } = ports;
   const cache = withDocumentBuffer(ports.cache, ports);
-  const roster = new HostRoster({ cache, clock, random, consoleVersion: ports.version, report });
+  // What ends soon makes its connections itself.
+  const openShard = ports.isShortLived === true ? undefined : ports.openShard;
+  const roster = new HostRoster({ cache, clock, random, consoleVersion: ports.version, openShard, report });
   const sso = new SsoDesk({ cache, clock, random, report, keys: () => keeper.openKeys() });
   const licensing = { settings: ports.license ?? developmentSettings, version: ports.version };
   const keeper: FleetKeeper = new FleetKeeper({

@@ -3,8 +3,9 @@ import { createFleetKeys, signAgent, rootSpkiHash } from '../core/authority/flee
 import type { FleetKeys } from '../core/authority/fleet-authority.ts';
 import { NestError, errorCodeOf } from '../../proto/model/error.ts';
 import { createGate, systemClock, systemRandom } from '../lib/api.ts';
-import { clockSkewMs, createAgentLink } from './agent-link.ts';
+import { createAgentLink } from './agent-link.ts';
 import type { AgentLink, LinkState } from './agent-link.ts';
+import { clockSkewMs } from './connection.ts';
 import { createEnrollmentExchange, joinTokenOf } from './enrollment-exchange.ts';
 import { createFakeAgent } from './fake-agent.ts';
 import type { FakeAgent } from './fake-agent.ts';

@@ -1,16 +1,8 @@
-/** Promises and async iterables over generic gRPC calls, with deadline, cancellation and translated errors. */
-import { Metadata } from '@grpc/grpc-js';
-import type { Client } from '@grpc/grpc-js';
+/** Promises and async iterables of typed messages over a wire, with deadline and cancellation. */
 import { rpcAccess } from '../../proto/gen/access.ts';
-import type { NestError } from '../../proto/model/error.ts';
-import { cancelled, throwIfCancelled } from '../lib/api.ts';
-import { nestErrorOf } from './status-error.ts';
-
-/** A gRPC client with the reason of its last TLS failure. */
-export interface Wire {
-  readonly client: Client;
-  readonly failure: () => NestError | undefined;
-}
+import { NestError } from '../../proto/model/error.ts';
+import { throwIfCancelled } from '../lib/api.ts';
+import type { Wire } from './wire.ts';
 
 export interface Method<Request, Response> {
   readonly path: string;
@@ -24,61 +16,68 @@ export interface CallOptions {
   readonly deadlineMs?: number;
 }
 
-/** One request, one answer. Raises what the agent said, HOST_UNREACHABLE, TIMED_OUT or CANCELLED. */
-export const callUnary = <Request, Response>(
-  wire: Wire,
+/** Messages a reader may be behind before the agent is held up. */
+const queuedMax = 4;
+
+/** One request, one answer. Raises what the agent said, HOST_UNREACHABLE, TIMED_OUT, CANCELLED, or INTERNAL for an answer that cannot be read. */
+export const callUnary = async <Request, Response>(
+  wire: Pick<Wire, 'unary'>,
   method: Method<Request, Response>,
-  options: CallOptions & { readonly request: Request },
-): Promise<Response> =>
-  new Promise((resolve, reject) => {
-    throwIfCancelled(options.signal);
-    const call = wire.client.makeUnaryRequest(
-      method.path,
-      method.requestSerialize,
-      method.responseDeserialize,
-      options.request,
-      new Metadata(),
-      { deadline: Date.now() + deadlineMsOf(method.path, options.deadlineMs) },
-      (error, response) => {
-        options.signal.removeEventListener('abort', abort);
-        if (error !== null) reject(options.signal.aborted ? cancelled(error) : nestErrorOf(error, wire.failure()));
-        else if (response !== undefined) resolve(response);
-      },
-    );
-    const abort = (): void => {
-      call.cancel();
-    };
-    options.signal.addEventListener('abort', abort, { once: true });
-  });
+  { request, signal, deadlineMs }: CallOptions & { readonly request: Request },
+): Promise<Response> => {
+  throwIfCancelled(signal);
+  const call = { signal, deadlineMs: deadlineMsOf(method.path, deadlineMs) };
+  return read(method, await wire.unary(method.path, method.requestSerialize(request), call));
+};
 
 /** One request, many answers, until the agent ends or the signal aborts (which ends the iteration without an error). */
 export async function* callStream<Request, Response>(
-  wire: Wire,
+  wire: Pick<Wire, 'stream'>,
   method: Method<Request, Response>,
-  options: { readonly request: Request; readonly signal: AbortSignal },
+  { request, signal }: { readonly request: Request; readonly signal: AbortSignal },
 ): AsyncGenerator<Response> {
-  const { request, signal } = options;
   if (signal.aborted) return;
-  const stream = wire.client.makeServerStreamRequest(
-    method.path,
-    method.requestSerialize,
-    method.responseDeserialize,
-    request,
-    new Metadata(),
-  );
-  const abort = (): void => {
-    stream.cancel();
+  const queue: Buffer[] = [];
+  const state: { end: { readonly error: NestError | null } | null; wake: () => void } = { end: null, wake: () => undefined };
+  const end = (error: NestError | null): void => {
+    state.end ??= { error };
+    state.wake();
   };
+  const stream = wire.stream(method.path, method.requestSerialize(request), {
+    message: (bytes) => {
+      queue.push(bytes);
+      if (queue.length === queuedMax) stream.pause();
+      state.wake();
+    },
+    ended: end,
+  });
+  const abort = (): void => end(null);
   signal.addEventListener('abort', abort, { once: true });
   try {
-    for await (const message of stream) yield message as Response;
-  } catch (error) {
-    if (!signal.aborted) throw nestErrorOf(error, wire.failure());
+    while (!signal.aborted) {
+      const bytes = queue.shift();
+      if (bytes !== undefined) {
+        if (queue.length === 0) stream.resume();
+        yield read(method, bytes);
+        continue;
+      }
+      if (state.end !== null) break;
+      await new Promise<void>((resolve) => (state.wake = resolve));
+    }
+    if (!signal.aborted && state.end?.error) throw state.end.error;
   } finally {
     signal.removeEventListener('abort', abort);
     stream.cancel();
   }
 }
+
+const read = <Response>(method: Method<never, Response>, bytes: Uint8Array): Response => {
+  try {
+    return method.responseDeserialize(Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
+  } catch (error) {
+    throw new NestError('INTERNAL', 'The agent answered something that cannot be read. Upgrade the agent of the host.', { cause: error });
+  }
+};
 
 const deadlineMsOf = (path: string, asked: number | undefined): number => {
   const max = rpcAccess[path]?.maxDeadlineMs ?? 15_000;

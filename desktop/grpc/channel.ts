@@ -4,7 +4,8 @@ import { isIPv4, isIPv6 } from 'node:net';
 import { messageBytesMax } from '../../proto/model/limits.ts';
 import { AgentCredentials } from './agent-credentials.ts';
 import type { CredentialOptions } from './agent-credentials.ts';
-import type { Wire } from './call.ts';
+import { createGrpcWire } from './wire.ts';
+import type { Wire } from './wire.ts';
 import { bulkWindowBytes, keepaliveTimeMs, keepaliveTimeoutMs, reconnectLimits, statusWindowBytes } from './wire-limits.ts';
 
 export interface Endpoint {
@@ -47,8 +48,7 @@ const open = (endpoint: Endpoint, options: CredentialOptions, windowBytes: numbe
     'grpc.max_reconnect_backoff_ms': reconnectLimits.maxMs,
   });
   return {
-    client,
-    failure: () => credentials.failure,
+    ...createGrpcWire(client, () => credentials.failure),
     isResumed: () => credentials.isResumed,
     settled: (timeoutMs, signal) => connectionSettled(client, timeoutMs, signal),
     close: () => {

@@ -12,8 +12,12 @@ export interface OperatorIdentity {
   readonly sessions: TlsSessions;
   /** Distinguished names of the trusted roots. */
   readonly rootNames: readonly string[];
+  /** What it was made of, or renewed with. */
+  readonly material: OperatorMaterial;
   /** New connections are made with this from now on; those that live go on. */
   renew(material: OperatorMaterial): void;
+  /** Calls `listener` after each renewal until the returned function is called. */
+  onRenewed(listener: () => void): () => void;
 }
 
 /** A ticket carries the identity it was made with: the cache lives and dies with the operator's certificate. */
@@ -58,6 +62,7 @@ export interface OperatorMaterial {
 export const createOperatorIdentity = (material: OperatorMaterial): OperatorIdentity => {
   let present = partsOf(material);
   const sessions = createTlsSessions();
+  const listeners = new Set<() => void>();
   return {
     get context() {
       return present.context;
@@ -68,11 +73,19 @@ export const createOperatorIdentity = (material: OperatorMaterial): OperatorIden
     get rootNames() {
       return present.rootNames;
     },
+    get material() {
+      return present.material;
+    },
     sessions,
     renew: (next) => {
       if (JSON.stringify(next) === JSON.stringify(present.material)) return;
       present = partsOf(next);
       sessions.clear();
+      for (const listener of listeners) listener();
+    },
+    onRenewed: (listener) => {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
     },
   };
 };

@@ -22,3 +22,12 @@ export const stableAfterMs = 10_000;
 export const tlsSessionsMax = 10_000;
 /** One step of an enrolment. */
 export const enrollmentStepTimeoutMs = 10_000;
+
+/** From so many hosts on, connections live in shards beside the console's own thread: a smaller fleet does not hold it up. */
+export const shardsFromHosts = 250;
+/** Hosts a shard is planned for: twice as many still answer in time. */
+export const agentsPerShard = 1250;
+/** Shards at most: with more hosts each gets more. */
+export const shardsMax = 8;
+/** Shards that ended by themselves before the console keeps connections in its own thread. */
+export const shardStartsMax = 16;
