@@ -39,6 +39,8 @@ interface Cancellable {
 
 /** Between the library's callbacks and promises: cancellation, the longest deadline, backpressure, errors. */
 export const createCallAdapter = ({ contexts, clock, logger, stopping }: CallAdapterOptions): CallAdapter => {
+  // One for all calls that are over: an error of its own for each would cost more than many a call.
+  const over = cancelled();
   /** Runs the work with a signal that aborts when the caller goes away or the rpc's own longest deadline is over. */
   const running = async <T>(call: Cancellable, work: (call: Call) => Promise<T>): Promise<T> => {
     const context = contexts.get(call.metadata);
@@ -57,7 +59,7 @@ export const createCallAdapter = ({ contexts, clock, logger, stopping }: CallAda
     } finally {
       timer?.cancel();
       context.revoked.removeEventListener('abort', revoke);
-      abort.abort(cancelled());
+      abort.abort(over);
     }
   };
   const failed = (call: Cancellable, error: unknown): ReturnType<typeof toGrpcStatus> & Error => {

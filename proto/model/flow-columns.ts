@@ -16,13 +16,10 @@ const noPosition: SequenceInfo = { sequence: 0n, lost: 0n };
 
 /** The batch in an answer. */
 export const flowBatchOf = ({ position = noPosition, flows, columns }: WatchFlowsResponse): FlowBatch => {
-  if (columns !== undefined)
-    return {
-      position,
-      count: columns.count,
-      bytes: (index) => (columns.forwardBytes[index] ?? 0) + (columns.reverseBytes[index] ?? 0),
-      flow: (index) => flowOf(columns, index),
-    };
+  if (columns !== undefined) {
+    const [forward, reverse] = [doublesOf(columns.forwardBytes), doublesOf(columns.reverseBytes)];
+    return { position, count: columns.count, bytes: (index) => forward(index) + reverse(index), flow: (index) => flowOf(columns, index) };
+  }
   const at = (index: number): Flow => {
     const flow = flows[index];
     if (flow === undefined) throw new RangeError('There is no such flow in the batch.');
@@ -36,33 +33,50 @@ export const flowBatchOf = ({ position = noPosition, flows, columns }: WatchFlow
   };
 };
 
+/** Widths of the numbers in columns, bytes. */
+export const columnWidth = { number: 4, double: 8 } as const;
+
+type Column = (index: number) => number;
+const zeros: Column = () => 0;
+
+/** A column that is too short for its batch reads as zeros beyond its end. */
+const doublesOf = (bytes: Uint8Array): Column => {
+  if (bytes.length === 0) return zeros;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  return (index) => ((index + 1) * columnWidth.double <= view.byteLength ? view.getFloat64(index * columnWidth.double, true) : 0);
+};
+
+const numberAt = (bytes: Uint8Array, index: number): number => {
+  const at = index * columnWidth.number;
+  if (at + columnWidth.number > bytes.length) return 0;
+  return new DataView(bytes.buffer, bytes.byteOffset + at, columnWidth.number).getUint32(0, true);
+};
+
 const flowOf = (columns: FlowColumns, index: number): Flow => {
   if (index < 0 || index >= columns.count) throw new RangeError('There is no such flow in the batch.');
-  const text = (column: readonly number[]): string => columns.texts[column[index] ?? 0] ?? '';
-  const names = (column: readonly number[]): string[] =>
-    (columns.serviceLists[column[index] ?? 0]?.names ?? []).map((name) => columns.texts[name] ?? '');
-  const count = (packets: readonly number[], bytes: readonly number[]) => ({
-    packets: BigInt(packets[index] ?? 0),
-    bytes: BigInt(bytes[index] ?? 0),
-  });
+  const number = (column: Uint8Array): number => numberAt(column, index);
+  const whole = (column: Uint8Array): bigint => BigInt(Math.trunc(doublesOf(column)(index)));
+  const text = (column: Uint8Array): string => columns.texts[number(column)] ?? '';
+  const names = (column: Uint8Array): string[] =>
+    (columns.serviceLists[number(column)]?.names ?? []).map((name) => columns.texts[name] ?? '');
   return {
     source: text(columns.sources),
     destination: text(columns.destinations),
-    sourcePort: columns.sourcePorts[index] ?? 0,
-    destinationPort: columns.destinationPorts[index] ?? 0,
-    protocol: columns.protocols[index] ?? 0,
-    state: (columns.states[index] ?? 0) as Flow['state'],
-    allowed: columns.verdicts[index] === 1,
-    reason: (columns.reasons[index] ?? 0) as Flow['reason'],
+    sourcePort: number(columns.sourcePorts),
+    destinationPort: number(columns.destinationPorts),
+    protocol: number(columns.protocols),
+    state: number(columns.states) as Flow['state'],
+    allowed: number(columns.verdicts) === 1,
+    reason: number(columns.reasons) as Flow['reason'],
     mapping: text(columns.mappings),
     interface: text(columns.interfaces),
-    forward: count(columns.forwardPackets, columns.forwardBytes),
-    reverse: count(columns.reversePackets, columns.reverseBytes),
-    firstSeenMs: BigInt(columns.firstSeenMs[index] ?? 0),
-    lastSeenMs: BigInt(columns.lastSeenMs[index] ?? 0),
-    revision: BigInt(columns.revisions[index] ?? 0),
+    forward: { packets: whole(columns.forwardPackets), bytes: whole(columns.forwardBytes) },
+    reverse: { packets: whole(columns.reversePackets), bytes: whole(columns.reverseBytes) },
+    firstSeenMs: whole(columns.firstSeenMs),
+    lastSeenMs: whole(columns.lastSeenMs),
+    revision: BigInt(number(columns.revisions)),
     sourceServices: names(columns.sourceServices),
     destinationServices: names(columns.destinationServices),
-    translation: columns.translationList[(columns.translations[index] ?? 0) - 1],
+    translation: columns.translationList[number(columns.translations) - 1],
   };
 };

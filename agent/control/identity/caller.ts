@@ -1,9 +1,8 @@
 import { X509Certificate } from 'node:crypto';
-import { isIssuerFitting } from '../../../proto/model/certificate-path.ts';
+import { identityOf, isIssuerFitting } from '../../../proto/model/certificate-path.ts';
 import { NestError } from '../../../proto/model/error.ts';
 import type { Caller } from './api.ts';
 import { isP256 } from './agent-key.ts';
-import { readCertificateNames, readSpiffeId } from './certificate-names.ts';
 
 /**
  * Who a verified client certificate (DER) speaks for. Throws CERTIFICATE_INVALID when it is not in date, not P-256 or
@@ -22,7 +21,7 @@ export const readCaller = (
   }
   if (!isP256(parsed.publicKey))
     throw new NestError('CERTIFICATE_INVALID', 'Your certificate is not for a P-256 key. Issue a new one in the console.');
-  const id = readSpiffeId(readCertificateNames(certificate));
+  const id = identityOf(parsed);
   if (id.fleetId !== expected.fleetId)
     throw new NestError(
       'FLEET_MISMATCH',

@@ -52,6 +52,10 @@ it('carries a batch of flows by column as single messages would', () => {
 });
 
 it('has no entries for columns of zeros, and none at all for an empty batch', () => {
-  expect(toWireColumns([{ ...plain, destinationServices: [] }])).toMatchObject({ reversePackets: [], translations: [], serviceLists: [] });
+  expect(toWireColumns([{ ...plain, destinationServices: [] }])).toMatchObject({
+    reversePackets: Buffer.alloc(0),
+    translations: Buffer.alloc(0),
+    serviceLists: [],
+  });
   expect(flowBatchOf({ position: undefined, flows: [], columns: toWireColumns([]) }).count).toBe(0);
 });

@@ -1,7 +1,10 @@
 import type { FlowColumns } from '../../../proto/gen/nest/v1/flow.ts';
 import { Reason } from '../../../proto/gen/nest/v1/reason.ts';
+import { columnWidth } from '../../../proto/model/flow-columns.ts';
 import type { Flow } from '../../domains/traffic/api.ts';
 import { flowStates } from './flow-wire.ts';
+
+const none = Buffer.alloc(0);
 
 /** Numbers texts as they are met. */
 interface Texts {
@@ -23,9 +26,23 @@ const createTexts = (): Texts => {
   };
 };
 
+/** The same for texts that hardly differ from flow to flow: the last one is known without a look. */
+const rarelyChanging = (of: (text: string) => number): ((text: string) => number) => {
+  let last = '';
+  let position = 0;
+  return (text) => {
+    if (text !== last) {
+      last = text;
+      position = of(text);
+    }
+    return position;
+  };
+};
+
 /** A batch of flows by column: names, addresses and lists of services are sent once. */
 export const toWireColumns = (flows: readonly Flow[]): FlowColumns => {
   const { texts, of } = createTexts();
+  const [mapping, face] = [rarelyChanging(of), rarelyChanging(of)];
   const lists = createTexts();
   const serviceLists: FlowColumns['serviceLists'] = [{ names: [] }];
   const listOf = (services: readonly string[]): number => {
@@ -35,40 +52,60 @@ export const toWireColumns = (flows: readonly Flow[]): FlowColumns => {
     return position;
   };
   const translationList: FlowColumns['translationList'] = [];
-  const column = (read: (flow: Flow) => number): number[] => {
-    const values: number[] = [];
-    let isUsed = false;
-    for (const flow of flows) {
-      const value = read(flow);
-      if (value !== 0) isUsed = true;
-      values.push(value);
-    }
-    return isUsed ? values : [];
-  };
+  const numbers = (read: (flow: Flow) => number): Buffer => numberColumn(flows, read);
+  const doubles = (read: (flow: Flow) => number): Buffer => doubleColumn(flows, read);
   return {
     count: flows.length,
-    sources: column(({ source }) => of(source)),
-    destinations: column(({ destination }) => of(destination)),
-    sourcePorts: column(({ sourcePort }) => sourcePort),
-    destinationPorts: column(({ destinationPort }) => destinationPort),
-    protocols: column(({ protocol }) => protocol),
-    states: column(({ state }) => flowStates[state]),
-    verdicts: column(({ allowed }) => (allowed ? 1 : 0)),
-    reasons: column(({ reason }) => Reason[reason]),
-    mappings: column(({ mapping }) => of(mapping)),
-    interfaces: column((flow) => of(flow.interface)),
-    forwardPackets: column(({ forward }) => Number(forward.packets)),
-    forwardBytes: column(({ forward }) => Number(forward.bytes)),
-    reversePackets: column(({ reverse }) => Number(reverse.packets)),
-    reverseBytes: column(({ reverse }) => Number(reverse.bytes)),
-    firstSeenMs: column(({ firstSeenMs }) => Math.round(firstSeenMs)),
-    lastSeenMs: column(({ lastSeenMs }) => Math.round(lastSeenMs)),
-    revisions: column(({ revision }) => revision),
-    sourceServices: column(({ sourceServices }) => listOf(sourceServices)),
-    destinationServices: column(({ destinationServices }) => listOf(destinationServices)),
+    sources: numbers(({ source }) => of(source)),
+    destinations: numbers(({ destination }) => of(destination)),
+    sourcePorts: numbers(({ sourcePort }) => sourcePort),
+    destinationPorts: numbers(({ destinationPort }) => destinationPort),
+    protocols: numbers(({ protocol }) => protocol),
+    states: numbers(({ state }) => flowStates[state]),
+    verdicts: numbers(({ allowed }) => (allowed ? 1 : 0)),
+    reasons: numbers(({ reason }) => Reason[reason]),
+    mappings: numbers((flow) => mapping(flow.mapping)),
+    interfaces: numbers((flow) => face(flow.interface)),
+    revisions: numbers(({ revision }) => revision),
+    sourceServices: numbers(({ sourceServices }) => listOf(sourceServices)),
+    destinationServices: numbers(({ destinationServices }) => listOf(destinationServices)),
+    translations: numbers(({ translation }) => (translation === null ? 0 : translationList.push({ ...translation }))),
+    forwardPackets: doubles(({ forward }) => Number(forward.packets)),
+    forwardBytes: doubles(({ forward }) => Number(forward.bytes)),
+    reversePackets: doubles(({ reverse }) => Number(reverse.packets)),
+    reverseBytes: doubles(({ reverse }) => Number(reverse.bytes)),
+    firstSeenMs: doubles(({ firstSeenMs }) => Math.round(firstSeenMs)),
+    lastSeenMs: doubles(({ lastSeenMs }) => Math.round(lastSeenMs)),
     serviceLists: serviceLists.length === 1 ? [] : serviceLists,
-    translations: column(({ translation }) => (translation === null ? 0 : translationList.push({ ...translation }))),
     translationList,
     texts,
   };
+};
+
+const numberColumn = (flows: readonly Flow[], read: (flow: Flow) => number): Buffer => {
+  const bytes = new ArrayBuffer(flows.length * columnWidth.number);
+  const view = new DataView(bytes);
+  let isUsed = false;
+  let at = 0;
+  for (const flow of flows) {
+    const value = read(flow);
+    if (value !== 0) isUsed = true;
+    view.setUint32(at, value, true);
+    at += columnWidth.number;
+  }
+  return isUsed ? Buffer.from(bytes) : none;
+};
+
+const doubleColumn = (flows: readonly Flow[], read: (flow: Flow) => number): Buffer => {
+  const bytes = new ArrayBuffer(flows.length * columnWidth.double);
+  const view = new DataView(bytes);
+  let isUsed = false;
+  let at = 0;
+  for (const flow of flows) {
+    const value = read(flow);
+    if (value !== 0) isUsed = true;
+    view.setFloat64(at, value, true);
+    at += columnWidth.double;
+  }
+  return isUsed ? Buffer.from(bytes) : none;
 };

@@ -42,7 +42,7 @@ export class HostRoster {
   constructor(options: HostRosterOptions) {
     this.#options = options;
     this.#links = createLinkPool({ ...options, hostCount: () => this.#hosts.size });
-    this.#pace = createFleetPace({ hostCount: () => this.#hosts.size, handshakes: this.#links });
+    this.#pace = createFleetPace({ hostCount: () => this.#hosts.size, handshakes: this.#links, clock: options.clock });
     for (const record of options.cache.hosts()) this.#take(record);
   }
 

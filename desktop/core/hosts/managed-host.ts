@@ -273,12 +273,12 @@ export class ManagedHost {
       for (;;) {
         while (pace.isConnecting) await clock.sleep(connectingPollMs, signal);
         // A log that was cut or rewritten should show at once, whatever else can wait.
-        await pace.refreshes.run(() => this.witness.check(client, signal), signal);
+        await pace.check(() => this.witness.check(client, signal), signal);
         this.#touch();
         // After a reconnect what was taken a moment ago is still good.
         const takenAt = cache.document(hostId, 'revisions')?.at ?? 0;
         await clock.sleep(Math.min(pace.documentsRefreshMs, Math.max(0, takenAt + pace.documentsRefreshMs - clock.now())), signal);
-        await pace.refreshes.run(() => refreshDocuments({ client, cache, hostId, clock }, signal), signal);
+        await pace.refresh(() => refreshDocuments({ client, cache, hostId, clock }, signal), signal);
       }
     } catch (error) {
       if (!isCancelled(error)) throw error;

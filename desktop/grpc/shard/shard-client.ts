@@ -1,7 +1,7 @@
 /** The console's side of one shard: links whose connections live there. */
 import { NestError, toErrorShape } from '../../../proto/model/error.ts';
 import type { ErrorShape } from '../../../proto/model/error.ts';
-import { cancelled, createLatest, throwIfCancelled } from '../../lib/api.ts';
+import { cancelled, throwIfCancelled } from '../../lib/api.ts';
 import type { Clock, Latest } from '../../lib/api.ts';
 import { createAgentClient } from '../agent-client.ts';
 import type { AgentClient } from '../agent-client.ts';

@@ -206,7 +206,7 @@ const stream = (shard: Shard, order: Extract<ShardOrder, { kind: 'stream' }>, re
     message: (bytes) => {
       credit -= 1;
       if (credit === 0) running.pause();
-      outbox.addWith(bytes, (piece) => ({ kind: 'message', call: order.call, message: piece }));
+      outbox.addWith(bytes, (piece) => ({ kind: 'message', call: order.call, message: piece }), order.isBulk ? 'now' : 'soon');
     },
     ended: (error) => {
       calls.delete(order.call);
