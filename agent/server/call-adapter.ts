@@ -45,8 +45,8 @@ export const createCallAdapter = ({ contexts, clock, logger, stopping }: CallAda
   const running = async <T>(call: Cancellable, work: (call: Call) => Promise<T>): Promise<T> => {
     const context = contexts.get(call.metadata);
     const abort = new AbortController();
-    if (call.cancelled) abort.abort(cancelled());
-    call.once('cancelled', () => abort.abort(cancelled()));
+    if (call.cancelled) abort.abort(over);
+    call.once('cancelled', () => abort.abort(over));
     const revoke = (): void => abort.abort(context.revoked.reason);
     context.revoked.addEventListener('abort', revoke, { once: true });
     const timer =

@@ -1,6 +1,6 @@
 /** Keeps one connection to one agent: paced handshakes, Hello first, work while it lives, growing pauses when it breaks. */
 import { SessionServiceService } from '../../proto/gen/nest/v1/session.ts';
-import { NestError } from '../../proto/model/error.ts';
+import { errorCodeOf, NestError } from '../../proto/model/error.ts';
 import { wireFeatures } from '../../proto/model/limits.ts';
 import { backoffDelayMs, isCancelled, throwIfCancelled } from '../lib/api.ts';
 import type { Clock, Gate, RandomBytes } from '../lib/api.ts';
@@ -14,7 +14,7 @@ import { agentIdentityProblem, agentServerName } from './peer-identity.ts';
 import type { AgentIdentity } from './peer-identity.ts';
 import { nestErrorOf } from './status-error.ts';
 import type { Wire } from './wire.ts';
-import { helloTimeoutMs, reconnectLimits, stableAfterMs } from './wire-limits.ts';
+import { helloTimeoutMs, reconnectAttemptsLong, reconnectLimits, stableAfterMs } from './wire-limits.ts';
 
 /** What both ends said of themselves when the connection was made. */
 export interface Greeting {
@@ -67,6 +67,7 @@ export const maintainConnection = async (options: ConnectionOptions, work: Conne
     const bulk = createBulkChannel(() => openBulkChannel(options.endpoint, credentialsOf(options)));
     let channel: Channel | undefined;
     let isUp = false;
+    let isLockedOut = false;
     const startedMs = clock.monotonicMs();
     try {
       // Behind the gate, too: a thousand channels made in one turn would hold up the event loop.
@@ -82,12 +83,15 @@ export const maintainConnection = async (options: ConnectionOptions, work: Conne
       if (signal.aborted || isCancelled(error)) break;
       if (isUp && clock.monotonicMs() - startedMs > stableAfterMs) attempts = 1;
       since ??= clock.now();
+      // Who was locked out does not get in again by asking often.
+      isLockedOut = errorCodeOf(error) === 'REVOKED';
       work.broke({ error: nestErrorOf(error), since, attempts });
     } finally {
       bulk.close();
       channel?.close();
     }
-    await clock.sleep(backoffDelayMs(attempts, reconnectLimits, options.random), signal).catch(() => undefined);
+    const pauses = isLockedOut ? reconnectAttemptsLong : attempts;
+    await clock.sleep(backoffDelayMs(pauses, reconnectLimits, options.random), signal).catch(() => undefined);
   }
   throwIfCancelled(signal);
 };

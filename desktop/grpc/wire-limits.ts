@@ -16,6 +16,8 @@ export const bulkWindowBytes = 4 << 20;
 export const helloTimeoutMs = 8_000;
 /** Pauses between attempts to reach a host. */
 export const reconnectLimits: BackoffLimits = { firstMs: 500, maxMs: 10_000, factor: 1.6, jitter: 0.2 };
+/** An attempt whose pause is the longest. */
+export const reconnectAttemptsLong = 16;
 /** A connection that lived so long starts the pauses anew when it breaks. */
 export const stableAfterMs = 10_000;
 /** TLS sessions kept for resumption; the oldest goes first. */

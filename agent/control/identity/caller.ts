@@ -5,14 +5,14 @@ import type { Caller } from './api.ts';
 import { isP256 } from './agent-key.ts';
 
 /**
- * Who a verified client certificate (DER) speaks for. Throws CERTIFICATE_INVALID when it is not in date, not P-256 or
+ * Who a verified client certificate (parsed, or DER) speaks for. Throws CERTIFICATE_INVALID when it is not in date, not P-256 or
  * not an operator's or client's by the authority for them, FLEET_MISMATCH when it is of another fleet.
  */
 export const readCaller = (
-  certificate: Uint8Array,
+  certificate: Uint8Array | X509Certificate,
   expected: { readonly fleetId: string; readonly nowMs: number; readonly rootNames: readonly string[] },
 ): Caller => {
-  const parsed = parse(certificate);
+  const parsed = certificate instanceof X509Certificate ? certificate : parse(certificate);
   if (expected.nowMs >= parsed.validToDate.getTime()) {
     throw new NestError('CERTIFICATE_INVALID', 'Your certificate has expired. Renew it in the console, then connect again.');
   }
