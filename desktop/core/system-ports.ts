@@ -49,7 +49,9 @@ export const openSystemPorts = (options: SystemPortOptions): ConsolePorts => {
 
 /** From the sources, or from the bundle beside the one this is in; absent where neither is. */
 const shardOpener = (): ConsolePorts['openShard'] => {
-  const module = ['../grpc/shard/shard-main.ts', '../shard/shard.mjs'].map((path) => new URL(path, import.meta.url)).find((url) => existsSync(url));
+  const module = ['../grpc/shard/shard-main.ts', '../shard/shard.mjs']
+    .map((path) => new URL(path, import.meta.url))
+    .find((url) => existsSync(url));
   return module === undefined ? undefined : () => openShardThread(module);
 };
 

@@ -23,7 +23,11 @@ const hostsOfBigFleet = 1000;
 
 /** A shard in this thread; what is said crosses as a copy, as between threads. */
 const openShardHere = (): ConsoleEnd & { lose(): void } => {
-  const listeners: { console?: (batch: ShardBatch<ShardEvent>) => void; shard?: (batch: ShardBatch<ShardOrder>) => void; lost?: (cause: unknown) => void } = {};
+  const listeners: {
+    console?: (batch: ShardBatch<ShardEvent>) => void;
+    shard?: (batch: ShardBatch<ShardOrder>) => void;
+    lost?: (cause: unknown) => void;
+  } = {};
   let isOver = false;
   const carry = <Item>(batch: ShardBatch<Item>, to: () => ((batch: ShardBatch<Item>) => void) | undefined): void => {
     const copy = structuredClone(batch);
@@ -62,7 +66,12 @@ let pools: LinkPool[];
 const enroll = async (): Promise<void> => {
   const token = joinTokenOf(rootSpkiHash(fleet), systemRandom);
   agent.join(token.text);
-  const exchange = createEnrollmentExchange({ endpoint: { address: '127.0.0.1', port: agent.port }, operator, token, random: systemRandom });
+  const exchange = createEnrollmentExchange({
+    endpoint: { address: '127.0.0.1', port: agent.port },
+    operator,
+    token,
+    random: systemRandom,
+  });
   const { signingRequest, spkiSha256 } = await exchange.prove(never);
   const signed = await signAgent(fleet, { agentId, hostName: 'edge', signingRequest, spkiSha256 }, context);
   await exchange.complete({ certificateChain: signed.chain, fleetRoot: signed.fleetRoot, fleetId: fleet.fleetId }, never);
@@ -124,7 +133,10 @@ describe('a link whose connection lives in a shard', () => {
     expect((await client.getHost({ signal: never })).facts).toBeDefined();
     agent.state.refusal = new NestError('REVISION_CONFLICT', 'Revision 7 is current.', { details: { currentRevision: 7 } });
     const request = { baseRevision: 1n, policyJson: '{}', flowWindowMinutes: 15 };
-    await expect(client.planConfig(request, { signal: never })).rejects.toMatchObject({ code: 'REVISION_CONFLICT', details: { currentRevision: 7 } });
+    await expect(client.planConfig(request, { signal: never })).rejects.toMatchObject({
+      code: 'REVISION_CONFLICT',
+      details: { currentRevision: 7 },
+    });
     agent.state.refusal = null;
     agent.state.hold = new Promise(() => undefined);
     await expect(client.planConfig(request, { signal: never, deadlineMs: 60 })).rejects.toMatchObject({ code: 'TIMED_OUT' });

@@ -12,7 +12,15 @@ import type { AgentIdentity } from './peer-identity.ts';
 import { createRemoteShard } from './shard/shard-client.ts';
 import type { RemoteShard } from './shard/shard-client.ts';
 import type { ConsoleEnd } from './shard/shard-message.ts';
-import { agentsPerShard, connectsInFlightMax, connectsWaitingMax, reconnectLimits, shardsFromHosts, shardsMax, shardStartsMax } from './wire-limits.ts';
+import {
+  agentsPerShard,
+  connectsInFlightMax,
+  connectsWaitingMax,
+  reconnectLimits,
+  shardsFromHosts,
+  shardsMax,
+  shardStartsMax,
+} from './wire-limits.ts';
 
 export interface LinkPoolOptions {
   readonly clock: Clock;

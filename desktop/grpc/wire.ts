@@ -80,5 +80,6 @@ export const createGrpcWire = (client: Client, failure: () => NestError | undefi
   },
 });
 
-const bufferOf = (bytes: Uint8Array): Buffer => (Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
+const bufferOf = (bytes: Uint8Array): Buffer =>
+  Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 const asReceived = (bytes: Buffer): Buffer => bytes;

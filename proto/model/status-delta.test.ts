@@ -37,13 +37,22 @@ const carried = (delta: StatusDelta): StatusDelta => StatusDelta.decode(StatusDe
 
 describe('a status delta', () => {
   it('leads from any state to any later one whose counters have not gone back', () => {
-    const values = fc.array(count, { minLength: 7, maxLength: 7 });
-    const growths = fc.array(growth, { minLength: 7, maxLength: 7 });
+    const seven = { minLength: 7, maxLength: 7 };
+    const change = fc.record({
+      from: fc.tuple(fc.array(count, seven), fc.array(count, seven)),
+      by: fc.tuple(fc.array(growth, seven), fc.array(growth, seven)),
+      timeMs: count,
+      cpuBusy: fc.option(fc.double({ min: 0, max: 1, noNaN: true }), { nil: undefined }),
+    });
+    const faces = ([lan, wan]: readonly [readonly bigint[], readonly bigint[]]): InterfaceStatus[] => [
+      face('lan0', lan),
+      face('wan0', wan),
+    ];
+    const sums = (from: readonly bigint[], by: readonly bigint[]): bigint[] => from.map((value, index) => value + (by[index] ?? 0n));
     fc.assert(
-      fc.property(values, values, growths, growths, count, fc.option(fc.double({ min: 0, max: 1, noNaN: true }), { nil: undefined }), (a, b, ga, gb, time, cpuBusy) => {
-        const grown = (from: readonly bigint[], by: readonly bigint[]): bigint[] => from.map((value, index) => value + (by[index] ?? 0n));
-        const before = status({ interfaces: [face('lan0', a), face('wan0', b)] });
-        const after = status({ timeMs: time, cpuBusy, flows: undefined, interfaces: [face('lan0', grown(a, ga)), face('wan0', grown(b, gb))] });
+      fc.property(change, ({ from, by, timeMs, cpuBusy }) => {
+        const before = status({ interfaces: faces(from) });
+        const after = status({ timeMs, cpuBusy, flows: undefined, interfaces: faces([sums(from[0], by[0]), sums(from[1], by[1])]) });
         const delta = deltaBetween(before, after);
         expect(delta).not.toBeNull();
         expect(withDelta(before, carried(delta ?? StatusDelta.fromPartial({})))).toEqual(after);
@@ -72,7 +81,9 @@ describe('a status delta', () => {
     const before = status();
     const after = status({
       disks: [{ mountPoint: '/', totalBytes: 10n, usedBytes: 6n }],
-      interfaces: [{ ...face('lan0', [1n, 2n, 3n, 4n, 5n, 6n, 7n]), reasons: { 1: { packets: 6n, bytes: 7n }, 2: { packets: 0n, bytes: 0n } } }],
+      interfaces: [
+        { ...face('lan0', [1n, 2n, 3n, 4n, 5n, 6n, 7n]), reasons: { 1: { packets: 6n, bytes: 7n }, 2: { packets: 0n, bytes: 0n } } },
+      ],
     });
     const delta = deltaBetween(before, after);
     expect(delta).not.toBeNull();

@@ -15,7 +15,15 @@ const counterNames = [
 ] as const;
 
 /** Named by a delta; all else must be equal for there to be one. */
-const statusChanging: ReadonlySet<string> = new Set(['timeMs', 'cpuBusy', 'memoryUsedBytes', 'uptimeSeconds', 'flows', 'disks', 'interfaces']);
+const statusChanging: ReadonlySet<string> = new Set([
+  'timeMs',
+  'cpuBusy',
+  'memoryUsedBytes',
+  'uptimeSeconds',
+  'flows',
+  'disks',
+  'interfaces',
+]);
 const diskChanging: ReadonlySet<string> = new Set(['usedBytes']);
 const interfaceChanging: ReadonlySet<string> = new Set([...counterNames, 'reasons']);
 const none: ReadonlySet<string> = new Set();
@@ -23,7 +31,8 @@ const none: ReadonlySet<string> = new Set();
 /** From one whole state to the next; null when the next must be sent whole. */
 export const deltaBetween = (before: HostStatus, after: HostStatus): StatusDelta | null => {
   if (!isSameBut(before, after, statusChanging)) return null;
-  if (!areSameBut(before.disks, after.disks, diskChanging) || !areSameBut(before.interfaces, after.interfaces, interfaceChanging)) return null;
+  if (!areSameBut(before.disks, after.disks, diskChanging) || !areSameBut(before.interfaces, after.interfaces, interfaceChanging))
+    return null;
   const interfaces: InterfaceDelta[] = [];
   for (const [position, now] of after.interfaces.entries()) {
     const last = before.interfaces[position];

@@ -28,7 +28,16 @@ const plain: Flow = {
 
 const flows: readonly Flow[] = [
   plain,
-  { ...plain, source: '198.18.0.2', state: 'denied', allowed: false, reason: 'POLICY_DENY', mapping: '', destinationServices: [], forward: { packets: 1n, bytes: 60n } },
+  {
+    ...plain,
+    source: '198.18.0.2',
+    state: 'denied',
+    allowed: false,
+    reason: 'POLICY_DENY',
+    mapping: '',
+    destinationServices: [],
+    forward: { packets: 1n, bytes: 60n },
+  },
   {
     ...plain,
     sourceServices: ['tls'],

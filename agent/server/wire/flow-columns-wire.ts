@@ -9,7 +9,7 @@ const none = Buffer.alloc(0);
 /** Numbers texts as they are met. */
 interface Texts {
   readonly texts: string[];
-  of(text: string): number;
+  readonly of: (text: string) => number;
 }
 
 const createTexts = (): Texts => {

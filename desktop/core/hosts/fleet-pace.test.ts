@@ -27,9 +27,11 @@ it('takes documents of a few hosts at once and of the others in their turn, also
   let taken = 0;
   const stop = new AbortController();
   const all = Array.from({ length: 100 }, () =>
-    pace.refresh(async () => {
-      taken += 1;
-    }, stop.signal).catch(() => undefined),
+    pace
+      .refresh(async () => {
+        taken += 1;
+      }, stop.signal)
+      .catch(() => undefined),
   );
   await settle();
   const atOnce = taken;

@@ -95,8 +95,8 @@ export const createRemoteShard = ({ port, clock, onLost }: RemoteShardOptions): 
   const end = (): void => {
     remote.isLost = true;
     waiting = 0;
-    for (const call of [...remote.calls.values()]) call.ended(toErrorShape(lost()));
-    for (const link of [...remote.links.values()]) {
+    for (const call of remote.calls.values()) call.ended(toErrorShape(lost()));
+    for (const link of remote.links.values()) {
       link.down({ error: toErrorShape(lost()), since: clock.now(), attempts: 1 });
       link.closed();
     }
@@ -250,10 +250,7 @@ const sinkWaiter = (
 });
 
 /** Lets the shard send on as messages are read; nothing while paused. */
-const creditOf = (
-  remote: Remote,
-  call: number,
-): { readonly read: () => void; readonly pause: () => void; readonly resume: () => void } => {
+const creditOf = (remote: Remote, call: number): { readonly read: () => void; readonly pause: () => void; readonly resume: () => void } => {
   let read = 0;
   let isPaused = false;
   const grant = (): void => {

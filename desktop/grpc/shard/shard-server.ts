@@ -138,11 +138,13 @@ const open = (shard: Shard, order: Extract<ShardOrder, { kind: 'open' }>): void 
   );
   tellWaiting(shard);
   // It ends by being told to, which is no news.
-  void over.catch(() => undefined).then(() => {
-    shard.links.delete(order.link);
-    outbox.add({ kind: 'closed', link: order.link });
-    tellWaiting(shard);
-  });
+  void over
+    .catch(() => undefined)
+    .then(() => {
+      shard.links.delete(order.link);
+      outbox.add({ kind: 'closed', link: order.link });
+      tellWaiting(shard);
+    });
 };
 
 const identityOf = (link: ShardLink): AgentIdentity => ({

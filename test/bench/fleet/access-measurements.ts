@@ -20,8 +20,21 @@ export const accessMeasurements = (stage: Stage): Pick<OrderHandlers, 'govern' |
     const { keys, roster, cache } = stage.current;
     const clock = systemClock();
     const subject = `operator/${operatorSlug(keys.operatorName)}`;
-    const book = new AccessBook({ cache, clock, random: systemRandom, fleetId: keys.fleetId, root: keys.root, subject, ownerKey: keys.owner ?? null });
-    const sync = new AccessSync({ book, roster, clock, report: (message, fields) => void process.stderr.write(`${message} ${JSON.stringify(fields)}\n`) });
+    const book = new AccessBook({
+      cache,
+      clock,
+      random: systemRandom,
+      fleetId: keys.fleetId,
+      root: keys.root,
+      subject,
+      ownerKey: keys.owner ?? null,
+    });
+    const sync = new AccessSync({
+      book,
+      roster,
+      clock,
+      report: (message, fields) => void process.stderr.write(`${message} ${JSON.stringify(fields)}\n`),
+    });
     sync.start();
     governed = { book, sync };
     return governed;
@@ -31,7 +44,10 @@ export const accessMeasurements = (stage: Stage): Pick<OrderHandlers, 'govern' |
       const { book, sync } = govern();
       const at = Date.now();
       if (change !== null) book.change(change);
-      await until(() => sync.states().every(({ state }) => state === 'current'), () => JSON.stringify(sync.states().find(({ state }) => state !== 'current')));
+      await until(
+        () => sync.states().every(({ state }) => state === 'current'),
+        () => JSON.stringify(sync.states().find(({ state }) => state !== 'current')),
+      );
       return { at, lockId: book.chain.body?.locks.at(-1)?.id ?? '' };
     },
     watchCut: async () => {
@@ -57,7 +73,10 @@ export const accessMeasurements = (stage: Stage): Pick<OrderHandlers, 'govern' |
       const noted = cuts;
       if (noted === null) throw new Error('Nothing was watched.');
       const { size } = stage.current.roster;
-      await until(() => noted.at.size === size.value, () => `${noted.at.size} of ${size.value} were cut`);
+      await until(
+        () => noted.at.size === size.value,
+        () => `${noted.at.size} of ${size.value} were cut`,
+      );
       const times = [...noted.at.values()];
       return { firstAt: percentile(times, 0), medianAt: percentile(times, 0.5), lastAt: percentile(times, 1), told: noted.told };
     },

@@ -43,7 +43,11 @@ export const revokeSection: FleetSection = {
         samples: figures.map(({ at, lastAt }) => (lastAt - at) / 1000),
         target: { op: '<=', value: secondsMax },
       }),
-      toRow({ figure: 'operator locked: half of the streams cut', unit: 's', samples: figures.map(({ at, medianAt }) => (medianAt - at) / 1000) }),
+      toRow({
+        figure: 'operator locked: half of the streams cut',
+        unit: 's',
+        samples: figures.map(({ at, medianAt }) => (medianAt - at) / 1000),
+      }),
       toRow({
         figure: 'operator locked: streams that were told why',
         unit: '%',
