@@ -4,12 +4,16 @@ import { AccessBook } from '../../../desktop/core/access/access-book.ts';
 import { AccessSync } from '../../../desktop/core/access/access-sync.ts';
 import { operatorSlug } from '../../../desktop/core/authority/fleet-authority.ts';
 import { systemClock, systemRandom } from '../../../desktop/lib/api.ts';
+import { rootTrustOf } from '../../../proto/model/root-change.ts';
 import type { OrderHandlers } from './console-orders.ts';
 import { percentile } from './gauge.ts';
 import type { Stage } from './stage.ts';
 
 const allCurrentMs = 2 * 60_000;
 const pollMs = 20;
+
+const complain = (message: string, fields: Readonly<Record<string, unknown>>): void =>
+  void process.stderr.write(`${message} ${JSON.stringify(fields)}\n`);
 
 /** Handlers over the stage. */
 export const accessMeasurements = (stage: Stage): Pick<OrderHandlers, 'govern' | 'watchCut' | 'cut'> => {
@@ -19,22 +23,19 @@ export const accessMeasurements = (stage: Stage): Pick<OrderHandlers, 'govern' |
     if (governed !== null) return governed;
     const { keys, roster, cache } = stage.current;
     const clock = systemClock();
+    const trust = rootTrustOf(keys.root.certificate, null);
     const subject = `operator/${operatorSlug(keys.operatorName)}`;
     const book = new AccessBook({
       cache,
       clock,
       random: systemRandom,
       fleetId: keys.fleetId,
-      root: keys.root,
+      rootKey: () => keys.root.privateKey,
+      trust: () => trust,
       subject,
       ownerKey: keys.owner ?? null,
     });
-    const sync = new AccessSync({
-      book,
-      roster,
-      clock,
-      report: (message, fields) => void process.stderr.write(`${message} ${JSON.stringify(fields)}\n`),
-    });
+    const sync = new AccessSync({ book, roster, clock, report: complain });
     sync.start();
     governed = { book, sync };
     return governed;
