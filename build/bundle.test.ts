@@ -25,7 +25,7 @@ describe('the bundles', () => {
 
   it('refuse a target that does not exist before anything is built', () => {
     expect(() => bundleAll(['agent', 'agnet'])).toThrow(
-      'there is no target agnet; there are renderer, agent, web, cli, core, main, preload',
+      'there is no target agnet; there are renderer, agent, web, cli, core, shard, main, preload',
     );
   });
 });

@@ -66,6 +66,13 @@ export const targets: readonly Target[] = [
     inputs: ['desktop/main', ...consoleInputs],
   },
   {
+    name: 'shard',
+    entry: 'desktop/grpc/shard/shard-main.ts',
+    output: 'dist/desktop/shard/shard.mjs',
+    format: 'esm',
+    inputs: ['desktop/grpc', 'desktop/lib', 'proto'],
+  },
+  {
     name: 'main',
     entry: 'desktop/main/main.ts',
     output: 'dist/desktop/main/main.js',

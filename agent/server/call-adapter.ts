@@ -39,12 +39,14 @@ interface Cancellable {
 
 /** Between the library's callbacks and promises: cancellation, the longest deadline, backpressure, errors. */
 export const createCallAdapter = ({ contexts, clock, logger, stopping }: CallAdapterOptions): CallAdapter => {
+  // One for all calls that are over: an error of its own for each would cost more than many a call.
+  const over = cancelled();
   /** Runs the work with a signal that aborts when the caller goes away or the rpc's own longest deadline is over. */
   const running = async <T>(call: Cancellable, work: (call: Call) => Promise<T>): Promise<T> => {
     const context = contexts.get(call.metadata);
     const abort = new AbortController();
-    if (call.cancelled) abort.abort(cancelled());
-    call.once('cancelled', () => abort.abort(cancelled()));
+    if (call.cancelled) abort.abort(over);
+    call.once('cancelled', () => abort.abort(over));
     const revoke = (): void => abort.abort(context.revoked.reason);
     context.revoked.addEventListener('abort', revoke, { once: true });
     const timer =
@@ -57,7 +59,7 @@ export const createCallAdapter = ({ contexts, clock, logger, stopping }: CallAda
     } finally {
       timer?.cancel();
       context.revoked.removeEventListener('abort', revoke);
-      abort.abort(cancelled());
+      abort.abort(over);
     }
   };
   const failed = (call: Cancellable, error: unknown): ReturnType<typeof toGrpcStatus> & Error => {

@@ -34,7 +34,7 @@ export const checkPeer = (socket: TLSSocket, check: PeerCheck): Connection => {
     return { ...connection, caller: null };
   }
   // First who it claims to be: "another fleet" and "expired" help more than "not trusted".
-  const caller = check.identity.callerOf(peer.raw);
+  const caller = check.identity.callerOf(peer);
   if (!socket.authorized) refuseUnlessListsAreMissing(socket, peer, check);
   // Also where OpenSSL has no complete lists to judge by.
   const authority = peer.issuerCertificate;

@@ -41,7 +41,9 @@ export interface ConsoleCore {
 export const createConsoleCore = (ports: ConsolePorts): ConsoleCore => {
   const { clock, random, report } = ports;
   const cache = withDocumentBuffer(ports.cache, ports);
-  const roster = new HostRoster({ cache, clock, random, consoleVersion: ports.version, report });
+  // What ends soon makes its connections itself.
+  const openShard = ports.isShortLived === true ? undefined : ports.openShard;
+  const roster = new HostRoster({ cache, clock, random, consoleVersion: ports.version, openShard, report });
   const sso = new SsoDesk({ cache, clock, random, report, keys: () => keeper.openKeys() });
   const licensing = { settings: ports.license ?? developmentSettings, version: ports.version };
   const keeper: FleetKeeper = new FleetKeeper({
@@ -76,26 +78,7 @@ export const createConsoleCore = (ports: ConsolePorts): ConsoleCore => {
   const context: HandlerContext = { ...ports, cache, roster, keeper, planner, sso };
   let closing: Promise<void> | undefined;
   return {
-    handlers: {
-      ...accessHandlers(context),
-      ...approvalHandlers(context),
-      ...auditHandlers(context),
-      ...certificateHandlers(context),
-      ...consoleHandlers(context),
-      ...deviceHandlers(context),
-      ...driftHandlers(context),
-      ...groupHandlers(context),
-      ...hostHandlers(context),
-      ...licenseHandlers(context),
-      ...leaseHandlers(context),
-      ...mergeHandlers(context),
-      ...mfaHandlers(context),
-      ...policyHandlers(context),
-      ...rootChangeHandlers(context),
-      ...ssoHandlers(context),
-      ...snapshotHandlers(context),
-      ...stagedHandlers(context),
-    },
+    handlers: handlersOf(context),
     close: () => {
       closing ??= (async () => {
         await tasks.close();
@@ -107,3 +90,25 @@ export const createConsoleCore = (ports: ConsolePorts): ConsoleCore => {
     },
   };
 };
+
+/** Every method of the bridge, by what it is about. */
+const handlersOf = (context: HandlerContext): ConsoleCore['handlers'] => ({
+  ...accessHandlers(context),
+  ...approvalHandlers(context),
+  ...auditHandlers(context),
+  ...certificateHandlers(context),
+  ...consoleHandlers(context),
+  ...deviceHandlers(context),
+  ...driftHandlers(context),
+  ...groupHandlers(context),
+  ...hostHandlers(context),
+  ...licenseHandlers(context),
+  ...leaseHandlers(context),
+  ...mergeHandlers(context),
+  ...mfaHandlers(context),
+  ...policyHandlers(context),
+  ...rootChangeHandlers(context),
+  ...ssoHandlers(context),
+  ...snapshotHandlers(context),
+  ...stagedHandlers(context),
+});

@@ -1,5 +1,6 @@
 /** What the console needs from outside, and what its handlers work with. */
 import type { VerdictProgram } from '../../native/wasm/index.ts';
+import type { LinkPoolOptions } from '../grpc/api.ts';
 import type { Clock, RandomBytes } from '../lib/api.ts';
 import type { FleetCache } from './cache/fleet-cache.ts';
 import type { FleetKeeper } from './fleet/fleet-keeper.ts';
@@ -27,6 +28,8 @@ export interface ConsolePorts {
   readonly verdictProgram: () => Promise<VerdictProgram>;
   /** What the environment says about the licence; development without a key when it is absent. */
   readonly license?: LicenseSettings;
+  /** Starts a thread that holds connections of a big fleet; absent: all of them are in this one. */
+  readonly openShard?: LinkPoolOptions['openShard'];
   /** A command that ends soon: it goes on with no rollout unless it is told to. */
   readonly isShortLived?: boolean;
 }

@@ -1,6 +1,8 @@
 /** The console's ports on a real machine. */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { homedir } from 'node:os';
+import { openShardThread } from '../grpc/api.ts';
 import { systemClock, systemRandom } from '../lib/api.ts';
 import { openFleetCache } from './cache/sqlite-fleet-cache.ts';
 import type { ConsolePorts, CoreReport } from './handler-context.ts';
@@ -41,7 +43,16 @@ export const openSystemPorts = (options: SystemPortOptions): ConsolePorts => {
     report: options.report,
     license: readLicenseSettings(options.environment ?? process.env),
     verdictProgram: createVerdictProgram(),
+    openShard: shardOpener(),
   };
+};
+
+/** From the sources, or from the bundle beside the one this is in; absent where neither is. */
+const shardOpener = (): ConsolePorts['openShard'] => {
+  const module = ['../grpc/shard/shard-main.ts', '../shard/shard.mjs']
+    .map((path) => new URL(path, import.meta.url))
+    .find((url) => existsSync(url));
+  return module === undefined ? undefined : () => openShardThread(module);
 };
 
 /** Where a console keeps its data when nobody says otherwise: NEST_CONSOLE_DIR, else the system's place for it. */

@@ -35,7 +35,6 @@ import type {
   ListFlowsResponse,
   SummarizeFlowsRequest,
   SummarizeFlowsResponse,
-  WatchFlowsResponse,
 } from '../../proto/gen/nest/v1/flow.ts';
 import { HostServiceService } from '../../proto/gen/nest/v1/host.ts';
 import type { GetHostResponse, HostStatus } from '../../proto/gen/nest/v1/host.ts';
@@ -58,9 +57,12 @@ import type {
   UpdateDenyListResponse,
 } from '../../proto/gen/nest/v1/traffic.ts';
 import { NestError } from '../../proto/model/error.ts';
-import type { BulkChannel } from './bulk-channel.ts';
+import { flowBatchOf } from '../../proto/model/flow-columns.ts';
+import type { FlowBatch } from '../../proto/model/flow-columns.ts';
+import { withDelta } from '../../proto/model/status-delta.ts';
 import { callStream, callUnary } from './call.ts';
-import type { CallOptions, Wire } from './call.ts';
+import type { CallOptions } from './call.ts';
+import type { Wire } from './wire.ts';
 
 export type { CallOptions } from './call.ts';
 
@@ -70,7 +72,7 @@ export interface AgentClient {
   enrollFactor(request: EnrollFactorRequest, options: CallOptions): Promise<void>;
   stepUp(request: StepUpRequest, options: CallOptions): Promise<StepUpResponse>;
   getHost(options: CallOptions): Promise<GetHostResponse>;
-  /** One status a second until the signal aborts. */
+  /** One status a second until the signal aborts, less often while nothing happens there; parts that did not change are the same objects. */
   watchStatus(signal: AbortSignal): AsyncIterable<HostStatus>;
   /** 0 = the current revision. */
   getConfig(revision: number, options: CallOptions): Promise<ConfigRevision>;
@@ -90,7 +92,7 @@ export interface AgentClient {
   deliverIntent(request: DeliverIntentRequest, options: CallOptions): Promise<DeliverIntentResponse>;
   listFlows(request: ListFlowsRequest, options: CallOptions): Promise<ListFlowsResponse>;
   /** Batches of flows as they happen, on a connection of their own; `position.lost` counts what this reader was too slow for. */
-  watchFlows(filter: FlowFilter | undefined, signal: AbortSignal): AsyncIterable<WatchFlowsResponse>;
+  watchFlows(filter: FlowFilter | undefined, signal: AbortSignal): AsyncIterable<FlowBatch>;
   summarizeFlows(request: SummarizeFlowsRequest, options: CallOptions): Promise<SummarizeFlowsResponse>;
   getCounters(options: CallOptions): Promise<GetCountersResponse>;
   listBalancers(options: CallOptions): Promise<ListBalancersResponse>;
@@ -121,14 +123,16 @@ export interface AgentClient {
 }
 
 /** Typed calls over one wire, long answers over another. */
-export const createAgentClient = (wire: Wire, bulk: Pick<BulkChannel, 'stream'>): AgentClient => ({
+export const createAgentClient = (wire: Wire, bulk: Pick<Wire, 'stream'>): AgentClient => ({
   hello: (request, options) => callUnary(wire, SessionServiceService.hello, { request, ...options }),
   enrollFactor: async (request, options) => void (await callUnary(wire, SessionServiceService.enrollFactor, { request, ...options })),
   stepUp: (request, options) => callUnary(wire, SessionServiceService.stepUp, { request, ...options }),
   getHost: (options) => callUnary(wire, HostServiceService.getHost, { request: {}, ...options }),
   watchStatus: async function* (signal) {
-    for await (const { status } of callStream(wire, HostServiceService.watchStatus, { request: {}, signal })) {
-      if (status !== undefined) yield status;
+    let last: HostStatus | undefined;
+    for await (const { status, delta } of callStream(wire, HostServiceService.watchStatus, { request: { deltas: true }, signal })) {
+      last = status ?? (last === undefined || delta === undefined ? last : withDelta(last, delta));
+      if (last !== undefined) yield last;
     }
   },
   getConfig: async (revision, options) =>
@@ -148,7 +152,10 @@ export const createAgentClient = (wire: Wire, bulk: Pick<BulkChannel, 'stream'>)
     (await callUnary(wire, RolloutServiceService.getRecords, { request: { rolloutId }, ...options })).records,
   deliverIntent: (request, options) => callUnary(wire, IntentServiceService.deliverIntent, { request, ...options }),
   listFlows: (request, options) => callUnary(wire, FlowServiceService.listFlows, { request, ...options }),
-  watchFlows: (filter, signal) => bulk.stream(FlowServiceService.watchFlows, { request: { filter }, signal }),
+  watchFlows: async function* (filter, signal) {
+    const request = { filter, columns: true };
+    for await (const answer of callStream(bulk, FlowServiceService.watchFlows, { request, signal })) yield flowBatchOf(answer);
+  },
   summarizeFlows: (request, options) => callUnary(wire, FlowServiceService.summarizeFlows, { request, ...options }),
   listBalancers: (options) => callUnary(wire, TrafficServiceService.listBalancers, { request: {}, ...options }),
   listDenyLists: (prefixes, options) => callUnary(wire, TrafficServiceService.listDenyLists, { request: { prefixes }, ...options }),

@@ -5,7 +5,7 @@
 import { CallCredentials, ChannelCredentials } from '@grpc/grpc-js';
 import type { X509Certificate } from 'node:crypto';
 import { connect } from 'node:tls';
-import type { ConnectionOptions, TLSSocket } from 'node:tls';
+import type { ConnectionOptions, DetailedPeerCertificate, TLSSocket } from 'node:tls';
 import { NestError } from '../../proto/model/error.ts';
 import type { OperatorIdentity } from './operator-identity.ts';
 
@@ -99,6 +99,8 @@ export class AgentCredentials extends ChannelCredentials {
         checkServerIdentity: () => undefined,
         ...(session === undefined ? {} : { session }),
       });
+      // The library keeps the peer's certificate, taken apart, with each connection; nobody here asks it for that.
+      tls.getPeerCertificate = () => noCertificate;
       const refuse = (error: NestError): void => {
         this.#failure = error;
         if (sessionKey !== null) operator.sessions.drop(sessionKey);
@@ -157,6 +159,9 @@ export class AgentCredentials extends ChannelCredentials {
     return new NestError('CERTIFICATE_MISSING', 'The host showed no certificate. Check that an agent listens at this address and port.');
   }
 }
+
+/** What Node itself answers when there is none. */
+const noCertificate = {} as DetailedPeerCertificate;
 
 const chainProblems: Readonly<Record<string, string>> = {
   CERT_HAS_EXPIRED: "The agent's certificate has expired. Remove the host and add it again.",

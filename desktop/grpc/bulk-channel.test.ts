@@ -1,6 +1,6 @@
-import { Readable } from 'node:stream';
 import { expect, it } from 'vitest';
 import { createBulkChannel } from './bulk-channel.ts';
+import { callStream } from './call.ts';
 import type { Channel } from './channel.ts';
 
 const never = new AbortController().signal;
@@ -11,10 +11,15 @@ const countedChannels = () => {
   const counts = { opened: 0, closed: 0 };
   const open = (): Channel => {
     counts.opened += 1;
-    const stream = () => Object.assign(Readable.from([1, 2, 3]), { cancel: () => undefined });
     return {
-      client: { makeServerStreamRequest: stream } as unknown as Channel['client'],
-      failure: () => undefined,
+      unary: () => Promise.reject(new Error('not here')),
+      stream: (_path, _request, sink) => {
+        setImmediate(() => {
+          for (const length of [1, 2, 3]) sink.message(Buffer.alloc(length));
+          sink.ended(null);
+        });
+        return { pause: () => undefined, resume: () => undefined, cancel: () => undefined };
+      },
       isResumed: () => false,
       settled: () => Promise.resolve(),
       close: () => {
@@ -29,14 +34,17 @@ it('connects for the first stream, shares the connection and ends it with the la
   const { counts, open } = countedChannels();
   const bulk = createBulkChannel(open);
   expect(counts.opened).toBe(0);
-  const [one, two] = [bulk.stream(method, { request: null, signal: never }), bulk.stream(method, { request: null, signal: never })];
-  expect([(await one.next()).value, (await two.next()).value]).toEqual([1, 1]);
+  const ended: string[] = [];
+  const sinkOf = (name: string) => ({ message: () => undefined, ended: () => void ended.push(name) });
+  const one = bulk.stream(method.path, Buffer.alloc(0), sinkOf('one'));
+  const two = bulk.stream(method.path, Buffer.alloc(0), sinkOf('two'));
   expect(counts).toEqual({ opened: 1, closed: 0 });
-  await one.return(undefined);
+  one.cancel();
+  one.cancel();
   expect(counts.closed).toBe(0);
-  const rest: unknown[] = [];
-  for await (const message of two) rest.push(message);
-  expect([rest, counts]).toEqual([[2, 3], { opened: 1, closed: 1 }]);
-  await bulk.stream(method, { request: null, signal: never }).next();
-  expect(counts.opened).toBe(2);
+  two.cancel();
+  expect(counts).toEqual({ opened: 1, closed: 1 });
+  const read: number[] = [];
+  for await (const length of callStream(bulk, method, { request: null, signal: never })) read.push(length);
+  expect([read, counts]).toEqual([[1, 2, 3], { opened: 2, closed: 2 }]);
 });

@@ -4,7 +4,8 @@ import { isIPv4, isIPv6 } from 'node:net';
 import { messageBytesMax } from '../../proto/model/limits.ts';
 import { AgentCredentials } from './agent-credentials.ts';
 import type { CredentialOptions } from './agent-credentials.ts';
-import type { Wire } from './call.ts';
+import { createGrpcWire } from './wire.ts';
+import type { Wire } from './wire.ts';
 import { bulkWindowBytes, keepaliveTimeMs, keepaliveTimeoutMs, reconnectLimits, statusWindowBytes } from './wire-limits.ts';
 
 export interface Endpoint {
@@ -18,6 +19,8 @@ export interface Channel extends Wire {
   /** Connects; resolves when that has succeeded or failed, the time is over (milliseconds) or the signal aborts. The next call tells which. */
   settled(timeoutMs: number, signal: AbortSignal): Promise<void>;
   readonly isSettled: () => boolean;
+  /** The same way with the token of a session on every call. */
+  withToken(token: () => string): Wire;
   close(): void;
 }
 
@@ -48,8 +51,8 @@ const open = (endpoint: Endpoint, options: CredentialOptions, windowBytes: numbe
     'grpc.max_reconnect_backoff_ms': reconnectLimits.maxMs,
   });
   return {
-    client,
-    failure: () => credentials.failure,
+    ...createGrpcWire(client, () => credentials.failure),
+    withToken: (token) => createGrpcWire(client, () => credentials.failure, token),
     isResumed: () => credentials.isResumed,
     settled: (timeoutMs, signal) => connectionSettled(client, timeoutMs, signal),
     isSettled: () => settledStates.includes(client.getChannel().getConnectivityState(false)),

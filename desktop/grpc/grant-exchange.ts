@@ -1,7 +1,7 @@
 /** Shows a break-glass grant to an agent, over a connection of its own: who has no role is not greeted on others. */
 import type { SignedEnvelope } from '../../proto/gen/nest/v1/envelope.ts';
 import { SessionServiceService } from '../../proto/gen/nest/v1/session.ts';
-import { callOnce } from './call.ts';
+import { callUnary } from './call.ts';
 import { openChannel } from './channel.ts';
 import type { Endpoint } from './channel.ts';
 import type { OperatorIdentity } from './operator-identity.ts';
@@ -31,7 +31,7 @@ export const presentGrant = async ({ endpoint, identity, operator, grant, now, s
   try {
     await channel.settled(helloTimeoutMs, signal);
     const request = { statements: [], grant, timeMs: BigInt(Math.round(now)) };
-    return (await callOnce(channel, SessionServiceService.authenticate, { request, signal })).lifeMs;
+    return (await callUnary(channel, SessionServiceService.authenticate, { request, signal })).lifeMs;
   } finally {
     channel.close();
   }

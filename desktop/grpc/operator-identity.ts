@@ -13,12 +13,16 @@ export interface OperatorIdentity {
   readonly sessions: TlsSessions;
   /** Distinguished names of the trusted roots. */
   readonly rootNames: readonly string[];
+  /** What it was made of, or renewed with. */
+  readonly material: OperatorMaterial;
   /** New connections are made with this from now on; those that live go on. */
   renew(material: OperatorMaterial): void;
   /** What the operator has proven with a second factor; null when nothing, or when it is over. */
   readonly evidence: StepUpEvidence | null;
   /** Shown to agents that ask for it, from now on. */
   show(evidence: StepUpEvidence | null): void;
+  /** Calls `listener` after each renewal, and when there is something else to show, until the returned function is called. */
+  onChanged(listener: () => void): () => void;
 }
 
 /** A ticket carries the identity it was made with: the cache lives and dies with the operator's certificate. */
@@ -64,6 +68,7 @@ export const createOperatorIdentity = (material: OperatorMaterial): OperatorIden
   let present = partsOf(material);
   let evidence: StepUpEvidence | null = null;
   const sessions = createTlsSessions();
+  const listeners = new Set<() => void>();
   return {
     get context() {
       return present.context;
@@ -74,17 +79,26 @@ export const createOperatorIdentity = (material: OperatorMaterial): OperatorIden
     get rootNames() {
       return present.rootNames;
     },
+    get material() {
+      return present.material;
+    },
     sessions,
     get evidence() {
       return evidence;
     },
     show: (next) => {
       evidence = next;
+      for (const listener of listeners) listener();
     },
     renew: (next) => {
       if (JSON.stringify(next) === JSON.stringify(present.material)) return;
       present = partsOf(next);
       sessions.clear();
+      for (const listener of listeners) listener();
+    },
+    onChanged: (listener) => {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
     },
   };
 };

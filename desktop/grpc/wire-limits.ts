@@ -21,9 +21,20 @@ export const connectPlaceMs = 1_000;
 export const helloTimeoutMs = 8_000;
 /** Pauses between attempts to reach a host. */
 export const reconnectLimits: BackoffLimits = { firstMs: 500, maxMs: 10_000, factor: 1.6, jitter: 0.2 };
+/** An attempt whose pause is the longest. */
+export const reconnectAttemptsLong = 16;
 /** A connection that lived so long starts the pauses anew when it breaks. */
 export const stableAfterMs = 10_000;
 /** TLS sessions kept for resumption; the oldest goes first. */
 export const tlsSessionsMax = 10_000;
 /** One step of an enrolment. */
 export const enrollmentStepTimeoutMs = 10_000;
+
+/** From so many hosts on, connections live in shards beside the console's own thread: a smaller fleet does not hold it up. */
+export const shardsFromHosts = 250;
+/** Hosts a shard is planned for: twice as many still answer in time. */
+export const agentsPerShard = 1250;
+/** Shards at most: with more hosts each gets more. */
+export const shardsMax = 8;
+/** Shards that ended by themselves before the console keeps connections in its own thread. */
+export const shardStartsMax = 16;

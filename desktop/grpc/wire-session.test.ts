@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { NestError } from '../../proto/model/error.ts';
 import { createWireSession } from './wire-session.ts';
-import type { WireSession } from './call.ts';
-import type { StepUpEvidence } from './wire-session.ts';
+import type { StepUpEvidence, WireSession } from './wire-session.ts';
 
 const never = new AbortController().signal;
 

@@ -2,7 +2,20 @@
 import { SessionServiceService } from '../../proto/gen/nest/v1/session.ts';
 import type { AuthenticateRequest, AuthenticateResponse } from '../../proto/gen/nest/v1/session.ts';
 import type { SignedEnvelope } from '../../proto/gen/nest/v1/envelope.ts';
-import type { CallOptions, Method, WireSession } from './call.ts';
+import { errorCodeOf } from '../../proto/model/error.ts';
+import type { NestErrorCode } from '../../proto/model/error.ts';
+import type { CallOptions, Method } from './call.ts';
+import type { Wire } from './wire.ts';
+
+/** What was proven with a second factor on this connection. */
+export interface WireSession {
+  /** Empty without one. */
+  readonly token: string;
+  /** Gets a token for what the console can show; false when there is nothing the agent has not seen. Raises what the agent says. */
+  renew(signal: AbortSignal): Promise<boolean>;
+  /** The agent does not take the token any more: what was shown may be shown again. */
+  forget(): void;
+}
 
 /** Statements of witnesses, good for every agent. Plain data. */
 export interface StepUpEvidence {
@@ -62,3 +75,23 @@ export const createWireSession = ({ evidence, now, ask }: WireSessionOptions): W
     },
   };
 };
+
+/** The agent wants a second factor, or does not know our token any more. */
+const renewCodes: ReadonlySet<NestErrorCode> = new Set<NestErrorCode>(['MFA_REQUIRED', 'SESSION_INVALID']);
+
+/** `wire` carries the token of `session`; a call goes out once again when the agent wanted a second factor that can be shown. */
+export const createSessionWire = (wire: Wire, session: WireSession): Wire => ({
+  stream: (path, request, sink) => wire.stream(path, request, sink),
+  unary: async (path, request, call) => {
+    try {
+      return await wire.unary(path, request, call);
+    } catch (error) {
+      const code = errorCodeOf(error);
+      if (!renewCodes.has(code)) throw error;
+      const isOver = code === 'SESSION_INVALID' && session.token !== '';
+      if (isOver) session.forget();
+      if (!(await session.renew(call.signal)) && !isOver) throw error;
+      return wire.unary(path, request, call);
+    }
+  },
+});

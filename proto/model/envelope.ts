@@ -19,11 +19,19 @@ export interface EnvelopeSigner {
   readonly certificateChain: readonly Uint8Array[];
 }
 
-/** SHA-256 of a public key (SPKI, DER): 32 bytes. */
-export const keyIdOf = (publicKey: KeyObject): Buffer =>
-  createHash('sha256')
+/** Taking a key apart costs as much as checking a signature; keys do not change. */
+const keyIds = new WeakMap<KeyObject, Buffer>();
+
+/** SHA-256 of a public key (SPKI, DER): 32 bytes, not to be written to. */
+export const keyIdOf = (publicKey: KeyObject): Buffer => {
+  const known = keyIds.get(publicKey);
+  if (known !== undefined) return known;
+  const keyId = createHash('sha256')
     .update(publicKey.export({ type: 'spki', format: 'der' }))
     .digest();
+  keyIds.set(publicKey, keyId);
+  return keyId;
+};
 
 /** The envelope with one signature each. Raises INPUT_INVALID for a key that is neither Ed25519 nor P-256. */
 export const sealEnvelope = (payloadType: string, payload: Uint8Array, signers: readonly EnvelopeSigner[]): SignedEnvelope => {

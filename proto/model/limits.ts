@@ -16,5 +16,7 @@ export const tokenLifeMs = 10 * 60_000;
 export const enrollmentAttemptsMax = 5;
 /** Default port of the agent's gRPC server. */
 export const agentPortDefault = 50051;
+/** A host where nothing happens is heard of at least so often, milliseconds. */
+export const statusHeartbeatMs = 5_000;
 /** Wire features this build understands. */
 export const wireFeatures = ['plan', 'confirm', 'flows', 'trace', 'certificates', 'root-change'] as const;

@@ -91,7 +91,7 @@ describe.skipIf(process.platform !== 'linux')('abuse of the transport', { timeou
           rolloutTerm: 0n,
         }).finish(),
       ),
-      Buffer.from(WatchFlowsRequest.encode({ filter: undefined }).finish()),
+      Buffer.from(WatchFlowsRequest.encode({ filter: undefined, columns: false }).finish()),
     ];
     const bodies = [
       ...Array.from({ length: randomMessages }, () => fuzz.framed(fuzz.bytes(600))),

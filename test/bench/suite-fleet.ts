@@ -8,7 +8,8 @@ import type { Suite } from './report.ts';
 
 export const fleetSuite: Suite = {
   name: 'fleet',
-  summary: 'connect, storm, steady, fan-out, calls, flows, a long path with simulated agents (makes and removes them), and snapshot files',
+  summary:
+    'connect, storm, steady, fan-out, revoking, calls, flows, a long path with simulated agents (makes and removes them), and snapshot files',
   sections: fleetSections.map(({ name }) => name),
   run: async (name, signal, progress) => {
     if (process.platform !== 'linux') throw new BenchRefused('the simulator needs Linux.');
@@ -35,7 +36,7 @@ const benchOf = ({
       known.set(name, up);
       return up;
     },
-    console: async ({ fleet, keys }, { from, to }, via) => {
+    console: async ({ fleet, keys }, { from, to }, way) => {
       const opened = startBenchConsole(signal);
       try {
         const { hosts } = await opened.order('open', {
@@ -43,7 +44,7 @@ const benchOf = ({
           keys,
           from,
           to,
-          ...(via === undefined ? {} : { via }),
+          ...way,
         });
         if (hosts !== to - from) throw new Error(`The inventory has ${hosts} of ${to - from} hosts.`);
         return opened;

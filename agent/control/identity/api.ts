@@ -2,6 +2,7 @@
  * Who this agent is and whom it believes: its key and certificate, the fleet root, the open enrolment. Used by the
  * server and wired by system.ts. Private keys never leave it except into the TLS context.
  */
+import type { X509Certificate } from 'node:crypto';
 import type { RootStep, SignedEnvelope } from '../../../proto/model/root-change.ts';
 export { createAgentSigner } from './agent-signer.ts';
 export type { SigningIdentity } from './agent-signer.ts';
@@ -122,8 +123,8 @@ export interface IdentityControl {
   leave(): Promise<void>;
   /** Self-signed while not enrolled. */
   tls(): Promise<TlsMaterial>;
-  /** Turns the verified peer certificate (DER) into a caller. Throws CERTIFICATE_INVALID, FLEET_MISMATCH. */
-  callerOf(certificate: Uint8Array): Caller;
+  /** Turns the verified peer certificate (parsed, or DER) into a caller. Throws CERTIFICATE_INVALID, FLEET_MISMATCH. */
+  callerOf(certificate: Uint8Array | X509Certificate): Caller;
   /** Called whenever TLS material changes or an enrolment opens or closes; returns the way to stop listening. */
   onChanged(listener: () => void): () => void;
   /** Stops the timer of an open enrolment. Its token stays on disk for the next start, until its time is over. */

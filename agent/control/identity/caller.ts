@@ -1,19 +1,18 @@
 import { X509Certificate } from 'node:crypto';
-import { isIssuerFitting } from '../../../proto/model/certificate-path.ts';
+import { identityOf, isIssuerFitting } from '../../../proto/model/certificate-path.ts';
 import { NestError } from '../../../proto/model/error.ts';
 import type { Caller } from './api.ts';
 import { isP256 } from './agent-key.ts';
-import { readCertificateNames, readSpiffeId } from './certificate-names.ts';
 
 /**
- * Who a verified client certificate (DER) speaks for. Throws CERTIFICATE_INVALID when it is not in date, not P-256 or
+ * Who a verified client certificate (parsed, or DER) speaks for. Throws CERTIFICATE_INVALID when it is not in date, not P-256 or
  * not an operator's or client's by the authority for them, FLEET_MISMATCH when it is of another fleet.
  */
 export const readCaller = (
-  certificate: Uint8Array,
+  certificate: Uint8Array | X509Certificate,
   expected: { readonly fleetId: string; readonly nowMs: number; readonly rootNames: readonly string[] },
 ): Caller => {
-  const parsed = parse(certificate);
+  const parsed = certificate instanceof X509Certificate ? certificate : parse(certificate);
   if (expected.nowMs >= parsed.validToDate.getTime()) {
     throw new NestError('CERTIFICATE_INVALID', 'Your certificate has expired. Renew it in the console, then connect again.');
   }
@@ -22,7 +21,7 @@ export const readCaller = (
   }
   if (!isP256(parsed.publicKey))
     throw new NestError('CERTIFICATE_INVALID', 'Your certificate is not for a P-256 key. Issue a new one in the console.');
-  const id = readSpiffeId(readCertificateNames(certificate));
+  const id = identityOf(parsed);
   if (id.fleetId !== expected.fleetId)
     throw new NestError(
       'FLEET_MISMATCH',

@@ -177,7 +177,7 @@ class Identity implements IdentityControl {
     };
   }
 
-  callerOf(certificate: Uint8Array): ReturnType<IdentityControl['callerOf']> {
+  callerOf(certificate: Parameters<IdentityControl['callerOf']>[0]): ReturnType<IdentityControl['callerOf']> {
     const { fleetId, rootNames } = this.#enrolled();
     return readCaller(certificate, { fleetId, rootNames, nowMs: this.#options.clock.nowMs() });
   }

@@ -12,6 +12,7 @@ import { NestError } from '../../../proto/model/error.ts';
 import type { FlowFilter, FlowSumKey, Traffic } from '../../domains/traffic/api.ts';
 import type { Service } from '../acceptor.ts';
 import type { CallAdapter } from '../call-adapter.ts';
+import { toWireColumns } from '../wire/flow-columns-wire.ts';
 import { fromWireFilter, toWireFlow } from '../wire/flow-wire.ts';
 import { withDefault } from '../wire/number-wire.ts';
 
@@ -58,16 +59,21 @@ export const createFlowService = ({ adapter, traffic }: FlowServiceOptions): Ser
       };
     }),
     watchFlows: adapter.stream<WatchFlowsRequest, WatchFlowsResponse>((request, call) =>
-      watch(traffic, fromWireFilter(request.filter), call.signal),
+      watch(traffic, { filter: fromWireFilter(request.filter), isByColumn: request.columns }, call.signal),
     ),
   };
   return { definition: FlowServiceService, implementation };
 };
 
-async function* watch(traffic: FlowServiceOptions['traffic'], filter: FlowFilter, signal: AbortSignal): AsyncGenerator<WatchFlowsResponse> {
+async function* watch(
+  traffic: FlowServiceOptions['traffic'],
+  { filter, isByColumn }: { readonly filter: FlowFilter; readonly isByColumn: boolean },
+  signal: AbortSignal,
+): AsyncGenerator<WatchFlowsResponse> {
   let sequence = 0n;
   for await (const { flows, lost } of traffic.watchFlows(filter, signal)) {
     sequence++;
-    yield { position: { sequence, lost: BigInt(lost) }, flows: flows.map(toWireFlow) };
+    const position = { sequence, lost: BigInt(lost) };
+    yield isByColumn ? { position, flows: [], columns: toWireColumns(flows) } : { position, flows: flows.map(toWireFlow) };
   }
 }

@@ -6,7 +6,8 @@ import { reasonName } from '../../../proto/model/reason.ts';
 import type { Flow, FlowFilter } from '../../domains/traffic/api.ts';
 import { wholeMs } from './revision-wire.ts';
 
-const states = { live: Flow_State.LIVE, ended: Flow_State.ENDED, denied: Flow_State.DENIED, cut: Flow_State.CUT } as const;
+/** Numbers of the wire by the names of the domain. */
+export const flowStates = { live: Flow_State.LIVE, ended: Flow_State.ENDED, denied: Flow_State.DENIED, cut: Flow_State.CUT } as const;
 const textMax = 256;
 
 /** A flow on the wire. */
@@ -16,7 +17,7 @@ export const toWireFlow = (flow: Flow): WireFlow => ({
   sourcePort: flow.sourcePort,
   destinationPort: flow.destinationPort,
   protocol: flow.protocol,
-  state: states[flow.state],
+  state: flowStates[flow.state],
   allowed: flow.allowed,
   reason: Reason[flow.reason],
   mapping: flow.mapping,
@@ -59,7 +60,7 @@ const protocolOf = (protocol: number): number => {
 
 const stateOf = (state: Flow_State): Pick<FlowFilter, 'state'> => {
   if (state === Flow_State.UNSPECIFIED) return {};
-  const found = (Object.keys(states) as Flow['state'][]).find((name) => states[name] === state);
+  const found = (Object.keys(flowStates) as Flow['state'][]).find((name) => flowStates[name] === state);
   if (found !== undefined) return { state: found };
   throw new NestError('INPUT_INVALID', 'The state of a filter is live, ended, denied or cut. Correct it.');
 };

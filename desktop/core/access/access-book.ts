@@ -18,6 +18,8 @@ import type { FleetCache } from '../cache/fleet-cache.ts';
 import { editBody } from './access-edit.ts';
 import { ownerEntryOf, signerOf } from './owner-key.ts';
 
+/** The chain is asked for with every status of every host; the cache is looked into so often, milliseconds. */
+const reloadAfterMs = 100;
 const chainValue = 'access.chain';
 const marksValue = 'access.marks';
 /** Sides a merge names beside our own. */
@@ -47,6 +49,7 @@ export class AccessBook {
   readonly #owner: EnvelopeSigner | null;
   #text: string | null = null;
   #chain: AccessChain;
+  #reloadedMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: AccessBookOptions) {
     this.#options = options;
@@ -55,9 +58,17 @@ export class AccessBook {
     this.#reload();
   }
 
-  /** Also what another process of this console has made of it. */
+  /** Also what another process of this console has made of it, a moment ago at the latest. */
   get chain(): AccessChain {
-    this.#reload();
+    const nowMs = this.#options.clock.monotonicMs();
+    if (nowMs - this.#reloadedMs >= reloadAfterMs) {
+      this.#reloadedMs = nowMs;
+      this.#reload();
+    }
+    return this.#trusted();
+  }
+
+  #trusted(): AccessChain {
     const root = this.#options.trust();
     if (root !== this.#chain.root) this.#chain = { ...this.#chain, root };
     return this.#chain;
@@ -91,7 +102,7 @@ export class AccessBook {
   /** Takes what other owners signed. Raises ACCESS_INVALID at the first that does not hold; those before it are kept. */
   take(envelopes: readonly SignedEnvelope[]): number {
     let accepted = 0;
-    let chain = this.chain;
+    let chain = this.#fresh();
     const before = chain;
     try {
       for (const envelope of envelopes) {
@@ -114,7 +125,7 @@ export class AccessBook {
       this.#begin(change.kind === 'epoch');
       return { clientKey: null };
     }
-    const { body, forks } = this.chain;
+    const { body, forks } = this.#fresh();
     if (body === null)
       throw new NestError('ACCESS_INVALID', 'This console has no access bundle yet. Wait for a host that has it, or begin one.');
     if (forks.length > 0) throw new NestError('ACCESS_FORKED', 'The access bundle is forked. Compare both sides, then merge them first.');
@@ -134,7 +145,7 @@ export class AccessBook {
 
   /** One body for both sides of a fork: the content of one, the locks of all. `others` are the chains of hosts on the other side. Raises NOT_FOUND without a fork. */
   merge(keep: 'ours' | 'theirs', others: readonly AccessChain[]): void {
-    const { body, forks, head } = this.chain;
+    const { body, forks, head } = this.#fresh();
     const sides = others.flatMap((other) => (other.head === null || other.body === null ? [] : [{ head: other.head, body: other.body }]));
     if (body === null || head === null || (forks.length === 0 && sides.length === 0))
       throw new NestError('NOT_FOUND', 'There is no fork to merge.');
@@ -176,7 +187,7 @@ export class AccessBook {
   #begin(isNewEpoch: boolean): void {
     const { fleetId, subject, clock } = this.#options;
     const rootKey = this.#options.rootKey();
-    const { head, body } = this.chain;
+    const { head, body } = this.#fresh();
     if (!isNewEpoch && head !== null) throw new NestError('INPUT_INVALID', 'This fleet has an access bundle already.');
     if (rootKey === null)
       throw new NestError(
@@ -207,7 +218,7 @@ export class AccessBook {
 
   #sign(after: AccessBody, merged: readonly string[], ahead = 0): void {
     const { fleetId, subject, clock } = this.#options;
-    const { head, body } = this.chain;
+    const { head, body } = this.#fresh();
     if (head === null || body === null) throw new NestError('ACCESS_INVALID', 'This console has no access bundle yet.');
     if (!body.owners.some(({ keyId }) => keyId === this.publicKey?.keyId)) throw notOwner();
     const revision = Math.max(head.revision, ahead) + 1;
@@ -262,6 +273,11 @@ export class AccessBook {
 
   #touch(): void {
     this.#changes.set(this.#changes.value + 1);
+  }
+
+  #fresh(): AccessChain {
+    this.#reload();
+    return this.#trusted();
   }
 
   #reload(): void {

@@ -126,6 +126,13 @@ export class AccessSync {
     this.#changes.close();
   }
 
+  /** Our revision that the host had when it was last spoken to over the connection of now; null when that is not known. */
+  #hadOn({ linkState }: ManagedHost, { state, epoch, revision, compared }: HostNote): number | null {
+    const { head, hashes } = this.#options.book.chain;
+    if (linkState?.kind !== 'up' || state !== 'current' || revision === null || epoch !== head?.epoch) return null;
+    return compared === `${String(linkState.since)} ${hashes.get(revision) ?? ''}` ? revision : null;
+  }
+
   #comparisonOf({ linkState }: ManagedHost): string | null {
     if (linkState?.kind !== 'up') return null;
     return `${String(linkState.since)} ${this.#options.book.chain.head?.hash ?? ''}`;
@@ -177,7 +184,7 @@ export class AccessSync {
     let compared = this.#comparisonOf(host) ?? '';
     try {
       const client = await host.client(signal);
-      const { head, offered } = await exchange(client, book, signal);
+      const { head, offered } = await exchange(client, book, { had: this.#hadOn(host, before), signal });
       const link = host.linkState;
       compared = link?.kind === 'up' ? `${String(link.since)} ${offered}` : '';
       this.#notes.set(hostId, { ...noteOf(head, offered), checkedAt: clock.now(), compared });
@@ -214,9 +221,15 @@ interface Exchanged {
   readonly offered: string;
 }
 
-/** Pulls, then pushes. */
-const exchange = async (client: AgentClient, book: AccessBook, signal: AbortSignal): Promise<Exchanged> => {
+/** Pulls, then pushes; pushes at once what is new since a revision of ours that the host had: a lock should not wait for a question. */
+const exchange = async (
+  client: AgentClient,
+  book: AccessBook,
+  { had, signal }: { readonly had: number | null; readonly signal: AbortSignal },
+): Promise<Exchanged> => {
   const options = { signal };
+  const pushed = had === null ? null : await pushSince(client, book, { revision: had, signal });
+  if (pushed !== null) return pushed;
   let head = await client.accessHead(options);
   if (hashOf(head) === book.chain.head?.hash && head.forks.length === 0) return { head, offered: hashOf(head) };
   // The other side of a fork is evidence for everybody.
@@ -238,6 +251,26 @@ const exchange = async (client: AgentClient, book: AccessBook, signal: AbortSign
     if (head.forks.length === 0) throw error;
     return { head, offered };
   }
+};
+
+/** Null when there is nothing new, or when the host did not get up to date by it. */
+const pushSince = async (
+  client: AgentClient,
+  book: AccessBook,
+  { revision, signal }: { readonly revision: number; readonly signal: AbortSignal },
+): Promise<Exchanged | null> => {
+  const { chain } = book;
+  const offered = chain.head?.hash ?? '';
+  const wanted = chain.updates.filter((update) => update.revision > revision).map(({ envelope }) => envelope);
+  let head: AccessHead | null = null;
+  try {
+    for (const batch of batchesOf(wanted)) head = await client.pushAccessUpdates(batch, { signal });
+  } catch (error) {
+    if (isCancelled(error)) throw error;
+    // Why, the whole exchange finds out.
+    return null;
+  }
+  return head !== null && head.forks.length === 0 && hashOf(head) === offered ? { head, offered } : null;
 };
 
 /** Updates in messages that a host takes, in order. */

@@ -1,21 +1,48 @@
 import { expect, it } from 'vitest';
+import { createManualClock, settle } from '../../lib/manual-clock.ts';
 import { createFleetPace } from './fleet-pace.ts';
 
 it('leaves a small fleet its short periods and keeps the sum of a big one', () => {
   let hosts = 3;
   const handshakes = { waiting: 0 };
-  const pace = createFleetPace({ hostCount: () => hosts, handshakes });
+  const pace = createFleetPace({ hostCount: () => hosts, handshakes, clock: createManualClock() });
   expect([pace.samplePersistMs, pace.documentsRefreshMs]).toEqual([5_000, 30_000]);
   for (hosts of [1_000, 5_000]) {
-    expect(hosts / (pace.samplePersistMs / 1000)).toBeLessThanOrEqual(50);
+    expect(hosts / (pace.samplePersistMs / 1000)).toBeLessThanOrEqual(20);
     expect(hosts / (pace.documentsRefreshMs / 1000)).toBeLessThanOrEqual(2);
   }
 });
 
 it('lets what can wait wait while hosts queue for a handshake', () => {
   const handshakes = { waiting: 1 };
-  const pace = createFleetPace({ hostCount: () => 1, handshakes });
+  const pace = createFleetPace({ hostCount: () => 1, handshakes, clock: createManualClock() });
   expect(pace.isConnecting).toBe(true);
   handshakes.waiting = 0;
   expect(pace.isConnecting).toBe(false);
+});
+
+it('takes documents of a few hosts at once and of the others in their turn, also right after they connected', async () => {
+  const clock = createManualClock();
+  const pace = createFleetPace({ hostCount: () => 1_000, handshakes: { waiting: 0 }, clock });
+  let taken = 0;
+  const stop = new AbortController();
+  const all = Array.from({ length: 100 }, () =>
+    pace
+      .refresh(async () => {
+        taken += 1;
+      }, stop.signal)
+      .catch(() => undefined),
+  );
+  await settle();
+  const atOnce = taken;
+  expect(atOnce).toBeLessThanOrEqual(16);
+  expect(atOnce).toBeGreaterThan(0);
+  for (let second = 0; second < 10; second += 1) {
+    await clock.advance(1_000);
+    await settle();
+  }
+  expect(taken - atOnce).toBe(20);
+  stop.abort();
+  await Promise.all(all);
+  expect(taken - atOnce).toBe(20);
 });

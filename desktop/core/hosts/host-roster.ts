@@ -1,12 +1,13 @@
 /** All hosts of the fleet, connected while it is unlocked. */
 import { NestError } from '../../../proto/model/error.ts';
 import type * as model from '../../bridge/model.ts';
-import { connectsInFlightMax, connectsWaitingMax, createAgentLink } from '../../grpc/api.ts';
-import type { AgentLink, OperatorIdentity } from '../../grpc/api.ts';
-import { createGate, createLatest } from '../../lib/api.ts';
+import { createLinkPool } from '../../grpc/api.ts';
+import type { AgentLink, LinkPool, LinkPoolOptions, OperatorIdentity } from '../../grpc/api.ts';
+import { createLatest } from '../../lib/api.ts';
 import type { Clock, RandomBytes } from '../../lib/api.ts';
 import type { FleetCache, HostRecord } from '../cache/fleet-cache.ts';
 import { createFleetPace } from './fleet-pace.ts';
+import type { FleetPace } from './fleet-pace.ts';
 import { ManagedHost } from './managed-host.ts';
 
 export interface HostRosterOptions {
@@ -14,6 +15,8 @@ export interface HostRosterOptions {
   readonly clock: Clock;
   readonly random: RandomBytes;
   readonly consoleVersion: string;
+  /** Absent: all connections are made in this thread. */
+  readonly openShard?: LinkPoolOptions['openShard'];
   readonly report: (message: string, fields: Readonly<Record<string, unknown>>) => void;
 }
 
@@ -28,20 +31,25 @@ const byName = new Intl.Collator('en', { numeric: true });
 export class HostRoster {
   readonly #options: HostRosterOptions;
   readonly #hosts = new Map<string, ManagedHost>();
-  readonly #gate = createGate({ inFlightMax: connectsInFlightMax, waitingMax: connectsWaitingMax });
-  readonly #pace = createFleetPace({ hostCount: () => this.#hosts.size, handshakes: this.#gate });
+  readonly #links: LinkPool;
+  readonly #pace: FleetPace;
   readonly #size = createLatest(0);
+  /** Null after a change: comparing names costs more than keeping their order. */
+  #byName: readonly ManagedHost[] | null = null;
   readonly #readings = new Set<(host: ManagedHost) => void>();
   #connector: Connector | null = null;
 
   constructor(options: HostRosterOptions) {
     this.#options = options;
+    this.#links = createLinkPool({ ...options, hostCount: () => this.#hosts.size });
+    this.#pace = createFleetPace({ hostCount: () => this.#hosts.size, handshakes: this.#links, clock: options.clock });
     for (const record of options.cache.hosts()) this.#take(record);
   }
 
   /** By name, so that every list of the console has the same order. */
   get all(): readonly ManagedHost[] {
-    return [...this.#hosts.values()].sort((a, b) => byName.compare(a.record.name, b.record.name));
+    this.#byName ??= [...this.#hosts.values()].sort((a, b) => byName.compare(a.record.name, b.record.name));
+    return this.#byName;
   }
 
   /** Number of hosts, followable. */
@@ -72,6 +80,7 @@ export class HostRoster {
   async disconnect(): Promise<void> {
     this.#connector = null;
     await Promise.all(this.all.map((host) => host.disconnect()));
+    await this.#links.rest();
   }
 
   add(record: HostRecord): ManagedHost {
@@ -86,6 +95,8 @@ export class HostRoster {
     const host = this.#hosts.get(record.hostId);
     if (host === undefined) return;
     host.record = record;
+    this.#byName = null;
+    this.#links.identityChanged(record.hostId);
     this.#options.cache.putHost(record);
   }
 
@@ -95,6 +106,7 @@ export class HostRoster {
     if (this.all.some(({ record }) => record.name === changes.name && record.hostId !== hostId))
       throw new NestError('HOST_EXISTS', `There is already a host named ${changes.name}. Choose another name.`);
     host.record = { ...host.record, ...changes };
+    this.#byName = null;
     this.#options.cache.putHost(host.record);
     return host.row();
   }
@@ -111,6 +123,7 @@ export class HostRoster {
   async remove(hostId: string): Promise<void> {
     const host = this.get(hostId);
     this.#hosts.delete(hostId);
+    this.#byName = null;
     await host.disconnect();
     this.#options.cache.removeHost(hostId);
     this.#size.set(this.#hosts.size);
@@ -118,14 +131,18 @@ export class HostRoster {
 
   /** Takes over what another process (the command line beside the console) changed. */
   async reload(): Promise<void> {
+    this.#byName = null;
     const records = new Map(this.#options.cache.hosts().map((record) => [record.hostId, record]));
     for (const [hostId, host] of this.#hosts) {
       const record = records.get(hostId);
       if (record !== undefined) {
+        const isNewKey = record.spkiSha256 !== host.record.spkiSha256 || record.nextSpkiSha256 !== host.record.nextSpkiSha256;
         host.record = record;
+        if (isNewKey) this.#links.identityChanged(hostId);
         continue;
       }
       this.#hosts.delete(hostId);
+      this.#byName = null;
       await host.disconnect();
     }
     for (const record of records.values()) {
@@ -170,12 +187,12 @@ export class HostRoster {
       },
     });
     this.#hosts.set(record.hostId, host);
+    this.#byName = null;
     this.#size.set(this.#hosts.size);
     return host;
   }
 
   #linkTo(record: HostRecord, { fleetId, operator }: Connector): AgentLink {
-    const { clock, random, consoleVersion } = this.#options;
     // The key may change while the link lives.
     const now = (): HostRecord => this.#hosts.get(record.hostId)?.record ?? record;
     const identity = {
@@ -188,6 +205,6 @@ export class HostRoster {
         return now().nextSpkiSha256;
       },
     };
-    return createAgentLink({ endpoint: record, identity, operator, consoleVersion, clock, random, gate: this.#gate });
+    return this.#links.link({ endpoint: record, identity, operator });
   }
 }

@@ -1,6 +1,7 @@
 /** One host of the fleet: its record, its link, its last words, and the work that keeps them fresh. */
 import { NestError } from '../../../proto/model/error.ts';
 import type { HostStatus } from '../../../proto/gen/nest/v1/host.ts';
+import { statusHeartbeatMs } from '../../../proto/model/limits.ts';
 import type * as model from '../../bridge/model.ts';
 import type { AgentClient, AgentLink, LinkState } from '../../grpc/api.ts';
 import { createLatest, createTaskGroup, isCancelled } from '../../lib/api.ts';
@@ -20,7 +21,7 @@ const connectingPollMs = 250;
 /** A call waits so long for a connection that is being made. */
 const connectionWaitMs = 3_000;
 /** Without a status for so long the connection is taken for dead. */
-const statusSilenceMaxMs = 8_000;
+const statusSilenceMaxMs = 2 * statusHeartbeatMs + 1_000;
 
 export interface ManagedHostOptions {
   readonly clock: Clock;
@@ -284,12 +285,12 @@ export class ManagedHost {
       for (;;) {
         while (pace.isConnecting) await clock.sleep(connectingPollMs, signal);
         // A log that was cut or rewritten should show at once, whatever else can wait.
-        await pace.refreshes.run(() => this.witness.check(client, signal), signal);
+        await pace.check(() => this.witness.check(client, signal), signal);
         this.#touch();
         // After a reconnect what was taken a moment ago is still good.
         const takenAt = cache.document(hostId, 'revisions')?.at ?? 0;
         await clock.sleep(Math.min(pace.documentsRefreshMs, Math.max(0, takenAt + pace.documentsRefreshMs - clock.now())), signal);
-        await pace.refreshes.run(() => refreshDocuments({ client, cache, hostId, clock }, signal), signal);
+        await pace.refresh(() => refreshDocuments({ client, cache, hostId, clock }, signal), signal);
       }
     } catch (error) {
       if (!isCancelled(error)) throw error;

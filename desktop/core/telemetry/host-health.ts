@@ -1,11 +1,12 @@
 /** How a host is, and one sentence why, with the next step. */
+import { statusHeartbeatMs } from '../../../proto/model/limits.ts';
 import type { HostState } from '../../bridge/model.ts';
 import type { LinkState } from '../../grpc/api.ts';
 import type { HostRecord } from '../cache/fleet-cache.ts';
 import type { Reading } from './reading.ts';
 
-/** A status older than this is not news any more; agents send one a second. */
-export const statusStaleMs = 4_000;
+/** A status older than this is not news any more; a host where nothing happens is heard of at every heartbeat. */
+export const statusStaleMs = statusHeartbeatMs + 2_000;
 const clockSkewMaxMs = 30_000;
 const certificateWarningMs = 30 * 86_400_000;
 const diskFullShare = 0.95;

@@ -136,8 +136,19 @@ const checkOwners = ({ owners, ownerThreshold }: AccessBody): void => {
   }
 };
 
-/** The key of an owner; null when the bytes are no Ed25519 key. */
+/** Bodies share the entries that did not change. */
+const ownerKeys = new WeakMap<Uint8Array, ReturnType<typeof createPublicKey> | null>();
+
+/** The key of an owner; null when the bytes, which must not be changed later, are no Ed25519 key. */
 export const ownerKey = (publicKey: Uint8Array): ReturnType<typeof createPublicKey> | null => {
+  const known = ownerKeys.get(publicKey);
+  if (known !== undefined) return known;
+  const key = parsedOwnerKey(publicKey);
+  ownerKeys.set(publicKey, key);
+  return key;
+};
+
+const parsedOwnerKey = (publicKey: Uint8Array): ReturnType<typeof createPublicKey> | null => {
   try {
     const key = createPublicKey({ key: Buffer.from(publicKey), format: 'der', type: 'spki' });
     return key.asymmetricKeyType === 'ed25519' ? key : null;

@@ -1,4 +1,5 @@
 /** What the benchmark asks its console process to do, and what it answers. */
+import type { AccessChange } from '../../../desktop/bridge/access-model.ts';
 import type { FleetKeys } from '../../../desktop/core/authority/fleet-authority.ts';
 
 export interface ConnectFigures {
@@ -47,6 +48,15 @@ export interface StreamFigures {
   readonly unaccounted: number;
 }
 
+export interface CutFigures {
+  /** When the first, the middle and the last link was cut. */
+  readonly firstAt: number;
+  readonly medianAt: number;
+  readonly lastAt: number;
+  /** Links whose status stream was ended with the code REVOKED. */
+  readonly told: number;
+}
+
 export interface ConsoleOrders {
   /** `via` replaces address and port of the first host. */
   open: {
@@ -56,6 +66,8 @@ export interface ConsoleOrders {
       readonly from: number;
       readonly to: number;
       readonly via?: { readonly address: string; readonly port: number };
+      /** Connects as this operator instead of the fleet's first. */
+      readonly operator?: { readonly certificate: string; readonly privateKey: string };
     };
     readonly answer: { readonly hosts: number };
   };
@@ -68,6 +80,12 @@ export interface ConsoleOrders {
   unary: { readonly request: { readonly calls: number }; readonly answer: LatencyFigures };
   flows: { readonly request: { readonly ms: number; readonly hosts: number }; readonly answer: StreamFigures };
   upload: { readonly request: { readonly bytes: number }; readonly answer: { readonly ms: number } };
+  /** Carries access bundles to the hosts from now on; answers when all have the one of now. */
+  govern: { readonly request: { readonly change: AccessChange | null }; readonly answer: { readonly at: number; readonly lockId: string } };
+  /** Begins to note when links break. */
+  watchCut: { readonly request: Record<string, never>; readonly answer: null };
+  /** Waits until every link was cut since `watchCut`; clock times, milliseconds since the Unix epoch. */
+  cut: { readonly request: Record<string, never>; readonly answer: CutFigures };
   /** The same without our client: Node's http2 over the same TLS, nothing decoded. */
   rawConnect: { readonly request: Record<string, never>; readonly answer: ConnectFigures };
   rawUnary: { readonly request: { readonly calls: number }; readonly answer: LatencyFigures };

@@ -1,4 +1,6 @@
 /** What a stretch of work cost this process: time, CPU, memory, and how long the event loop was held up. */
+import { subscribe } from 'node:diagnostics_channel';
+import type { Socket } from 'node:net';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 
 const resolutionMs = 5;
@@ -35,3 +37,17 @@ export const percentile = (samples: readonly number[], share: number): number =>
   const sorted = samples.toSorted((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
 };
+
+const sockets = new Set<Socket>();
+let bytesOfClosed = 0;
+subscribe('net.client.socket', (message) => {
+  const { socket } = message as { readonly socket: Socket };
+  sockets.add(socket);
+  socket.once('close', () => {
+    sockets.delete(socket);
+    bytesOfClosed += socket.bytesRead;
+  });
+});
+
+/** What connections made in this thread have received, TLS and framing included, bytes. */
+export const receivedBytes = (): number => [...sockets].reduce((sum, { bytesRead }) => sum + bytesRead, bytesOfClosed);

@@ -5,6 +5,8 @@ import { FlowServiceService } from '../../../proto/gen/nest/v1/flow.ts';
 import type { WatchFlowsResponse } from '../../../proto/gen/nest/v1/flow.ts';
 import { SessionServiceService } from '../../../proto/gen/nest/v1/session.ts';
 import type { HelloRequest, HelloResponse } from '../../../proto/gen/nest/v1/session.ts';
+import { flowBatchOf } from '../../../proto/model/flow-columns.ts';
+import type { FlowBatch } from '../../../proto/model/flow-columns.ts';
 import { latencyOf } from './console-measurements.ts';
 import type { OrderHandlers } from './console-orders.ts';
 import { residentBytes, startGauge } from './gauge.ts';
@@ -70,13 +72,13 @@ const hello = (client: Client): Promise<HelloResponse> =>
     );
   });
 
-async function* watchFlows(client: Client, signal: AbortSignal): AsyncGenerator<WatchFlowsResponse> {
+async function* watchFlows(client: Client, signal: AbortSignal): AsyncGenerator<FlowBatch> {
   const { path, requestSerialize, responseDeserialize } = FlowServiceService.watchFlows;
-  const stream = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, { filter: undefined });
+  const stream = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, { filter: undefined, columns: false });
   const cancel = (): void => stream.cancel();
   signal.addEventListener('abort', cancel, { once: true });
   try {
-    for await (const batch of stream) yield batch as WatchFlowsResponse;
+    for await (const batch of stream) yield flowBatchOf(batch as WatchFlowsResponse);
   } catch (error) {
     if (!signal.aborted) throw error;
   }

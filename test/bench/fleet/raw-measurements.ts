@@ -18,7 +18,7 @@ const frameHeadBytes = 5;
 const helloPath = '/nest.v1.SessionService/Hello';
 const flowsPath = '/nest.v1.FlowService/WatchFlows';
 const hello = frame(HelloRequest.encode({ consoleVersion: 'bench', features: [], timeMs: 0n }).finish());
-const watch = frame(WatchFlowsRequest.encode({ filter: undefined }).finish());
+const watch = frame(WatchFlowsRequest.encode({ filter: undefined, columns: true }).finish());
 
 /** Handlers over the stage; connections end with each order. */
 export const rawMeasurements = (stage: Stage): Pick<OrderHandlers, 'rawConnect' | 'rawUnary' | 'rawFlows'> => {
@@ -124,8 +124,8 @@ const readBytes = async (sessions: readonly ClientHttp2Session[], ms: number): P
       const length = start.length >= frameHeadBytes ? start.readUInt32BE(1) : Infinity;
       if (start.length < frameHeadBytes + length) return;
       isSeen = true;
-      const { flows } = WatchFlowsResponse.decode(start.subarray(frameHeadBytes, frameHeadBytes + length));
-      first.resolve({ flows: flows.length, bytes: frameHeadBytes + length });
+      const { columns } = WatchFlowsResponse.decode(start.subarray(frameHeadBytes, frameHeadBytes + length));
+      first.resolve({ flows: columns?.count ?? 0, bytes: frameHeadBytes + length });
     });
     stream.end(watch);
   }

@@ -21,7 +21,7 @@ export const delaySection: FleetSection = {
     const { port } = (await proxy.call('listen', { address: agent.address, port: agent.port, delayMs }, bench.signal)) as {
       readonly port: number;
     };
-    await using console = await bench.console(fleet, { from: 0, to: 1 }, { address: '127.0.0.1', port });
+    await using console = await bench.console(fleet, { from: 0, to: 1 }, { via: { address: '127.0.0.1', port } });
     await console.order('connect', {});
     const [down, up, latency]: [number[], number[], number[]] = [[], [], []];
     for (let round = 0; round < rounds; round += 1) {

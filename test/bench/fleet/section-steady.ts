@@ -1,4 +1,4 @@
-/** Connected fleets that only send their statuses: one console with a thousand hosts, two with five thousand between them. */
+/** Connected fleets that only send their statuses: one console with a thousand hosts, one with five thousand. */
 import { toRow } from '../report.ts';
 import type { Row } from '../report.ts';
 import type { ConnectFigures, SteadyFigures } from './console-orders.ts';
@@ -9,7 +9,6 @@ const steadyMs = 15_000;
 /** After connecting, before measuring. */
 const settleMs = 5_000;
 const crowdAgents = 5000;
-const crowdShards = 2;
 const kilobytesMax = 160;
 const lagMsMax = 25;
 
@@ -21,7 +20,12 @@ export const steadySection: FleetSection = {
     const connected = await console.order('connect', {});
     await console.order('steady', { ms: settleMs });
     const figures: SteadyFigures[] = [];
-    for (let round = 0; round < rounds; round += 1) figures.push(await console.order('steady', { ms: steadyMs }));
+    const agentsCpu: number[] = [];
+    for (let round = 0; round < rounds; round += 1) {
+      const before = await fleet.measure();
+      figures.push(await console.order('steady', { ms: steadyMs }));
+      agentsCpu.push(shareOfCore(before.cpuMicros, (await fleet.measure()).cpuMicros));
+    }
     return [
       toRow({
         figure: 'CPU of 1,000 agents at 1 Hz',
@@ -29,6 +33,7 @@ export const steadySection: FleetSection = {
         samples: figures.map(({ cpu }) => cpu * 100),
         target: { op: '<=', value: 12 },
       }),
+      toRow({ figure: '1,000 agents: CPU of the agents themselves', unit: '% of a core', samples: agentsCpu }),
       toRow({
         figure: '1,000 agents: statuses received',
         unit: '1/s',
@@ -44,29 +49,30 @@ export const crowdSection: FleetSection = {
   name: 'crowd',
   run: async (bench) => {
     const fleet = await bench.fleet({ agents: crowdAgents });
-    await using consoles = new AsyncDisposableStack();
-    const share = crowdAgents / crowdShards;
-    const shards = await Promise.all(
-      Array.from({ length: crowdShards }, (_, shard) => bench.console(fleet, { from: shard * share, to: (shard + 1) * share })),
-    );
-    for (const shard of shards) consoles.use(shard);
-    const connected = await Promise.all(shards.map((shard) => shard.order('connect', {})));
-    bench.progress(`crowd connected: ${connected.map(({ ms }) => `${Math.round(ms)} ms`).join(', ')}`);
-    await Promise.all(shards.map((shard) => shard.order('steady', { ms: settleMs })));
+    await using console = await bench.console(fleet, { from: 0, to: crowdAgents });
+    const connected = await console.order('connect', {});
+    bench.progress(`crowd connected: ${Math.round(connected.ms)} ms`);
+    await console.order('steady', { ms: settleMs });
     const figures: SteadyFigures[] = [];
+    const agentsCpu: number[] = [];
     for (let round = 0; round < rounds; round += 1) {
-      const both = await Promise.all(shards.map((shard) => shard.order('steady', { ms: steadyMs })));
-      // The worse shard counts.
-      figures.push(...both.toSorted((a, b) => b.lagP99Ms - a.lagP99Ms).slice(0, 1));
+      const before = await fleet.measure();
+      figures.push(await console.order('steady', { ms: steadyMs }));
+      agentsCpu.push(shareOfCore(before.cpuMicros, (await fleet.measure()).cpuMicros));
     }
+    const who = '5,000 agents, one console in 4 shards';
     return [
-      toRow({ figure: '5,000 agents in 2 shards: connect', unit: 's', samples: [Math.max(...connected.map(({ ms }) => ms)) / 1000] }),
-      toRow({ figure: '5,000 agents in 2 shards: CPU a shard', unit: '% of a core', samples: figures.map(({ cpu }) => cpu * 100) }),
-      ...lagRows('5,000 agents in 2 shards', figures),
-      memoryRow('5,000 agents in 2 shards', connected, share),
+      toRow({ figure: `${who}: connect`, unit: 's', samples: [connected.ms / 1000] }),
+      toRow({ figure: `${who}: CPU`, unit: '% of a core', samples: figures.map(({ cpu }) => cpu * 100) }),
+      toRow({ figure: `${who}: CPU of the agents`, unit: '% of a core', samples: agentsCpu }),
+      ...lagRows(who, figures),
+      memoryRow(who, [connected], crowdAgents),
     ];
   },
 };
+
+/** Over one measurement, percent. */
+const shareOfCore = (beforeMicros: number, afterMicros: number): number => ((afterMicros - beforeMicros) / 1000 / steadyMs) * 100;
 
 const lagRows = (who: string, figures: readonly SteadyFigures[]): readonly Row[] => [
   toRow({ figure: `${who}: status lag p50`, unit: 'ms', samples: figures.map(({ lagP50Ms }) => lagP50Ms) }),

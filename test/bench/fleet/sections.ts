@@ -4,6 +4,7 @@ import { connectSection, stormSection } from './section-connect.ts';
 import { delaySection } from './section-delay.ts';
 import { fanoutSection } from './section-fanout.ts';
 import { flowsSection } from './section-flows.ts';
+import { revokeSection } from './section-revoke.ts';
 import type { FleetSection } from './section.ts';
 import { snapshotSection } from './section-snapshot.ts';
 import { crowdSection, steadySection } from './section-steady.ts';
@@ -13,6 +14,7 @@ export const fleetSections: readonly FleetSection[] = [
   stormSection,
   steadySection,
   fanoutSection,
+  revokeSection,
   unarySection,
   flowsSection,
   delaySection,

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import type { FleetKeys } from '../../../desktop/core/authority/fleet-authority.ts';
 import { withDocumentBuffer } from '../../../desktop/core/cache/document-buffer.ts';
 import { openFleetCache } from '../../../desktop/core/cache/sqlite-fleet-cache.ts';
-import type { HostRecord } from '../../../desktop/core/cache/fleet-cache.ts';
+import type { FleetCache, HostRecord } from '../../../desktop/core/cache/fleet-cache.ts';
 import { HostRoster } from '../../../desktop/core/hosts/host-roster.ts';
-import { createOperatorIdentity } from '../../../desktop/grpc/api.ts';
+import { createOperatorIdentity, openShardThread } from '../../../desktop/grpc/api.ts';
 import type { OperatorIdentity } from '../../../desktop/grpc/api.ts';
 import { systemClock, systemRandom } from '../../../desktop/lib/api.ts';
 import type { ConsoleOrders } from './console-orders.ts';
@@ -16,6 +16,7 @@ export interface OpenStage {
   readonly operator: OperatorIdentity;
   readonly keys: FleetKeys;
   readonly records: readonly HostRecord[];
+  readonly cache: FleetCache;
 }
 
 export interface Stage {
@@ -28,7 +29,7 @@ export interface Stage {
 export const createStage = (): Stage => {
   let current: OpenStage | null = null;
   return {
-    open: async ({ dataDirectory, keys, from, to, via }) => {
+    open: async ({ dataDirectory, keys, from, to, via, operator: as = keys.operator }) => {
       const clock = systemClock();
       const report = (message: string, fields: Readonly<Record<string, unknown>>): void =>
         void process.stderr.write(`${message} ${JSON.stringify(fields)}\n`);
@@ -47,14 +48,16 @@ export const createStage = (): Stage => {
         clock,
         random: systemRandom,
         consoleVersion: '0.0.0-bench',
+        // As the console itself does: a big fleet's connections are in threads of their own.
+        openShard: () => openShardThread(new URL('../../../desktop/grpc/shard/shard-main.ts', import.meta.url)),
         report,
       });
       const operator = createOperatorIdentity({
         fleetRoot: keys.root.certificate,
-        certificate: keys.operator.certificate,
-        privateKey: keys.operator.privateKey,
+        certificate: as.certificate,
+        privateKey: as.privateKey,
       });
-      current = { roster, operator, keys, records };
+      current = { roster, operator, keys, records, cache };
       return { hosts: records.length };
     },
     get current() {

@@ -1,33 +1,29 @@
 /** Reads streams of flow batches for a while and accounts for every flow. */
-import { WatchFlowsResponse } from '../../../proto/gen/nest/v1/flow.ts';
+import type { FlowBatch } from '../../../proto/model/flow-columns.ts';
 import type { StreamFigures } from './console-orders.ts';
-import { startGauge } from './gauge.ts';
+import { receivedBytes, startGauge } from './gauge.ts';
 
-/** Every so many batches the size on the wire is looked at. */
-const sizeEvery = 64;
-
-type Open = (signal: AbortSignal) => AsyncIterable<WatchFlowsResponse>;
+type Open = (signal: AbortSignal) => AsyncIterable<FlowBatch>;
 
 /** Opens all at once, lets them run in, then counts for `ms`. Positions tell when a batch is missing that nobody counted as lost. */
 export const readBatches = async (streams: readonly Open[], ms: number): Promise<StreamFigures> => {
   const stop = new AbortController();
   let flows = 0;
-  let bytes = 0;
+  let flowBytes = 0;
   let lost = 0;
   let unaccounted = 0;
   let isCounting = false;
   const read = async (open: Open): Promise<void> => {
     let sequence = 0n;
     let lostBefore = 0n;
-    let batchBytes = 0;
     for await (const batch of open(stop.signal)) {
-      const position = batch.position ?? { sequence: 0n, lost: 0n };
-      unaccounted += Number(position.sequence - sequence - 1n) * batch.flows.length;
-      if (sequence % BigInt(sizeEvery) === 0n) batchBytes = WatchFlowsResponse.encode(batch).finish().length;
+      const { position, count } = batch;
+      unaccounted += Number(position.sequence - sequence - 1n) * count;
       sequence = position.sequence;
+      // Every flow is looked at, as who draws a chart of them would.
+      for (let index = 0; index < count; index += 1) flowBytes += batch.bytes(index);
       if (isCounting) {
-        flows += batch.flows.length;
-        bytes += batchBytes;
+        flows += count;
         lost += Number(position.lost - lostBefore);
       }
       lostBefore = position.lost;
@@ -36,10 +32,13 @@ export const readBatches = async (streams: readonly Open[], ms: number): Promise
   const readers = streams.map(read);
   await pause(ms / 2);
   isCounting = true;
+  const bytesBefore = receivedBytes();
   const end = startGauge();
   await pause(ms);
   isCounting = false;
   const gauge = end();
+  const bytes = receivedBytes() - bytesBefore;
+  if (flows > 0 && flowBytes === 0) throw new Error('The flows had no bytes.');
   const seconds = gauge.ms / 1000;
   stop.abort();
   await Promise.all(readers);
