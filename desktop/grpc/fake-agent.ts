@@ -37,11 +37,12 @@ import { FlowServiceService } from '../../proto/gen/nest/v1/flow.ts';
 import { HostFacts, HostServiceService, HostStatus, PolicyStatus_Mode } from '../../proto/gen/nest/v1/host.ts';
 import type { GetHostResponse, WatchStatusRequest, WatchStatusResponse } from '../../proto/gen/nest/v1/host.ts';
 import { SessionServiceService } from '../../proto/gen/nest/v1/session.ts';
-import type { HelloRequest, HelloResponse } from '../../proto/gen/nest/v1/session.ts';
+import type { AuthenticateRequest, AuthenticateResponse, HelloRequest, HelloResponse } from '../../proto/gen/nest/v1/session.ts';
 import { TrafficServiceService } from '../../proto/gen/nest/v1/traffic.ts';
 import { proofInput, tokenKeyInfo, tokenPrefix } from '../../proto/model/enrollment.ts';
 import type { ProofLabel, Transcript } from '../../proto/model/enrollment.ts';
 import { NestError } from '../../proto/model/error.ts';
+import { sessionMetadata } from '../../proto/model/step-up.ts';
 import { answer } from './fake-answer.ts';
 import { createFakeTraffic, flowService, trafficService } from './fake-traffic.ts';
 import type { FakeTraffic } from './fake-traffic.ts';
@@ -58,6 +59,8 @@ export interface FakeAgentState extends FakeTraffic {
   hold: Promise<void> | null;
   /** Answers plainly wrong proofs, as who does not know the token would. */
   isImpostor: boolean;
+  /** Plans are refused with MFA_REQUIRED without this token, which the agent gives to whoever shows statements; null: not asked. */
+  sessionToken: string | null;
   clockOffsetMs: number;
   transactions: string[];
 }
@@ -308,6 +311,7 @@ const initialState = (): FakeAgentState => ({
   refusal: null,
   hold: null,
   isImpostor: false,
+  sessionToken: null,
   clockOffsetMs: 0,
   transactions: [],
 });
@@ -333,6 +337,10 @@ const addServices = (server: Server, { state, watchers, strangers, identity, emi
         throw new NestError('CERTIFICATE_INVALID', 'Your certificate is not signed by the root of this fleet.');
       return { ...identity(), agentVersion: '1.2.3', features: [], timeMs: BigInt(Date.now() + state.clockOffsetMs), subject: '' };
     }),
+    authenticate: answer<AuthenticateRequest, AuthenticateResponse>(async ({ statements }) => {
+      if (state.sessionToken === null || statements.length === 0) throw new NestError('MFA_WRONG', 'Nothing was proven.');
+      return { token: state.sessionToken, lifeMs: 900_000, freshMs: 300_000 };
+    }),
   });
   server.addService(HostServiceService, {
     getHost: answer<object, GetHostResponse>(async () => ({
@@ -357,8 +365,10 @@ const addServices = (server: Server, { state, watchers, strangers, identity, emi
     listRevisions: answer<object, { revisions: ConfigRevision[] }>(async () => ({
       revisions: state.revisions.map((revision) => ({ ...revision, policyJson: '' })),
     })),
-    planConfig: answer<PlanConfigRequest, PlanConfigResponse>(async ({ baseRevision }) => {
+    planConfig: answer<PlanConfigRequest, PlanConfigResponse>(async ({ baseRevision }, call) => {
       await refuse();
+      if (state.sessionToken !== null && call.metadata.get(sessionMetadata)[0] !== state.sessionToken)
+        throw new NestError('MFA_REQUIRED', 'A code is needed.');
       return { ...state.plan, baseRevision };
     }),
     applyConfig: answer<ApplyConfigRequest, ApplyConfigResponse>(async (request) => {

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { NestError, errorCodeOf } from '../../proto/model/error.ts';
 import { createFleetKeys, rootSpkiHash, signAgent } from '../core/authority/fleet-authority.ts';
 import type { FleetKeys } from '../core/authority/fleet-authority.ts';
+import { stepUpType } from '../../proto/model/step-up.ts';
 import { systemClock, systemRandom } from '../lib/api.ts';
 import type { AgentLink, LinkState } from './agent-link.ts';
 import { createEnrollmentExchange, joinTokenOf } from './enrollment-exchange.ts';
@@ -191,6 +192,23 @@ describe('a link whose connection lives in a shard', () => {
     expect(await call).toBe('HOST_UNREACHABLE');
     await reached(link, isUp);
     expect(shards).toHaveLength(2);
+  });
+
+  it('shows agents what was proven with a second factor, also what is proven later', async () => {
+    agent.state.sessionToken = 'token-1';
+    const link = maintain(poolOf(openShardHere));
+    await reached(link, isUp);
+    const client = await link.client(100, never);
+    const request = { baseRevision: 1n, policyJson: '{}', flowWindowMinutes: 15 };
+    await expect(client.planConfig(request, { signal: never })).rejects.toMatchObject({ code: 'MFA_REQUIRED' });
+    const statement = { payloadType: stepUpType, payload: Buffer.from('{}'), signatures: [] };
+    operator.show({ statements: [statement], expiresAt: Date.now() + 60_000 });
+    expect(await client.planConfig(request, { signal: never })).toMatchObject({ canApply: true });
+    agent.state.sessionToken = 'token-2';
+    // What was shown once is not shown again to an agent that wants something fresher.
+    await expect(client.planConfig(request, { signal: never })).rejects.toMatchObject({ code: 'MFA_REQUIRED' });
+    operator.show({ statements: [statement], expiresAt: Date.now() + 120_000 });
+    expect(await client.planConfig(request, { signal: never })).toMatchObject({ canApply: true });
   });
 
   it('lives in a thread of its own in a big fleet, and in the console itself in a small one', async () => {

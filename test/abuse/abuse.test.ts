@@ -12,7 +12,7 @@
  * | stripped scopes                          | "an operator whose scopes were taken ...", "a bundle that was changed"   |
  * | stale and forked access bundle           | "an older bundle", "a forked bundle", "a bundle past its end"            |
  * | clock skew of ten minutes                | "clocks ten minutes apart" (four tests)                                  |
- * | stolen session token without its key     | agent/server/session*.test.ts: a token belongs to a client certificate   |
+ * | stolen session token without its key     | agent/server/step-up.test.ts: "is refused with a stolen token ..."       |
  * | oversize and slow-loris streams          | transport.test.ts                                                        |
  * | 10,000 malformed messages                | transport.test.ts: 8,000 messages and 2,000 frames                       |
  */
