@@ -9,7 +9,7 @@ import { isMain } from './stamp.ts';
 const buildPackages = 'clang-19 lld-19 clang-format-19 libbpf-dev libelf-dev zlib1g-dev cmake g++ make pkg-config'.split(' ');
 const labPackages = 'iproute2 ethtool iperf3 curl iputils-ping netcat-openbsd procps'.split(' ');
 const testPackages =
-  'chromium dbus gnome-keyring libsecret-1-0 tcpdump nftables bpftool nfdump libclang-rt-19-dev dpdk dpdk-dev libdpdk-dev python3-grpcio python3-protobuf'.split(
+  'chromium dbus gnome-keyring libsecret-1-0 tcpdump nftables bpftool nfdump libclang-rt-19-dev dpdk dpdk-dev libdpdk-dev python3-grpcio python3-protobuf zsh fish'.split(
     ' ',
   );
 const heartbeatMs = 5000;

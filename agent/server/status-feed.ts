@@ -36,7 +36,16 @@ export interface StatusFeed {
 }
 
 /** Made once; `run` drives it. */
-export const createStatusFeed = ({ host, traffic, revisions, access, identity, sessions, drift, leases }: StatusFeedOptions): StatusFeed => {
+export const createStatusFeed = ({
+  host,
+  traffic,
+  revisions,
+  access,
+  identity,
+  sessions,
+  drift,
+  leases,
+}: StatusFeedOptions): StatusFeed => {
   const broadcast = createBroadcast<HostStatus>(queueMax);
   const join = (reading: HostReading): HostStatus => {
     const status = traffic.status();

@@ -1,5 +1,18 @@
 /** Every page that exists, once: for the sidebar, the palette and the shortcuts. */
-import { Archive, BadgeCheck, Boxes, Crosshair, ListChecks, Rocket, ScrollText, Server, Settings2, ShieldCheck, Stamp, Waves } from 'lucide-react';
+import {
+  Archive,
+  BadgeCheck,
+  Boxes,
+  Crosshair,
+  ListChecks,
+  Rocket,
+  ScrollText,
+  Server,
+  Settings2,
+  ShieldCheck,
+  Stamp,
+  Waves,
+} from 'lucide-react';
 import type { LucideIcon } from 'lucide-react';
 
 export interface ConsolePage {

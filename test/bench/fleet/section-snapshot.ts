@@ -91,7 +91,11 @@ const measure = async ({ cache, roster, keys, now }: Stage, profile: SnapshotPro
     await writer.add(next.value.entry, next.value.leftFlows);
   }
   const title = testTitle(keys, { createdAtMs: now, profile, maskKeyId: redaction.keyId });
-  const file = await writer.finish(title, { passphrase: null, keys: [recipient] }, operatorSigner(() => keys));
+  const file = await writer.finish(
+    title,
+    { passphrase: null, keys: [recipient] },
+    operatorSigner(() => keys),
+  );
   const { ms, blockMs } = finish();
   const openedMs = performance.now();
   const reader = await SnapshotReader.open(readSnapshotFile(file, now), { kind: 'identity', key: holder.privateKey });
