@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
@@ -8,6 +9,8 @@ export default defineConfig({
     name: 'fleet',
     environment: 'node',
     include: ['test/{fleet,abuse}/**/*.test.ts'],
+    // As for unit tests: most of their time they wait for processes and timers.
+    maxWorkers: availableParallelism(),
     testTimeout: 120_000,
     hookTimeout: 60_000,
     // Concurrent tests of a file wait for processes and timers; a console keeps eight plans at once.
