@@ -3,6 +3,7 @@ import type { RolloutHostRecord } from '../../../proto/model/rollout.ts';
 import type { HostChange } from '../policy/rollout-steps.ts';
 import type { Problem } from './rollout-hosts.ts';
 import { lapsedProblem, lostRecordProblem, silentProblem } from './rollout-problems.ts';
+import { inheritedState } from './rollout-progress.ts';
 import type { HostProgress } from './rollout-progress.ts';
 
 /** A change whose console died is tried again so often on a host. */
@@ -40,3 +41,7 @@ export const recalled = (
   if (isKept) return { attempt: 1, revision: 0, problem: lostRecordProblem };
   return { state: endReason === null ? 'waiting' : 'skipped', isInherited: false, problem: endReason };
 };
+
+/** What the console before this one has done to a host since its record was read; empty when it has changed nothing there. */
+export const touched = (record: RolloutHostRecord): Partial<HostProgress> =>
+  record.attempt === 0 || record.state === 'waiting' ? {} : { isInherited: false, ...record, ...inheritedState(record) };

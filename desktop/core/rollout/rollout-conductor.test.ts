@@ -244,6 +244,27 @@ describe('a conducted rollout', () => {
     expect(host?.policy).toBe('old');
   });
 
+  it('gives a host that comes back after its wave its turn, and ends no wave before', async () => {
+    const ids = hostIds(3);
+    const { begin, clock, hosts } = stage(
+      planOf(
+        ids.map((id) => [id]),
+        { failuresMax: 1 },
+      ),
+    );
+    const conductor = begin();
+    await clock.advance(1_000);
+    const host = hosts.all.get(ids[0] ?? '');
+    Object.assign(host ?? {}, { isLive: false });
+    await clock.advance(20_000);
+    expect([conductor.progress.value.wave, ...statesOf(conductor)]).toEqual([1, 'unreachable', 'soaking', 'waiting']);
+    Object.assign(host ?? {}, { isLive: true });
+    await clock.advance(30_000);
+    expect([conductor.progress.value.wave, ...statesOf(conductor)]).toEqual([1, 'soaking', 'kept', 'waiting']);
+    await clock.advance(60_000);
+    expect([conductor.progress.value.phase, ...statesOf(conductor)]).toEqual(['finished', 'kept', 'kept', 'kept']);
+  });
+
   it('learns what became of a host whose answer was lost', async () => {
     const ids = hostIds(1);
     const { begin, clock, hosts } = stage(planOf([ids], { failuresMax: 1, maxUnavailable: 2 }));
@@ -349,6 +370,33 @@ describe('whatever happens', () => {
     ),
   });
 
+  type TroubleOf = typeof trouble extends fc.Arbitrary<infer Value> ? Value : never;
+  /** Found by chance once: what@second/host, most unavailable and failures, what a stop takes back. */
+  const found = (
+    [
+      ['away@4/0 pause@61/1', [2, 1], 'all'],
+      ['takeOver@33/5 away@7/7 abort@42/4', [3, 2], 'wave'],
+      ['takeOver@63/0 away@55/5 pause@72/2', [1, 1], 'wave'],
+      ['pause@36/6 away@3/1', [3, 2], 'wave'],
+      ['kill@80/7 takeOver@65/0 away@4/7', [1, 1], 'all'],
+      ['away@2/6 kill@48/7 takeOver@50/3 pause@36/0', [2, 0], 'all'],
+      ['pause@5/7 takeOver@106/4 away@57/6 takeOver@106/0', [2, 2], 'all'],
+      ['takeOver@23/3 away@19/0 takeOver@22/1', [3, 2], 'wave'],
+      ['away@1/0 pause@13/0', [2, 1], 'wave'],
+      ['warn@126/5 kill@117/4 pause@40/3 away@105/1', [2, 2], 'all'],
+      ['pause@35/1 kill@42/5 away@27/0 warn@21/7', [3, 1], 'all'],
+      ['kill@52/5 away@48/3', [1, 1], 'all'],
+      ['away@4/1 lost@46/1 pause@36/7', [3, 1], 'all'],
+      ['kill@100/2 takeOver@100/7 away@67/7', [1, 2], 'all'],
+    ] as const
+  ).map(([texts, limits, rollback]): [TroubleOf[], [number, number], 'wave' | 'all'] => {
+    const troubles = texts.split(' ').map((text): TroubleOf => {
+      const [what, at, host] = text.split(/[@/]/u);
+      return { what: what as TroubleOf['what'], atSecond: Number(at), host: Number(host) };
+    });
+    return [troubles, [...limits], rollback];
+  });
+
   it(
     'never has more hosts in danger than allowed, and every host ends in a state with a reason that fits it',
     { timeout: 120_000 },
@@ -397,6 +445,8 @@ describe('whatever happens', () => {
               expect(unavailableOf(conductor.progress.value)).toBeLessThanOrEqual(maxUnavailable);
             }
             for (const host of hosts.all.values()) host.isLive = true;
+            // Of two consoles that take over at the same instant one yields: its operator tries again.
+            if (conductor.progress.value.isYielded) conductor = await takeOver(idOf(generation));
             conductor.resume();
             for (let step = 0; step < 400 && !isSettled(conductor.progress.value); step++) await clock.advance(2_000);
             await clock.advance(20_000);
@@ -417,7 +467,7 @@ describe('whatever happens', () => {
             expect(reports).toEqual([]);
           },
         ),
-        { numRuns: 200 },
+        { numRuns: 200 + found.length, examples: found },
       );
     },
   );

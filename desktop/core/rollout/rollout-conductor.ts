@@ -2,29 +2,31 @@
  * Conducts one staged rollout: decides at each tick from what is known, and lets the acts of the hosts run beside. Whatever happens, no
  * more than max unavailable hosts are being changed, failed or silent at once, and every host ends in a state with a reason.
  */
-import type { Envelope } from '../../../proto/model/operator-signature.ts';
 import { rolloutTransaction } from '../../../proto/model/rollout.ts';
-import type { RolloutPlan, RolloutState } from '../../../proto/model/rollout.ts';
+import type { RolloutPlan } from '../../../proto/model/rollout.ts';
 import { createLatest, createTaskGroup, isCancelled, mapConcurrently } from '../../lib/api.ts';
-import type { Clock, Latest, TaskGroup } from '../../lib/api.ts';
+import type { Latest, TaskGroup } from '../../lib/api.ts';
 import type { HostChange } from '../policy/rollout-steps.ts';
-import type { Problem, RolloutHosts, Waiting } from './rollout-hosts.ts';
+import { confirmWithinOf, marginSeconds } from './conductor-options.ts';
+import type { ConductorOptions } from './conductor-options.ts';
+import type { Problem, Waiting } from './rollout-hosts.ts';
 import {
   isInFlight,
   isSettled,
   isSettledHost,
   isStopping,
   isUnfinished,
+  notBegun,
   owesReturn,
+  turnsOf,
   unavailableOf,
-  waveOf,
   withProgress,
 } from './rollout-progress.ts';
 import type { HostProgress, RolloutProgress } from './rollout-progress.ts';
 import { createPace } from './pace.ts';
 import type { Pace } from './pace.ts';
-import { learned, recalled } from './rollout-answer.ts';
-import { goneProblem, silentProblem, staysProblem } from './rollout-problems.ts';
+import { learned, recalled, touched } from './rollout-answer.ts';
+import { awayProblem, endedProblem, goneProblem, silentProblem, staysProblem } from './rollout-problems.ts';
 import { RolloutSaver } from './rollout-saver.ts';
 import { RolloutTeller } from './rollout-teller.ts';
 import { RolloutWatch } from './rollout-watch.ts';
@@ -43,29 +45,6 @@ const overdueMs = 3_000;
 const observedMsMin = 5_000;
 const toldMsMax = 10_000;
 const returnsMax = 5;
-/** Time a host waits beyond its soak for the word of the console, seconds. */
-const marginSeconds = 120;
-
-export interface ConductorOptions {
-  readonly plan: RolloutPlan;
-  readonly planEnvelope: Envelope;
-  readonly progress: RolloutProgress;
-  /** True: the hosts have not been told of it yet, and one that is in another rollout ends it. */
-  readonly isNew: boolean;
-  readonly hosts: RolloutHosts;
-  readonly clock: Clock;
-  readonly sign: (state: RolloutState) => Envelope;
-  /** Called after every tick that changed something. */
-  readonly save: (progress: RolloutProgress) => void;
-  /** What a host keeps about this rollout; null when nothing, or when nobody of the fleet has signed it. */
-  readonly recordOf: (hostId: string, signal: AbortSignal) => Promise<RolloutState | null>;
-  /** Leaves a signed change for a host that is away; what to say about it. */
-  readonly leaveIntent: (hostId: string, plan: RolloutPlan) => HostProgress['problem'];
-  readonly report: (message: string, fields: Readonly<Record<string, unknown>>) => void;
-}
-
-/** Longest time a host waits for the word of the console, seconds. */
-export const confirmWithinOf = ({ soakSeconds }: RolloutPlan): number => Math.min(3_600, soakSeconds + marginSeconds);
 
 export class RolloutConductor {
   readonly #options: ConductorOptions;
@@ -76,6 +55,8 @@ export class RolloutConductor {
   readonly #pace: Pace;
   readonly #saver: RolloutSaver;
   readonly #busy = new Set<string>();
+  /** Hosts that know of this console: one before it begins nothing there any more. */
+  readonly #claimed = new Set<string>();
   #telling: Promise<void> = Promise.resolve();
 
   constructor(options: ConductorOptions) {
@@ -127,9 +108,8 @@ export class RolloutConductor {
 
   /** Resolves when the hosts that answer know the last change of phase, or after some seconds. */
   async told(signal: AbortSignal): Promise<void> {
-    const { hosts } = this.#options;
     await this.#telling.catch(() => undefined);
-    const isTold = ({ hostId, isInformed, wasAway }: HostProgress): boolean => isInformed || wasAway || !hosts.isLive(hostId);
+    const isTold = (host: HostProgress): boolean => host.isInformed || host.wasAway || !this.#options.hosts.isLive(host.hostId);
     await this.#pace.until(() => !isSettled(this.#now) || this.#now.isYielded || this.#now.hosts.every(isTold), toldMsMax, signal);
   }
 
@@ -160,7 +140,7 @@ export class RolloutConductor {
 
   #enter(phase: RolloutProgress['phase'], reason: RolloutProgress['reason']): void {
     this.#set({ ...this.#now, phase, reason });
-    this.#save();
+    this.#saver.save(this.#now);
     this.#tasks.start('tell', (signal) => (this.#telling = this.#tell(signal)));
   }
 
@@ -168,54 +148,59 @@ export class RolloutConductor {
     this.#enter('stopping', { code: 'ROLLOUT_STOPPED', message });
   }
 
-  #yield(message: string): void {
-    if (this.#now.isYielded) return;
+  #yield(message: string | null): void {
+    if (message === null || this.#now.isYielded) return;
     this.#set({ ...this.#now, isYielded: true, reason: { code: 'ROLLOUT_CONFLICT', message } });
-    this.#save();
-  }
-
-  #save(): void {
     this.#saver.save(this.#now);
   }
 
   /** Writes the record to every host that answers: from now on this console is in charge there. */
   async #claim(signal: AbortSignal): Promise<void> {
     const { hosts, isNew } = this.#options;
-    await this.#pace.until(() => this.#now.hosts.every(({ hostId }) => hosts.isLive(hostId)), connectWaitMs, signal);
-    const present = this.#now.hosts.filter(({ hostId }) => hosts.isLive(hostId));
-    for (const { hostId } of this.#now.hosts) if (!hosts.isLive(hostId) && isNew) this.#change(hostId, { wasAway: true });
-    let conflict: string | null = null;
-    await mapConcurrently(present, callsInFlightMax, async ({ hostId, state }) => {
-      const problem = await this.#put(hostId, signal);
-      if (problem?.code === 'ROLLOUT_CONFLICT') conflict = `${this.#host(hostId).hostName}: ${problem.message}`;
-      else if (problem !== null && state === 'waiting' && !awayCodes.has(problem.code)) this.#change(hostId, { state: 'failed', problem });
-    });
-    if (conflict === null) return;
+    // The console before this one may still be at work: that ends before any host that is being connected is waited for.
+    let conflict = isNew ? null : await this.#claimPresent(signal);
+    if (conflict === null) {
+      await this.#pace.until(() => this.#now.hosts.every(({ hostId }) => hosts.isLive(hostId)), connectWaitMs, signal);
+      for (const { hostId } of this.#now.hosts) if (!hosts.isLive(hostId) && isNew) this.#change(hostId, { wasAway: true });
+      conflict = await this.#claimPresent(signal);
+    }
+    if (conflict === null || !isNew) return this.#yield(conflict);
     // Another rollout holds a host: this one has changed nothing and gives the others free again.
-    if (isNew) {
-      this.#set({
-        ...this.#now,
-        hosts: this.#now.hosts.map((host) => ({
-          ...host,
-          state: 'skipped',
-          problem: { code: 'ROLLOUT_CONFLICT', message: 'The rollout did not begin.' },
-        })),
-      });
-      this.#enter('aborted', { code: 'ROLLOUT_CONFLICT', message: conflict });
-    } else this.#yield(conflict);
+    this.#set(notBegun(this.#now));
+    return this.#enter('aborted', { code: 'ROLLOUT_CONFLICT', message: conflict });
+  }
+
+  /** Why another console holds one of the hosts; null when none does. */
+  async #claimPresent(signal: AbortSignal): Promise<string | null> {
+    const present = this.#now.hosts.filter(({ hostId }) => this.#options.hosts.isLive(hostId) && !this.#claimed.has(hostId));
+    const conflicts = await mapConcurrently(present, callsInFlightMax, ({ hostId }) => this.#claimHost(hostId, signal));
+    return conflicts.find((conflict) => conflict !== null) ?? null;
+  }
+
+  async #claimHost(hostId: string, signal: AbortSignal): Promise<string | null> {
+    const problem = await this.#put(hostId, signal);
+    if (problem?.code === 'ROLLOUT_CONFLICT') return `${this.#host(hostId).hostName}: ${problem.message}`;
+    if (problem !== null && this.#host(hostId).state === 'waiting' && !awayCodes.has(problem.code))
+      this.#change(hostId, { state: 'failed', problem });
+    return null;
   }
 
   async #put(hostId: string, signal: AbortSignal): Promise<Problem | null> {
+    if (!this.#options.isNew && !this.#claimed.has(hostId)) {
+      // What the console before this one has begun on the host until now is in the record that is replaced here.
+      const record = await this.#options.recordOf(hostId, signal);
+      if (record !== null && record.term < this.#now.term) this.#change(hostId, touched(record.host));
+    }
     const before = this.#now;
     const problem = await this.#teller.put(before, hostId, signal);
+    if (problem === null || !awayCodes.has(problem.code)) this.#claimed.add(hostId);
     if (problem === null && before.phase === this.#now.phase && isSettled(before)) this.#change(hostId, { isInformed: true });
     return problem;
   }
 
   /** The hosts keep the record; one that does not answer learns it when it is spoken to next. */
   async #tell(signal: AbortSignal): Promise<void> {
-    const { hosts } = this.#options;
-    const present = this.#now.hosts.filter(({ hostId }) => hosts.isLive(hostId) && !this.#busy.has(hostId));
+    const present = this.#now.hosts.filter(({ hostId }) => this.#options.hosts.isLive(hostId) && !this.#busy.has(hostId));
     await mapConcurrently(present, callsInFlightMax, async ({ hostId }) => {
       const problem = await this.#put(hostId, signal);
       if (problem?.code === 'ROLLOUT_CONFLICT') this.#yield(problem.message);
@@ -239,17 +224,22 @@ export class RolloutConductor {
     const isTended = clock.now() < plan.notAfterMs && (isUnfinished(this.#now) || this.#now.hosts.some((host) => this.#owes(host)));
     const isOver = this.#now.isYielded || (isSettled(this.#now) && !isTended);
     if (!isOver || this.#busy.size > 0) return false;
-    this.#save();
+    this.#saver.save(this.#now);
     return true;
   }
 
   /** Hosts that were being changed when their console went, or that fell silent: what became of them? */
   #inquire(): void {
-    const { hosts } = this.#options;
+    const { hosts, isNew, progress } = this.#options;
     for (const host of this.#now.hosts) {
       const { hostId } = host;
+      if (this.#busy.has(hostId)) continue;
+      if (!isNew && !isSettled(progress) && !this.#claimed.has(hostId) && hosts.isLive(hostId)) {
+        this.#act(hostId, async (signal) => this.#yield(await this.#claimHost(hostId, signal)));
+        continue;
+      }
       const isUnknown = host.state === 'kept' && host.revision === null;
-      if (!(host.state === 'unreachable' || host.isInherited || isUnknown) || this.#busy.has(hostId)) continue;
+      if (!(host.state === 'unreachable' || host.isInherited || isUnknown)) continue;
       if (hosts.isLive(hostId)) {
         if (host.attempt === 0) this.#act(hostId, (signal) => this.#recall(host, signal));
         else this.#act(hostId, async (signal) => this.#learn(host, await hosts.inquire(hostId, this.#waiting(host), signal)));
@@ -286,9 +276,9 @@ export class RolloutConductor {
     for (const host of this.#now.hosts) if (host.state === 'soaking' && !this.#busy.has(host.hostId)) this.#soak(host);
     if (clock.now() > plan.notAfterMs) return this.#stop('The time of the rollout is over.');
     if (this.#now.phase === 'paused') return undefined;
-    const wave = waveOf(this.#now);
-    if (wave.every((host) => isSettledHost(host) && !host.isInherited && !this.#busy.has(host.hostId))) return this.#nextWave();
-    for (const host of wave) if (host.state === 'waiting' && !this.#busy.has(host.hostId)) this.#turn(host);
+    const turns = turnsOf(this.#now);
+    if (turns.every((host) => isSettledHost(host) && !host.isInherited && !this.#busy.has(host.hostId))) return this.#nextWave();
+    for (const host of turns) if (host.state === 'waiting' && !this.#busy.has(host.hostId)) this.#turn(host);
     const isStuck =
       !this.#now.hosts.some((host) => isInFlight(host)) && this.#busy.size === 0 && unavailableOf(this.#now) >= plan.maxUnavailable;
     return isStuck ? this.#stop(`${String(unavailableOf(this.#now))} hosts have failed, as many as may be unavailable.`) : undefined;
@@ -304,9 +294,8 @@ export class RolloutConductor {
       else this.#change(hostId, { state: 'unreachable', rollbackAt: null, problem: silentProblem });
       return;
     }
-    const observedMs = this.#watch.observedMs(hostId);
     const soakMs = plan.soakSeconds * 1000;
-    if (!hosts.isLive(hostId) || soakedMs < soakMs || observedMs < Math.min(soakMs, observedMsMin)) return;
+    if (!hosts.isLive(hostId) || soakedMs < soakMs || this.#watch.observedMs(hostId) < Math.min(soakMs, observedMsMin)) return;
     if (host.gates.length === 0 || (soakMs > 0 && host.gates.some(({ verdict }) => verdict !== 'passed'))) return;
     this.#change(hostId, { state: 'keeping' });
     this.#act(hostId, async (signal) => {
@@ -338,13 +327,16 @@ export class RolloutConductor {
     const { hostId } = host;
     if (!hosts.isLive(hostId)) {
       if (host.wasAway) return this.#defer(host);
-      const isMissed = this.#watch.missedMs(hostId) > turnWaitMs && unavailableOf(this.#now) < plan.maxUnavailable;
-      return isMissed ? this.#change(hostId, { state: 'unreachable', problem: goneProblem }) : undefined;
+      const isDoubtful = this.#isDoubtful(host);
+      const waitMs = isDoubtful ? confirmWithinOf(plan) * 1000 + overdueMs : turnWaitMs;
+      const isMissed = this.#watch.missedMs(hostId) > waitMs && unavailableOf(this.#now) < plan.maxUnavailable;
+      return isMissed ? this.#change(hostId, { state: 'unreachable', problem: isDoubtful ? silentProblem : goneProblem }) : undefined;
     }
     this.#watch.found(hostId);
     const baseline = this.#watch.baseline(hostId);
     const view = hosts.view(hostId);
-    if (baseline === null || view === null || unavailableOf(this.#now) >= plan.maxUnavailable) return undefined;
+    const doubtful = turnsOf(this.#now).filter((one) => this.#isDoubtful(one)).length;
+    if (baseline === null || view === null || unavailableOf(this.#now) + doubtful >= plan.maxUnavailable) return undefined;
     const attempt = host.attempt + 1;
     this.#change(hostId, {
       state: 'applying',
@@ -353,6 +345,12 @@ export class RolloutConductor {
       gates: [],
     });
     return this.#act(hostId, (signal) => this.#apply(hostId, attempt, signal));
+  }
+
+  /** It is silent, and the console before this one may have begun on it without another host's record telling so. */
+  #isDoubtful({ hostId, state, wasAway }: HostProgress): boolean {
+    const { hosts, isNew } = this.#options;
+    return state === 'waiting' && !isNew && !wasAway && !this.#claimed.has(hostId) && !hosts.isLive(hostId);
   }
 
   /** The record tells before the apply what would come of it: whoever goes on with the rollout can ask the host for it. */
@@ -386,7 +384,10 @@ export class RolloutConductor {
       return;
     }
     // Answered from the memory of the host, it was planned on top of itself: what was before is not known.
-    if ((change.revision ?? Infinity) <= baseRevision) this.#change(hostId, { baseRevision: null });
+    if ((change.revision ?? Infinity) <= baseRevision) {
+      this.#change(hostId, { baseRevision: null, revision: change.revision ?? null });
+      await this.#put(hostId, signal);
+    }
     // An apply of a console before this one, that was answered from the host's memory, may have ended already.
     if (change.state === 'rolled-back') this.#change(hostId, { isInherited: true });
     this.#learn(this.#host(hostId), change, clock.now() + confirmWithinOf(this.plan) * 1000);
@@ -394,8 +395,7 @@ export class RolloutConductor {
 
   #defer(host: HostProgress): void {
     const { plan, leaveIntent } = this.#options;
-    const away = { code: 'HOST_UNREACHABLE', message: 'The host was away when the rollout began. Bring it back, then roll out to it.' };
-    if (plan.offline === 'skip') this.#change(host.hostId, { state: 'skipped', problem: away });
+    if (plan.offline === 'skip') this.#change(host.hostId, { state: 'skipped', problem: awayProblem });
     else this.#change(host.hostId, { state: 'deferred', problem: leaveIntent(host.hostId, plan) });
   }
 
@@ -424,7 +424,8 @@ export class RolloutConductor {
   }
 
   #undone(host: HostProgress, change: HostChange): void {
-    if (change.state === 'rolled-back') this.#change(host.hostId, { state: 'taken-back', rollbackAt: null, problem: this.#now.reason });
+    const problem = this.#now.reason ?? endedProblem;
+    if (change.state === 'rolled-back') this.#change(host.hostId, { state: 'taken-back', rollbackAt: null, problem });
     else this.#learn(host, { state: 'unreachable', ...change });
   }
 
@@ -481,8 +482,7 @@ export class RolloutConductor {
     this.#tasks.start('act', async (signal) => {
       try {
         await work(signal);
-        const { isInformed } = this.#host(hostId);
-        if (isSettledHost(this.#host(hostId)) && !isInformed && !this.#now.isYielded) await this.#put(hostId, signal);
+        if (isSettledHost(this.#host(hostId)) && !this.#host(hostId).isInformed && !this.#now.isYielded) await this.#put(hostId, signal);
       } catch (error) {
         if (isCancelled(error)) throw error;
         this.#change(hostId, {

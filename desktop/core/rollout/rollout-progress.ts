@@ -2,6 +2,7 @@
 import { hostStateLetters, settledPhases } from '../../../proto/model/rollout.ts';
 import type { RolloutHostRecord, RolloutHostState, RolloutPhase, RolloutPlan, RolloutState } from '../../../proto/model/rollout.ts';
 import type { RolloutGate, StagedRollout } from '../../bridge/rollout-model.ts';
+import { goneProblem } from './rollout-problems.ts';
 
 export interface HostProgress extends RolloutHostRecord {
   readonly hostName: string;
@@ -46,7 +47,10 @@ export const isSettled = ({ phase }: RolloutProgress): boolean => settledPhases.
 export const isStopping = ({ phase }: RolloutProgress): boolean => phase === 'stopping' || phase === 'aborting';
 export const unavailableOf = ({ hosts }: RolloutProgress): number => hosts.filter(({ state }) => unavailable.has(state)).length;
 export const failuresOf = ({ hosts }: RolloutProgress): readonly HostProgress[] => hosts.filter(({ state }) => failures.has(state));
-export const waveOf = ({ hosts, wave }: RolloutProgress): readonly HostProgress[] => hosts.filter((host) => host.wave === wave);
+
+/** Hosts whose turn has come: those of the present wave, and those of an earlier one that came back too late for it. */
+export const turnsOf = ({ hosts, wave }: RolloutProgress): readonly HostProgress[] =>
+  hosts.filter((host) => host.wave === wave || (host.wave < wave && !isSettledHost(host)));
 
 /** True when a rollout that has ended still has something to say to a host, or to learn from it. */
 export const isUnfinished = (progress: RolloutProgress): boolean =>
@@ -70,6 +74,16 @@ export const firstProgress = (
   wave: 0,
   reason: null,
   hosts: plan.waves.flatMap((hostIds, wave) => hostIds.map((hostId) => ({ ...waitingHost(hostId, wave), hostName: from.nameOf(hostId) }))),
+});
+
+/** A rollout that was refused as a whole: every host is left as it was. */
+export const notBegun = (progress: RolloutProgress): RolloutProgress => ({
+  ...progress,
+  hosts: progress.hosts.map((host) => ({
+    ...host,
+    state: 'skipped',
+    problem: { code: 'ROLLOUT_CONFLICT', message: 'The rollout did not begin.' },
+  })),
 });
 
 const waitingHost = (hostId: string, wave: number): Omit<HostProgress, 'hostName'> => ({
@@ -140,12 +154,20 @@ export const inherited = (
   const hosts = base.hosts.map((host, index) => {
     const own = from.records.find((record) => record.host.hostId === host.hostId);
     const told = own === undefined ? lettered(host, isOwnNewer ? undefined : newest?.states[index]) : { ...host, ...own.host };
-    if (told.state === 'reverting') return { ...told, state: 'kept' as const };
-    return inFlight.has(told.state) ? { ...told, state: 'applying' as const, isInherited: true, rollbackAt: null } : told;
+    // Its own record is from before the end, which it was not there to learn.
+    if (told.state === 'waiting' && settledPhases.has(head.phase))
+      return { ...told, state: 'skipped' as const, problem: head.reason ?? goneProblem };
+    return { ...told, ...inheritedState(told) };
   });
   const term = Math.max(base.term, newest?.term ?? 0) + 1;
   const { phase, wave, reason } = head;
   return { ...base, term, conductor: by.conductor, phase, isYielded: false, wave, reason, hosts };
+};
+
+/** What another console has begun on a host is to be asked for. */
+export const inheritedState = ({ state }: RolloutHostRecord): Partial<HostProgress> => {
+  if (state === 'reverting') return { state: 'kept' };
+  return inFlight.has(state) ? { state: 'applying', isInherited: true, rollbackAt: null } : {};
 };
 
 const lostReason = {

@@ -4,7 +4,7 @@ import type { RolloutGate } from '../../bridge/rollout-model.ts';
 import type { Clock } from '../../lib/api.ts';
 import { breachText, judgeHost, ratesOf } from './rollout-gates.ts';
 import type { RolloutHosts } from './rollout-hosts.ts';
-import { failuresOf, waveOf } from './rollout-progress.ts';
+import { failuresOf, turnsOf } from './rollout-progress.ts';
 import type { RolloutProgress } from './rollout-progress.ts';
 import { createSampler } from './rollout-sampler.ts';
 import type { Sampler } from './rollout-sampler.ts';
@@ -69,11 +69,11 @@ export class RolloutWatch {
     this.#sampler.clear();
   }
 
-  /** Reads the hosts of the present wave; the gates that changed. */
+  /** Reads the hosts whose turn has come; the gates that changed. */
   observe(progress: RolloutProgress): readonly { readonly hostId: string; readonly gates: readonly RolloutGate[] }[] {
     const { hosts, clock, plan } = this.#options;
     const nowMs = clock.monotonicMs();
-    return waveOf(progress).flatMap(({ hostId, state, baseline, gates: before }) => {
+    return turnsOf(progress).flatMap(({ hostId, state, baseline, gates: before }) => {
       const view = hosts.view(hostId);
       if (view === null) return [];
       this.#heardAt.set(hostId, nowMs);
@@ -94,7 +94,7 @@ export class RolloutWatch {
     const [first] = failed;
     if (first !== undefined && failed.length > plan.failuresMax)
       return `${String(failed.length)} of ${String(progress.hosts.length)} hosts failed, at most ${String(plan.failuresMax)} may. ${first.hostName}: ${first.problem?.message ?? ''}`;
-    for (const { hostId, hostName, state, gates } of waveOf(progress)) {
+    for (const { hostId, hostName, state, gates } of turnsOf(progress)) {
       const breached = state === 'soaking' || state === 'kept' ? gates.find(({ verdict }) => verdict === 'breached') : undefined;
       if (breached !== undefined) return breachText(hostName, breached);
       const silentMs = clock.monotonicMs() - (this.#heardAt.get(hostId) ?? Infinity);
