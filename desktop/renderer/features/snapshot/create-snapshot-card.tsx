@@ -37,8 +37,7 @@ export const CreateSnapshotCard = () => {
     setState({ kind: 'working' });
     try {
       const words = passphrase === '' ? {} : { passphrase };
-      const fresh = isFresh ? { fresh: true } : {};
-      const file = await create({ profile, recipients: [...chosen], ...words, ...fresh }).unwrap();
+      const file = await create({ profile, recipients: [...chosen], ...words, ...(isFresh ? { fresh: true } : {}) }).unwrap();
       await download(file);
       setPassphrase('');
       setAgain('');
@@ -75,27 +74,30 @@ export const CreateSnapshotCard = () => {
           onPassphrase={setPassphrase}
           onAgain={setAgain}
         />
-        <label className="check">
-          <input type="checkbox" checked={isFresh} onChange={(event) => setFresh(event.target.checked)} />
-          Ask every host that answers first, instead of taking what the console knows
-        </label>
+        <FreshField isFresh={isFresh} onFresh={setFresh} />
         {state?.kind === 'failed' ? <FailureView failure={state.failure} /> : null}
         {state?.kind === 'made' ? <Made file={state.file} /> : null}
-        <div>
-          <Button
-            variant="contained"
-            disabled={!faults.isReady || state?.kind === 'working' || fleet.rows.length === 0}
-            onClick={() => void make()}
-            data-testid="snapshot-make"
-          >
-            {state?.kind === 'working' ? 'Making it…' : 'Make and save'}
-          </Button>
-        </div>
+        <Button
+          variant="contained"
+          sx={{ alignSelf: 'flex-start' }}
+          disabled={!faults.isReady || state?.kind === 'working' || fleet.rows.length === 0}
+          onClick={() => void make()}
+          data-testid="snapshot-make"
+        >
+          {state?.kind === 'working' ? 'Making it…' : 'Make and save'}
+        </Button>
         {fleet.rows.length === 0 && fleet.at !== null ? <p className="dim">There is no host yet: nothing could go in.</p> : null}
       </div>
     </Card>
   );
 };
+
+const FreshField = ({ isFresh, onFresh }: { readonly isFresh: boolean; readonly onFresh: (isFresh: boolean) => void }) => (
+  <label className="check">
+    <input type="checkbox" checked={isFresh} onChange={(event) => onFresh(event.target.checked)} />
+    Ask every host that answers first, instead of taking what the console knows
+  </label>
+);
 
 interface PassphraseFieldsProps {
   readonly passphrase: string;
