@@ -29,7 +29,7 @@ export const StagedPage = () => {
       about={
         rollout === null
           ? undefined
-          : `${countOf(rollout.hosts.length, 'host')} · began ${formatTime(rollout.startedAt)} · ${rollout.operator}`
+          : `${countOf(rollout.hosts.length, 'host')} · began ${formatTime(rollout.startedAt)} · by ${rollout.operator.slice(rollout.operator.lastIndexOf('/') + 1)}`
       }
     >
       <Outcome value={rollout} failure={data?.failure} label="Loading the rollout">
