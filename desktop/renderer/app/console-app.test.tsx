@@ -58,15 +58,16 @@ describe('the console', () => {
     const pages = within(await screen.findByRole('navigation', { name: 'Pages' }));
     expect(pages.getAllByRole('link').map((link) => link.textContent)).toEqual([
       'Hosts24',
+      'Groups',
       'Policy',
-      'Approvals',
-      'Rollouts',
       'Flows',
       'Packet tracer',
+      'Rollouts',
+      'Approvals',
       'Audit',
+      'Snapshots',
       'Access',
       'Certificates',
-      'Snapshots',
       'Settings',
     ]);
     await user.click(screen.getByRole('button', { name: 'Lock the console' }));

@@ -31,18 +31,21 @@ export const primaryPages: readonly ConsolePage[] = [
 
 export const trafficPages: readonly ConsolePage[] = [
   { id: 'policy', title: 'Policy', path: '/policy', icon: ListChecks, key: 'p' },
-  { id: 'approvals', title: 'Approvals', path: '/approvals', icon: Stamp, key: 'v' },
-  { id: 'rollouts', title: 'Rollouts', path: '/rollouts', icon: Rocket, key: 'r' },
   { id: 'flows', title: 'Flows', path: '/flows', icon: Waves, key: 'f' },
   { id: 'trace', title: 'Packet tracer', path: '/trace', icon: Crosshair, key: 't' },
 ];
 
-export const administrationPages: readonly ConsolePage[] = [
+export const operatePages: readonly ConsolePage[] = [
+  { id: 'rollouts', title: 'Rollouts', path: '/rollouts', icon: Rocket, key: 'r' },
+  { id: 'approvals', title: 'Approvals', path: '/approvals', icon: Stamp, key: 'v' },
   { id: 'audit', title: 'Audit', path: '/audit', icon: ScrollText, key: 'a' },
+  { id: 'snapshots', title: 'Snapshots', path: '/snapshots', icon: Archive, key: 'n' },
+];
+
+export const administrationPages: readonly ConsolePage[] = [
   { id: 'access', title: 'Access', path: '/access', icon: ShieldCheck, key: 'w' },
   { id: 'certificates', title: 'Certificates', path: '/certificates', icon: BadgeCheck, key: 'c' },
-  { id: 'snapshots', title: 'Snapshots', path: '/snapshots', icon: Archive, key: 'n' },
   { id: 'settings', title: 'Settings', path: '/settings', icon: Settings2, key: 's' },
 ];
 
-export const allPages: readonly ConsolePage[] = [...primaryPages, ...trafficPages, ...administrationPages];
+export const allPages: readonly ConsolePage[] = [...primaryPages, ...trafficPages, ...operatePages, ...administrationPages];

@@ -10,7 +10,7 @@ import { formatCount } from '../client/units.ts';
 import { noticeRaised } from '../client/window-slice.ts';
 import { toFailure } from '../client/failure.ts';
 import { Logo } from '../widgets/logo.tsx';
-import { administrationPages, primaryPages, trafficPages } from './pages.ts';
+import { administrationPages, operatePages, primaryPages, trafficPages } from './pages.ts';
 import type { ConsolePage } from './pages.ts';
 
 /** Pages with their counts, the operator at the foot. */
@@ -31,6 +31,7 @@ export const Sidebar = ({ state }: { readonly state: ConsoleState }) => {
       <nav aria-label="Pages">
         {links(primaryPages)}
         <Category title="Traffic">{links(trafficPages)}</Category>
+        <Category title="Operate">{links(operatePages)}</Category>
         <Category title="Administration">
           {administrationPages.map((page) => (
             <PageLink key={page.id} page={page} count={undefined} isAdministration />
@@ -64,7 +65,7 @@ interface PageLinkProps {
 const PageLink = ({ page, count, isAdministration = false }: PageLinkProps) => {
   const { pathname } = useLocation();
   const isHere =
-    pathname === page.path || pathname.startsWith(`${page.path}/`) || (page.id === 'policy' && pathname.startsWith('/rollout'));
+    pathname === page.path || pathname.startsWith(`${page.path}/`) || (page.id === 'policy' && pathname.startsWith('/rollout/'));
   const Icon = page.icon;
   return (
     <Link

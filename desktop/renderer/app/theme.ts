@@ -25,7 +25,9 @@ const buttonStyles = {
     borderColor: 'var(--outline)',
     color: 'var(--gold)',
     '&:hover': { background: 'var(--hover)', borderColor: 'var(--outline)' },
-    '&.Mui-disabled': { borderColor: 'var(--line)', color: 'var(--off)', opacity: 0.75 },
+    '&.MuiButton-colorError': { borderColor: 'var(--crit)', color: 'var(--crit)' },
+    '&.MuiButton-colorError:hover': { background: 'var(--danger-fill)', borderColor: 'var(--danger-fill)', color: 'var(--on-danger-fill)' },
+    '&&.Mui-disabled': { borderColor: 'var(--line)', color: 'var(--off)', opacity: 0.75 },
   },
   text: {
     color: 'var(--gold)',

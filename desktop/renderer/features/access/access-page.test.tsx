@@ -57,6 +57,7 @@ describe('the access page', () => {
     const user = userEvent.setup();
     const bridge = show(testAccess(), { 'access.change': () => ({ view: testAccess(), clientKey: 'nestkey1.secret' }) });
     await user.click(await screen.findByRole('button', { name: 'Lock client/backup' }));
+    await user.click(screen.getByTestId('confirm'));
     expect(lastCall(bridge)).toEqual({ method: 'access.change', input: { change: { kind: 'lock', target: 'client/backup', reason: '' } } });
     await waitFor(() => expect(screen.getByRole('button', { name: 'Unlock' })).toHaveProperty('disabled', false));
     await user.click(screen.getByRole('button', { name: 'Unlock' }));
@@ -69,6 +70,18 @@ describe('the access page', () => {
     });
     expect((await screen.findByTestId('client-key')).textContent).toContain('nestkey1.secret');
     expect(screen.getByRole('button', { name: 'Lock operator/olga' })).toHaveProperty('disabled', true);
+  });
+
+  it('takes a role away only after the question', async () => {
+    const user = userEvent.setup();
+    const bridge = show(testAccess());
+    await user.click(await screen.findByRole('button', { name: 'Take admin from operator/olga' }));
+    expect(screen.getByTestId('confirm-dialog').textContent).toContain('That is you');
+    await user.click(screen.getByRole('button', { name: 'Cancel' }));
+    expect(bridge.calls.some(({ method }) => method === 'access.change')).toBe(false);
+    await user.click(screen.getByRole('button', { name: 'Take admin from operator/olga' }));
+    await user.click(screen.getByTestId('confirm'));
+    expect(lastCall(bridge)).toEqual({ method: 'access.change', input: { change: { kind: 'binding.remove', id: 'b1' } } });
   });
 
   it('says why a change was refused', async () => {

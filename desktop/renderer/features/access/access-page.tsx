@@ -3,6 +3,7 @@ import { useChangeAccessMutation, useWatchAccessQuery } from '../../client/bridg
 import type { AccessChange, AccessView } from '../../../bridge/model.ts';
 import { failureOf } from '../../client/query-failure.ts';
 import { FailureView, Outcome } from '../../widgets/blank.tsx';
+import { CopyText } from '../../widgets/copy-text.tsx';
 import { Page } from '../../widgets/page.tsx';
 import { BindingsCard } from './bindings-card.tsx';
 import { BundleCard } from './bundle-card.tsx';
@@ -30,10 +31,17 @@ const Access = ({ view, isBroken }: { readonly view: AccessView; readonly isBrok
   return (
     <div className="stack">
       {isBroken ? <div className="callout warn">The connection to the console is lost. What you see is its last word.</div> : null}
-      {failure === null ? null : <FailureView failure={failure} />}
+      {failure === null ? null : (
+        <div className="card pinned">
+          <FailureView failure={failure} />
+        </div>
+      )}
       {(data?.clientKey ?? null) === null || error !== undefined ? null : (
-        <div className="callout" data-testid="client-key">
-          The new key, shown once: <code className="mono">{data?.clientKey}</code>
+        <div className="card pinned">
+          <div className="card-body stack tight">
+            <p>The new key. It is shown now and never again.</p>
+            <CopyText text={data?.clientKey ?? ''} label="key" testId="client-key" />
+          </div>
         </div>
       )}
       <BundleCard view={view} change={change} />

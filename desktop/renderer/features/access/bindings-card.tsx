@@ -2,6 +2,7 @@
 import Button from '@mui/material/Button';
 import { useState } from 'react';
 import { Card } from '../../widgets/card.tsx';
+import { ConfirmButton } from '../../widgets/confirm-button.tsx';
 import { SelectField, TextField } from '../../widgets/field.tsx';
 import type { AccessCardProps } from './access-card.ts';
 
@@ -25,15 +26,21 @@ export const BindingsCard = ({ view, change }: AccessCardProps) => (
               <td className="mono">{subject}</td>
               <td>{role}</td>
               <td className="mono">{level === '*' ? 'everywhere' : level}</td>
-              <td>
-                <Button
-                  size="small"
+              <td className="right">
+                <ConfirmButton
+                  label="Remove…"
+                  about={`Take ${role} from ${subject}`}
+                  question={`Take ${role} from ${subject}?`}
+                  act="Take it away"
                   disabled={change === null}
-                  onClick={() => change?.({ kind: 'binding.remove', id })}
-                  aria-label={`Take ${role} from ${subject}`}
+                  onConfirm={() => change?.({ kind: 'binding.remove', id })}
                 >
-                  Remove
-                </Button>
+                  <p>
+                    {subject} then has {role} {level === '*' ? 'everywhere' : `at ${level}`} no more, on every host as soon as it has the
+                    new bundle.
+                  </p>
+                  {subject === view.self.subject ? <p className="warn">That is you: you may lock yourself out.</p> : null}
+                </ConfirmButton>
               </td>
             </tr>
           ))}
@@ -51,7 +58,7 @@ const AddBinding = ({ view, change }: AccessCardProps) => {
   const [level, setLevel] = useState('*');
   const options = (values: readonly string[]) => values.map((value) => ({ value, title: value }));
   return (
-    <div className="line wrap">
+    <div className="form-line">
       <SelectField label="Who" value={subject} options={options(subjects)} onValue={setSubject} testId="binding-subject" />
       <SelectField label="Role" value={role} options={options(view.roles.map(({ name }) => name))} onValue={setRole} />
       <TextField label="Where" value={level} onValue={setLevel} isMono hint="*, cluster/<id>, host/<id> or mapping/<name>" />

@@ -47,7 +47,7 @@ describe('the second factor on the access page', () => {
     );
   });
 
-  it('shows what an owner has to take up, and takes away only after a second click', async () => {
+  it('shows what an owner has to take up, and takes away only after the question', async () => {
     const user = userEvent.setup();
     const bridge = new TestBridge({
       answers: {
@@ -61,7 +61,7 @@ describe('the second factor on the access page', () => {
     const remove = await screen.findByRole('button', { name: 'Take away the second factor of operator/olga' });
     await user.click(remove);
     expect(bridge.calls.some(({ method }) => method === 'mfa.remove')).toBe(false);
-    await user.click(remove);
+    await user.click(screen.getByTestId('confirm'));
     expect(bridge.calls.find(({ method }) => method === 'mfa.remove')?.input).toEqual({ subject: 'operator/olga' });
     await user.click(screen.getByTestId('mfa-enrol'));
     await user.type(await screen.findByTestId('mfa-code'), '123456');

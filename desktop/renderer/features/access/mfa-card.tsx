@@ -13,6 +13,7 @@ import { failureOf } from '../../client/query-failure.ts';
 import { formatDateTime } from '../../client/units.ts';
 import { FailureView, Outcome } from '../../widgets/blank.tsx';
 import { Card } from '../../widgets/card.tsx';
+import { ConfirmButton } from '../../widgets/confirm-button.tsx';
 import { ConsoleDialog } from '../../widgets/console-dialog.tsx';
 import { CopyText } from '../../widgets/copy-text.tsx';
 import { TextField } from '../../widgets/field.tsx';
@@ -72,13 +73,22 @@ const Factor = ({ state, isOwner, change }: FactorProps) => {
         <Button variant="outlined" disabled={enrolling.isLoading} onClick={() => void begin()} data-testid="mfa-enrol">
           {state.factor === null ? 'Enrol an authenticator' : 'Enrol another in its place'}
         </Button>
-        <Button
-          variant="outlined"
+        <ConfirmButton
+          label={state.isRequired ? 'Require it no more…' : 'Require it of every operator…'}
+          question={state.isRequired ? 'Require a second factor no more?' : 'Require a second factor of every operator?'}
+          act={state.isRequired ? 'Require it no more' : 'Require it'}
+          isDangerous={state.isRequired}
+          isSmall={false}
           disabled={change === null || !isOwner}
-          onClick={() => change?.({ kind: 'stepUp.require', isRequired: !state.isRequired })}
+          onConfirm={() => change?.({ kind: 'stepUp.require', isRequired: !state.isRequired })}
         >
-          {state.isRequired ? 'Do not require it of everybody' : 'Require it of every operator'}
-        </Button>
+          {state.isRequired ? (
+            <p>Whoever takes the computer of an operator without one can then change hosts.</p>
+          ) : (
+            <p>Operators without a second factor may then change no host until they have enrolled one.</p>
+          )}
+          {!state.isRequired && state.factor === null ? <p className="warn">You have none yourself: enrol one first.</p> : null}
+        </ConfirmButton>
       </div>
       {isOwner ? <Others state={state} /> : null}
       {offer === null ? null : <EnrolDialog offer={offer} onClose={() => setOffer(null)} />}
@@ -88,7 +98,6 @@ const Factor = ({ state, isOwner, change }: FactorProps) => {
 
 const Others = ({ state }: { readonly state: MfaState }) => {
   const [remove, removing] = useRemoveFactorMutation();
-  const [leaving, setLeaving] = useState<string | null>(null);
   const failure = failureOf(removing.error);
   return (
     <div className="stack">
@@ -110,21 +119,17 @@ const Others = ({ state }: { readonly state: MfaState }) => {
                 <td className="mono">{subject}</td>
                 <td>{formatDateTime(enrolledAt)}</td>
                 <td>{witnesses.map(({ name }) => name).join(', ')}</td>
-                <td>
-                  <Button
-                    size="small"
-                    color="error"
-                    variant={leaving === subject ? 'contained' : 'outlined'}
+                <td className="right">
+                  <ConfirmButton
+                    label="Take away…"
+                    about={`Take away the second factor of ${subject}`}
+                    question={`Take away the second factor of ${subject}?`}
+                    act="Take it away"
                     disabled={removing.isLoading}
-                    onClick={() => {
-                      // The second click is the confirmation.
-                      if (leaving === subject) void remove({ subject });
-                      setLeaving(leaving === subject ? null : subject);
-                    }}
-                    aria-label={`Take away the second factor of ${subject}`}
+                    onConfirm={() => void remove({ subject })}
                   >
-                    {leaving === subject ? 'Really take away' : 'Take away'}
-                  </Button>
+                    <p>Its codes and recovery codes are worth nothing from then on. {subject} can enrol a new one.</p>
+                  </ConfirmButton>
                 </td>
               </tr>
             ))}

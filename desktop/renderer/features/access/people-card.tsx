@@ -4,6 +4,7 @@ import { useState } from 'react';
 import type { AccessView } from '../../../bridge/model.ts';
 import { formatDateTime } from '../../client/units.ts';
 import { Card } from '../../widgets/card.tsx';
+import { ConfirmButton } from '../../widgets/confirm-button.tsx';
 import { SelectField, TextField } from '../../widgets/field.tsx';
 import type { AccessCardProps } from './access-card.ts';
 
@@ -37,7 +38,7 @@ export const PeopleCard = ({ view, change }: AccessCardProps) => {
                 <td>{one.title === '' ? '–' : one.title}</td>
                 <td>{rolesOf(one.subject) || 'none: may do nothing'}</td>
                 <td>{one.client === null ? '–' : <Keys client={one.client} change={change} />}</td>
-                <td>
+                <td className="right">
                   <LockButton view={view} subject={one.subject} isLocked={one.locked} change={change} />
                 </td>
               </tr>
@@ -63,16 +64,16 @@ const LockButton = ({ view, subject, isLocked, change }: LockButtonProps) => {
       Unlock
     </Button>
   ) : (
-    <Button
-      size="small"
-      variant="outlined"
-      color="error"
+    <ConfirmButton
+      label="Lock…"
+      about={`Lock ${subject}`}
+      question={`Lock ${subject}?`}
+      act="Lock"
       disabled={change === null || subject === view.self.subject}
-      onClick={() => change?.({ kind: 'lock', target: subject, reason: '' })}
-      aria-label={`Lock ${subject}`}
+      onConfirm={() => change?.({ kind: 'lock', target: subject, reason: '' })}
     >
-      Lock
-    </Button>
+      <p>Every host refuses it as soon as it hears of the lock, whatever its roles say. It can be unlocked here.</p>
+    </ConfirmButton>
   );
 };
 
@@ -83,18 +84,21 @@ const Keys = ({ client, change }: Pick<AccessCardProps, 'change'> & { readonly c
         <span className="mono" title={expiresAt === null ? 'until it is removed' : `until ${formatDateTime(expiresAt)}`}>
           {keyId}
         </span>
-        <Button
-          size="small"
+        <ConfirmButton
+          label="Remove…"
+          about={`Remove the key ${keyId}`}
+          question={`Remove the key ${keyId}?`}
+          act="Remove the key"
           disabled={change === null}
-          onClick={() => change?.({ kind: 'client.key.remove', subject: client.subject, keyId })}
-          aria-label={`Remove the key ${keyId}`}
+          onConfirm={() => change?.({ kind: 'client.key.remove', subject: client.subject, keyId })}
         >
-          Remove
-        </Button>
+          <p>Whatever signs in with this key as {client.subject} is refused from then on. It cannot be brought back.</p>
+        </ConfirmButton>
       </span>
     ))}
     <Button
       size="small"
+      variant="outlined"
       disabled={change === null || client.keys.length >= 2}
       onClick={() => change?.({ kind: 'client.key.add', subject: client.subject })}
       aria-label={`New key for ${client.subject}`}
@@ -113,7 +117,7 @@ const AddPerson = ({ change }: Pick<AccessCardProps, 'change'>) => {
     setName('');
   };
   return (
-    <div className="line wrap">
+    <div className="form-line">
       <SelectField
         label="Kind"
         value={kind}
@@ -142,7 +146,7 @@ const Locks = ({ view: { locks, operators, clients }, change }: AccessCardProps)
           <span className="dim">
             since {formatDateTime(since)} {reason}
           </span>
-          <Button size="small" disabled={change === null} onClick={() => change?.({ kind: 'unlock', id })}>
+          <Button size="small" variant="outlined" disabled={change === null} onClick={() => change?.({ kind: 'unlock', id })}>
             Unlock
           </Button>
         </li>

@@ -1,7 +1,9 @@
 /** Roles as sets of scopes, and clusters as sets of hosts. */
 import Button from '@mui/material/Button';
 import { useState } from 'react';
+import { countOf } from '../../client/units.ts';
 import { Card } from '../../widgets/card.tsx';
+import { ConfirmButton } from '../../widgets/confirm-button.tsx';
 import { TextField } from '../../widgets/field.tsx';
 import type { AccessCardProps } from './access-card.ts';
 
@@ -21,21 +23,23 @@ export const RolesCard = ({ view, change }: AccessCardProps) => (
         <tbody>
           {view.roles.map(({ name, title, scopes, builtIn }) => (
             <tr key={name}>
-              <td>
+              <td className="wrap">
                 {name}
                 <div className="dim">{builtIn ? `built in: ${title}` : title}</div>
               </td>
-              <td className="mono">{scopes.join(' ')}</td>
-              <td>
+              <td className="mono wrap">{scopes.join(' ')}</td>
+              <td className="right">
                 {builtIn ? null : (
-                  <Button
-                    size="small"
+                  <ConfirmButton
+                    label="Remove…"
+                    about={`Remove ${name}`}
+                    question={`Remove the role ${name}?`}
+                    act="Remove the role"
                     disabled={change === null}
-                    onClick={() => change?.({ kind: 'role.remove', name })}
-                    aria-label={`Remove ${name}`}
+                    onConfirm={() => change?.({ kind: 'role.remove', name })}
                   >
-                    Remove
-                  </Button>
+                    <p>{countOf(view.bindings.filter(({ role }) => role === name).length, 'binding')} of this role in the bundle now.</p>
+                  </ConfirmButton>
                 )}
               </td>
             </tr>
@@ -64,7 +68,7 @@ const AddRole = ({ change }: Pick<AccessCardProps, 'change'>) => {
   const [scopes, setScopes] = useState('');
   const list = scopes.split(/[\s,]+/).filter((scope) => scope !== '');
   return (
-    <div className="line wrap">
+    <div className="form-line">
       <TextField label="New role" value={name} onValue={setName} isMono testId="role-name" />
       <TextField label="Scopes" value={scopes} onValue={setScopes} isMono hint="mappings:write dbgw:* *:read" testId="role-scopes" />
       <Button

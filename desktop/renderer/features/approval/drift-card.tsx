@@ -88,7 +88,7 @@ const DriftLine = ({ row, onDone }: { readonly row: DriftRow; readonly onDone: (
       <td className="mono">{drift === null ? '–' : drift.healed}</td>
       <td>
         <select
-          className="input"
+          className="input small"
           aria-label={`When ${hostName} drifts`}
           value={drift?.mode ?? 'report'}
           disabled={!live || drift === null || setting.isLoading}

@@ -11,11 +11,11 @@ describe('the certificates page', () => {
   it('shows what ends first on top, says how soon and what renews it, and counts the alerts', async () => {
     renderView(<CertificatesPage />, new TestBridge(), '/certificates');
     const rows = await screen.findAllByTestId('certificate');
-    expect(rows.map((row) => within(row).getAllByRole('cell')[3]?.textContent)).toEqual([
-      'ada (this device)',
-      'edge-ams-01',
-      'agents',
-      'Test fleet root',
+    expect(rows.map((row) => within(row).getAllByRole('cell')[0]?.textContent)).toEqual([
+      'ada (this device)Operator device',
+      'edge-ams-01Host',
+      'agentsIssuing authority',
+      'Test fleet rootFleet root',
     ]);
     expect(rows[0]?.textContent).toContain('ends within 7 days');
     expect(screen.getByTestId('certificates').textContent).toContain('2 alerts');

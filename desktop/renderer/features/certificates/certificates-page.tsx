@@ -29,7 +29,7 @@ const kinds: Readonly<Record<CertificateRow['kind'], string>> = {
   authority: 'Issuing authority',
   operator: 'Operator device',
   agent: 'Host',
-  'revocation-list': 'List of revoked',
+  'revocation-list': 'Revocation list',
 };
 
 export const CertificatesPage = () => {
@@ -64,7 +64,7 @@ const CertificateTable = ({ list, onRevoke }: TableProps) => (
     <table className="table">
       <thead>
         <tr>
-          {['Ends', 'State', 'Kind', 'Name', 'Key'].map((title) => (
+          {['Name', 'State', 'Ends', 'Key'].map((title) => (
             <th key={title} scope="col">
               {title}
             </th>
@@ -88,7 +88,10 @@ const Row = ({ row, onRevoke }: { readonly row: CertificateRow; readonly onRevok
   const canRevoke = !row.isRevoked && row.serial !== null && row.kind !== 'root';
   return (
     <tr className="row" data-testid="certificate">
-      <td className="mono">{formatDateTime(row.endsAt)}</td>
+      <td>
+        {row.name}
+        <div className="dim">{kinds[row.kind]}</div>
+      </td>
       <td className="wrap">
         <span className={`state ${tone}`}>
           <span className={shape} aria-hidden="true" />
@@ -96,9 +99,10 @@ const Row = ({ row, onRevoke }: { readonly row: CertificateRow; readonly onRevok
         </span>
         <div className="dim">{row.note}</div>
       </td>
-      <td>{kinds[row.kind]}</td>
-      <td>{row.name}</td>
-      <td className="mono dim">{row.fingerprint === null ? '–' : row.fingerprint.slice(0, 16)}</td>
+      <td className="mono">{formatDateTime(row.endsAt)}</td>
+      <td className="mono dim" title={row.fingerprint ?? undefined}>
+        {row.fingerprint === null ? '–' : row.fingerprint.slice(0, 12)}
+      </td>
       <td className="right">
         {row.hostId === null ? null : <RenewButton hostId={row.hostId} name={row.name} />}{' '}
         {canRevoke ? (

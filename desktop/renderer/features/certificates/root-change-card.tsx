@@ -121,7 +121,7 @@ const StepDialog = ({ view, act, onClose }: { readonly view: RootChangeView; rea
   };
   return (
     <ConsoleDialog
-      title={`Go to “${target ?? ''}”?`}
+      title={act === 'start' ? 'Change the root of the fleet?' : `Go to “${target ?? ''}”?`}
       onClose={onClose}
       testId="root-dialog"
       footer={
@@ -137,11 +137,12 @@ const StepDialog = ({ view, act, onClose }: { readonly view: RootChangeView; rea
             onClick={() => void go()}
             data-testid="root-confirm"
           >
-            Go
+            {act === 'start' ? 'Make a new root' : act === 'advance' ? 'Go on' : 'Go back'}
           </Button>
         </>
       }
     >
+      {act === 'start' ? <p>A new root is made here and told to every host. Nobody believes it before the next step.</p> : null}
       <p>
         {target === 'dropped'
           ? 'The old root is believed no more. After that there is no way back.'

@@ -96,6 +96,15 @@ interface ApplyScopeProps {
   readonly cutLive: number;
 }
 
+/** Zero is said only where it was measured. */
+const noCutText = (hosts: ApplyScopeProps['hosts']): string => {
+  const silent = hosts.filter(({ impact }) => impact === null).length;
+  if (silent === 0) return 'No flow seen lately is cut';
+  return silent === hosts.length
+    ? 'No host could replay its flows, so how many are cut is not known'
+    : `No flow seen lately is cut where flows could be replayed; ${countOf(silent, 'host')} could not`;
+};
+
 /** Names the hosts and counts the flows. */
 const ApplyScope = ({ plan, hosts, cut, cutLive }: ApplyScopeProps) => {
   const left = plan.hosts.length - hosts.length;
@@ -112,7 +121,7 @@ const ApplyScope = ({ plan, hosts, cut, cutLive }: ApplyScopeProps) => {
               , {formatCount(cutLive)} of them live now, at their next packet
             </>
           ) : (
-            'No flow seen lately is cut'
+            noCutText(hosts)
           )}
           {plan.newlyAllowed > 0 ? `, ${formatCount(plan.newlyAllowed)} become allowed` : ''}, on:
         </p>

@@ -10,9 +10,11 @@ import { ReviewPage } from './review-page.tsx';
 
 afterEach(cleanup);
 
-const review = (indexes: readonly number[], bridge = new TestBridge()) => {
+const review = (indexes: readonly number[], { isMeasured = true } = {}) => {
+  const bridge = new TestBridge();
   const hosts = indexes.flatMap((index) => bridge.hosts[index] ?? []);
-  const plan = testPlan(hosts, bridge.now());
+  const made = testPlan(hosts, bridge.now());
+  const plan = isMeasured ? made : { ...made, hosts: made.hosts.map((host) => ({ ...host, impact: null })) };
   bridge.plan = plan;
   const page = (
     <Routes>
@@ -44,6 +46,13 @@ describe('the review page', () => {
     await user.click(dialog.getByRole('button', { name: 'Apply and cut 400 live flows' }));
     await waitFor(() => expect(view.address()).toBe('/rollout/rollout-1'));
     expect(bridge.calls).toContainEqual({ method: 'policy.apply', input: { planId: 'plan-5c1e', confirmWithinSeconds: 120 } });
+  });
+
+  it('does not say that nothing is cut where nothing was measured', async () => {
+    const user = userEvent.setup();
+    review([0], { isMeasured: false });
+    await user.click(await screen.findByRole('button', { name: 'Apply…' }));
+    expect((await screen.findByRole('dialog')).textContent).toContain('how many are cut is not known');
   });
 
   it('wants the number typed when more than a thousand flows are cut', async () => {

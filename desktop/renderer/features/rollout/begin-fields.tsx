@@ -138,12 +138,18 @@ export const StepsCard = ({ form, faults, onForm }: BeginFieldsProps) => {
     <Card title="How" testId="begin-steps">
       <div className="stack">
         {field('waves', 'Waves, percent', 'Hosts after each wave; 0 is one host.')}
-        {field('maxUnavailable', 'At once, hosts', 'Changed, failed or silent; empty is a tenth.')}
-        {field('failuresMax', 'Failures allowed, hosts', 'More stop the rollout.')}
-        {field('soakSeconds', 'Soak, seconds', 'How long a host is watched before its change is kept.')}
-        {field('baselineSeconds', 'Baseline, seconds', 'How long counters are read before.')}
-        {field('dropFactor', 'Drops may grow to, times', 'By each reason, against the baseline.')}
-        {field('dropFloorPps', 'And on top, packets per second', 'So that quiet hosts do not stop it.')}
+        <div className="field-row">
+          {field('maxUnavailable', 'At once, hosts', 'Changed, failed or silent; empty is a tenth.')}
+          {field('failuresMax', 'Failures allowed, hosts', 'More stop the rollout.')}
+        </div>
+        <div className="field-row">
+          {field('soakSeconds', 'Soak, seconds', 'How long a host is watched before its change is kept.')}
+          {field('baselineSeconds', 'Baseline, seconds', 'How long counters are read before.')}
+        </div>
+        <div className="field-row">
+          {field('dropFactor', 'Drops may grow to, times', 'By each reason, against the baseline.')}
+          {field('dropFloorPps', 'And on top, packets per second', 'So that quiet hosts do not stop it.')}
+        </div>
         <Choice
           label="A stop takes back"
           value={form.rollback}

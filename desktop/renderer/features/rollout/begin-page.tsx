@@ -116,7 +116,8 @@ const Preview = ({ plan }: { readonly plan: StagedPlan }) => {
       </div>
       <div className="acts">
         <span className="grow dim">
-          {countOf(plan.cutLive, 'live flow')} would be cut, {countOf(plan.newlyAllowed, 'flow')} newly allowed.
+          {countOf(plan.cutLive, 'live flow')} would be cut, {countOf(plan.newlyAllowed, 'flow')} newly allowed, as far as hosts could
+          replay theirs.
         </span>
         <Button variant="contained" disabled={able === 0 || isExpired} onClick={() => setAsking(true)} data-testid="begin-start">
           {isExpired ? 'Preview again' : `Begin on ${countOf(hosts.length, 'host')}`}
@@ -154,8 +155,8 @@ const StartDialog = ({ plan, onClose }: { readonly plan: StagedPlan; readonly on
     >
       <p>
         {countOf(plan.waves.flat().length, 'host')} in {countOf(plan.waves.length, 'wave')}, at most {countOf(maxUnavailable, 'host')} at
-        once, each watched for {soakSeconds} s. {countOf(plan.cutLive, 'live flow')} would be cut. A stop takes back{' '}
-        {rollback === 'all' ? 'all waves' : 'the wave'}.
+        once, each watched for {soakSeconds} s. {countOf(plan.cutLive, 'live flow')} would be cut, as far as hosts could replay theirs. A
+        stop takes back {rollback === 'all' ? 'all waves' : 'the wave'}.
       </p>
       {failure === null ? null : <FailureView failure={failure} />}
     </ConsoleDialog>

@@ -8,6 +8,7 @@ import { failureOf } from '../../client/query-failure.ts';
 import { formatDateTime } from '../../client/units.ts';
 import { Blank, FailureView, Outcome } from '../../widgets/blank.tsx';
 import { Card } from '../../widgets/card.tsx';
+import { ConfirmButton } from '../../widgets/confirm-button.tsx';
 import { Page } from '../../widgets/page.tsx';
 import { State } from './staged-page.tsx';
 import { phaseLooks } from './staged-words.ts';
@@ -126,11 +127,17 @@ const Intents = ({ list }: { readonly list: readonly IntentRow[] }) => {
               <td className="mono">{intent.baseRevision}</td>
               <td className="mono">{formatDateTime(intent.expiresAt)}</td>
               <td className="wrap">{intent.problem?.message ?? ''}</td>
-              <td>
+              <td className="right">
                 {intent.state === 'waiting' ? (
-                  <Button size="small" disabled={cancelling.isLoading} onClick={() => void cancel({ intentId: intent.intentId })}>
-                    Cancel
-                  </Button>
+                  <ConfirmButton
+                    label="Withdraw…"
+                    question={`Withdraw the change for ${intent.hostName}?`}
+                    act="Withdraw it"
+                    disabled={cancelling.isLoading}
+                    onConfirm={() => void cancel({ intentId: intent.intentId })}
+                  >
+                    <p>The host does not get it when it comes back. Its policy stays as it is.</p>
+                  </ConfirmButton>
                 ) : null}
               </td>
             </tr>

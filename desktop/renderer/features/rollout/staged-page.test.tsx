@@ -89,13 +89,17 @@ describe('the page of a staged rollout', () => {
 
   it.each([
     ['Pause', {}, 'rollouts.pause', 'paused'],
-    ['Abort', {}, 'rollouts.abort', 'aborted'],
+    ['Abort…', {}, 'rollouts.abort', 'aborted'],
     ['Resume', { conducted: 'idle' }, 'rollouts.resume', 'running'],
     ['Take over', { conducted: 'elsewhere' }, 'rollouts.takeOver', 'running'],
   ] as const)('%s does so', async (...[name, change, method, phase]) => {
     const user = userEvent.setup();
     const bridge = open({ ...rollout, ...change });
     await user.click(await screen.findByRole('button', { name }));
+    if (name === 'Abort…') {
+      expect(bridge.calls.some((call) => call.method === method)).toBe(false);
+      await user.click(screen.getByTestId('confirm'));
+    }
     await waitFor(() => expect(bridge.calls).toContainEqual({ method, input: { rolloutId: 'rollout-1' } }));
     await waitFor(() => expect(screen.getByTestId('staged-phase').dataset['phase']).toBe(phase));
   });
@@ -124,7 +128,9 @@ describe('the list of rollouts', () => {
     };
     const bridge = open(rollout, '/rollouts', [intent]);
     expect((await screen.findByRole('link', { name: 'web.json' })).getAttribute('href')).toBe('/rollouts/rollout-1');
-    await user.click(await screen.findByRole('button', { name: 'Cancel' }));
+    await user.click(await screen.findByRole('button', { name: 'Withdraw…' }));
+    expect(bridge.calls.some(({ method }) => method === 'intents.cancel')).toBe(false);
+    await user.click(screen.getByTestId('confirm'));
     await waitFor(() => expect(screen.getByTestId('intent-state').dataset['state']).toBe('cancelled'));
     expect(bridge.calls).toContainEqual({ method: 'intents.cancel', input: { intentId: 'intent-1' } });
   });

@@ -14,6 +14,7 @@ import { failureOf } from '../../client/query-failure.ts';
 import { countOf, formatCountdown, formatTime } from '../../client/units.ts';
 import { FailureView, Outcome } from '../../widgets/blank.tsx';
 import { Card } from '../../widgets/card.tsx';
+import { ConfirmButton } from '../../widgets/confirm-button.tsx';
 import { Page } from '../../widgets/page.tsx';
 import { conductedWords, gateText, hostLooks, phaseLooks } from './staged-words.ts';
 import type { Look } from './staged-words.ts';
@@ -28,7 +29,7 @@ export const StagedPage = () => {
       about={
         rollout === null
           ? undefined
-          : `${countOf(rollout.hosts.length, 'host')} · began ${formatTime(rollout.startedAt)} · ${rollout.operator}`
+          : `${countOf(rollout.hosts.length, 'host')} · began ${formatTime(rollout.startedAt)} · by ${rollout.operator.slice(rollout.operator.lastIndexOf('/') + 1)}`
       }
     >
       <Outcome value={rollout} failure={data?.failure} label="Loading the rollout">
@@ -161,9 +162,19 @@ const StagedActs = ({ rollout }: { readonly rollout: StagedRollout }) => {
         </Button>
       ) : null}
       {!isForeign && isLive ? (
-        <Button variant="contained" color="error" disabled={isBusy} onClick={() => void abort({ rolloutId })}>
-          Abort
-        </Button>
+        <ConfirmButton
+          label="Abort…"
+          question={`Abort ${rollout.name}?`}
+          act="Abort"
+          isSmall={false}
+          disabled={isBusy}
+          onConfirm={() => void abort({ rolloutId })}
+        >
+          <p>
+            {rollout.settings.rollback === 'all' ? 'Every host that was changed gets' : 'The hosts of the present wave get'} the policy of
+            before back, and the rollout ends. It cannot be resumed.
+          </p>
+        </ConfirmButton>
       ) : null}
       {failure === null ? null : <FailureView failure={failure} />}
     </div>

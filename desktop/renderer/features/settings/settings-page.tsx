@@ -17,14 +17,18 @@ export const SettingsPage = ({ state }: { readonly state: ConsoleState }) => {
   return (
     <Page title="Settings">
       <div className="two">
-        <Card title="Look">
-          <Outcome value={data} failure={failureOf(error)} label="Loading settings" onRetry={() => void refetch()}>
-            {(settings) => <LookForm settings={settings} />}
-          </Outcome>
-        </Card>
-        <FleetCard state={state} />
-        <LicenseCard />
-        <SsoCard />
+        <div className="column">
+          <Card title="Look">
+            <Outcome value={data} failure={failureOf(error)} label="Loading settings" onRetry={() => void refetch()}>
+              {(settings) => <LookForm settings={settings} />}
+            </Outcome>
+          </Card>
+          <LicenseCard />
+        </div>
+        <div className="column">
+          <FleetCard state={state} />
+          <SsoCard />
+        </div>
       </div>
     </Page>
   );

@@ -91,8 +91,8 @@ const ProviderForm = ({ view }: { readonly view: SsoView }) => {
         hint="Of e-mail addresses that are let in; empty = whoever the provider signs in."
         testId="sso-domains"
       />
-      <label>
-        <input type="checkbox" checked={isRequired} onChange={(event) => setRequired(event.target.checked)} data-testid="sso-required" />{' '}
+      <label className="check">
+        <input type="checkbox" checked={isRequired} onChange={(event) => setRequired(event.target.checked)} data-testid="sso-required" />
         Open the console only after a sign-in within 12 hours, and only for the person who is signed in now
       </label>
       {failure === null ? null : <FailureView failure={failure} />}

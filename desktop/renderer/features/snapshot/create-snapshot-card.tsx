@@ -30,15 +30,14 @@ export const CreateSnapshotCard = () => {
   const [chosen, setChosen] = useState<readonly string[]>([]);
   const [passphrase, setPassphrase] = useState('');
   const [again, setAgain] = useState('');
-  const [isFresh, setFresh] = useState<readonly 'fresh'[]>([]);
+  const [isFresh, setFresh] = useState(false);
   const [state, setState] = useState<State | null>(null);
   const faults = passphraseFaults(passphrase, again, chosen.length > 0);
   const make = async (): Promise<void> => {
     setState({ kind: 'working' });
     try {
       const words = passphrase === '' ? {} : { passphrase };
-      const fresh = isFresh.length === 0 ? {} : { fresh: true };
-      const file = await create({ profile, recipients: [...chosen], ...words, ...fresh }).unwrap();
+      const file = await create({ profile, recipients: [...chosen], ...words, ...(isFresh ? { fresh: true } : {}) }).unwrap();
       await download(file);
       setPassphrase('');
       setAgain('');
@@ -49,46 +48,56 @@ export const CreateSnapshotCard = () => {
   };
   return (
     <Card title="Make a snapshot" testId="snapshot-create">
-      <SelectField
-        label="What goes in"
-        value={profile}
-        options={snapshotProfiles.map((value) => ({ value, title: profileWords[value] }))}
-        onValue={(value) => setProfile(snapshotProfiles.find((known) => known === value) ?? 'config')}
-        hint="Names of operators, comments, hardware addresses and the host part of addresses in flows are masked in all but the last."
-        testId="snapshot-profile"
-      />
-      {book.length === 0 ? null : (
-        <Checks
-          label="Opens with the key of"
-          values={chosen}
-          options={book.map(({ name }) => ({ value: name, title: name }))}
-          onValues={setChosen}
-          testId="snapshot-recipients"
+      <div className="stack form-narrow">
+        <SelectField
+          label="What goes in"
+          value={profile}
+          options={snapshotProfiles.map((value) => ({ value, title: profileWords[value] }))}
+          onValue={(value) => setProfile(snapshotProfiles.find((known) => known === value) ?? 'config')}
+          hint="Names of operators, comments, hardware addresses and the host part of addresses in flows are masked in all but the last."
+          testId="snapshot-profile"
         />
-      )}
-      <PassphraseFields
-        passphrase={passphrase}
-        again={again}
-        faults={faults}
-        hint={chosen.length === 0 ? 'At least 10 characters.' : 'May stay empty: the chosen keys open it.'}
-        onPassphrase={setPassphrase}
-        onAgain={setAgain}
-      />
-      <Checks label="Age" values={isFresh} options={[{ value: 'fresh', title: 'Ask every host that answers first' }]} onValues={setFresh} />
-      {state?.kind === 'failed' ? <FailureView failure={state.failure} /> : null}
-      {state?.kind === 'made' ? <Made file={state.file} /> : null}
-      <Button
-        variant="contained"
-        disabled={!faults.isReady || state?.kind === 'working' || fleet.rows.length === 0}
-        onClick={() => void make()}
-        data-testid="snapshot-make"
-      >
-        {state?.kind === 'working' ? 'Making it' : 'Make and save'}
-      </Button>
-      {fleet.rows.length === 0 && fleet.at !== null ? <p className="dim">There is no host yet: nothing could go in.</p> : null}
+        {book.length === 0 ? null : (
+          <Checks
+            label="Opens with the key of"
+            values={chosen}
+            options={book.map(({ name }) => ({ value: name, title: name }))}
+            onValues={setChosen}
+            testId="snapshot-recipients"
+          />
+        )}
+        <PassphraseFields
+          passphrase={passphrase}
+          again={again}
+          faults={faults}
+          hint={chosen.length === 0 ? 'At least 10 characters.' : 'May stay empty: the chosen keys open it.'}
+          onPassphrase={setPassphrase}
+          onAgain={setAgain}
+        />
+        <FreshField isFresh={isFresh} onFresh={setFresh} />
+        {state?.kind === 'failed' ? <FailureView failure={state.failure} /> : null}
+        {state?.kind === 'made' ? <Made file={state.file} /> : null}
+        <Button
+          variant="contained"
+          sx={{ alignSelf: 'flex-start' }}
+          disabled={!faults.isReady || state?.kind === 'working' || fleet.rows.length === 0}
+          onClick={() => void make()}
+          data-testid="snapshot-make"
+        >
+          {state?.kind === 'working' ? 'Making it…' : 'Make and save'}
+        </Button>
+        {fleet.rows.length === 0 && fleet.at !== null ? <p className="dim">There is no host yet: nothing could go in.</p> : null}
+      </div>
     </Card>
   );
 };
+
+const FreshField = ({ isFresh, onFresh }: { readonly isFresh: boolean; readonly onFresh: (isFresh: boolean) => void }) => (
+  <label className="check">
+    <input type="checkbox" checked={isFresh} onChange={(event) => onFresh(event.target.checked)} />
+    Ask every host that answers first, instead of taking what the console knows
+  </label>
+);
 
 interface PassphraseFieldsProps {
   readonly passphrase: string;

@@ -24,28 +24,32 @@ export const RecipientsCard = () => {
   };
   return (
     <Card title="Recipients" testId="snapshot-book">
-      <Outcome value={data} failure={failureOf(error)} label="Loading the recipients" onRetry={() => void refetch()}>
-        {(entries) => <Entries entries={entries} onRemove={setLeaving} />}
-      </Outcome>
-      <TextField label="Name" value={name} maxLength={63} onValue={setName} testId="recipient-name" />
-      <TextField
-        label="Recipient"
-        isMono
-        value={recipient}
-        onValue={setRecipient}
-        placeholder="nestrcpt1."
-        hint="What “nest snapshot keygen” printed for them."
-        testId="recipient-key"
-      />
-      {failure === null ? null : <FailureView failure={failure} />}
-      <Button
-        variant="outlined"
-        disabled={name.trim() === '' || recipient.trim() === '' || putting.isLoading}
-        onClick={() => void add()}
-        data-testid="recipient-add"
-      >
-        Add
-      </Button>
+      <div className="stack">
+        <Outcome value={data} failure={failureOf(error)} label="Loading the recipients" onRetry={() => void refetch()}>
+          {(entries) => <Entries entries={entries} onRemove={setLeaving} />}
+        </Outcome>
+        <div className="form-line">
+          <TextField label="Name" value={name} maxLength={63} onValue={setName} testId="recipient-name" />
+          <TextField
+            label="Recipient"
+            isMono
+            value={recipient}
+            onValue={setRecipient}
+            placeholder="nestrcpt1."
+            hint="What “nest snapshot keygen” printed for them."
+            testId="recipient-key"
+          />
+          <Button
+            variant="outlined"
+            disabled={name.trim() === '' || recipient.trim() === '' || putting.isLoading}
+            onClick={() => void add()}
+            data-testid="recipient-add"
+          >
+            Add
+          </Button>
+        </div>
+        {failure === null ? null : <FailureView failure={failure} />}
+      </div>
       {leaving === null ? null : <RemoveDialog entry={leaving} onClose={() => setLeaving(null)} />}
     </Card>
   );
@@ -65,10 +69,10 @@ const Entries = ({ entries, onRemove }: EntriesProps) =>
         {entries.map((entry) => (
           <tr key={entry.name} className="row">
             <td>{entry.name}</td>
-            <td className="mono">{entry.recipient}</td>
+            <td className="mono wrap">{entry.recipient}</td>
             <td className="right">
-              <Button variant="text" size="small" onClick={() => onRemove(entry)} data-testid="recipient-remove">
-                Remove
+              <Button variant="outlined" color="error" size="small" onClick={() => onRemove(entry)} data-testid="recipient-remove">
+                Remove…
               </Button>
             </td>
           </tr>
@@ -90,10 +94,17 @@ const RemoveDialog = ({ entry: { name }, onClose }: { readonly entry: SnapshotRe
       onClose={onClose}
       footer={
         <>
-          <Button variant="outlined" onClick={onClose}>
+          <span className="grow" />
+          <Button variant="outlined" onClick={onClose} autoFocus>
             Cancel
           </Button>
-          <Button variant="contained" disabled={isLoading} onClick={() => void press()} data-testid="recipient-remove-confirm">
+          <Button
+            variant="contained"
+            color="error"
+            disabled={isLoading}
+            onClick={() => void press()}
+            data-testid="recipient-remove-confirm"
+          >
             Remove
           </Button>
         </>

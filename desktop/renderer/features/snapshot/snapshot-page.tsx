@@ -1,4 +1,5 @@
 /** An open snapshot, read-only: its hosts, searched, and one of them in detail. */
+import Button from '@mui/material/Button';
 import { useDeferredValue, useState } from 'react';
 import { Link, useParams, useSearchParams } from 'react-router';
 import type { HostRow } from '../../../bridge/model.ts';
@@ -49,7 +50,11 @@ const Opened = ({ file }: { readonly file: SnapshotFile }) => {
       title="Snapshot"
       about={file.fileName}
       banner={<SnapshotBanner file={file} />}
-      actions={<Link to={`${snapshotLink(file.snapshotId)}/compare`}>Compare</Link>}
+      actions={
+        <Button component={Link} to={`${snapshotLink(file.snapshotId)}/compare`} variant="outlined">
+          Compare
+        </Button>
+      }
     >
       <HostsCard file={file} chosen={hostId} />
       {hostId === null ? null : <SnapshotHostCard key={hostId} snapshotId={file.snapshotId} hostId={hostId} />}

@@ -3,9 +3,9 @@ import type { SnapshotInfo, SnapshotProfile } from '../../../bridge/snapshot-mod
 
 export const profileWords: Readonly<Record<SnapshotProfile, string>> = {
   inventory: 'Inventory: hosts, versions, health',
-  config: 'Configuration: and policies with their tables',
-  diagnostic: 'Diagnostic: and counters, flows, balancers',
-  full: 'Full: nothing masked; owners only',
+  config: 'Configuration: the inventory, and policies with their tables',
+  diagnostic: 'Diagnostic: the configuration, and counters, flows, balancers',
+  full: 'Full: as the diagnostic, nothing masked; owners only',
 };
 
 export const trustWords: Readonly<Record<SnapshotInfo['trust'], string>> = {

@@ -1,5 +1,6 @@
 /** Snapshot files: make one, open one, and who they are made for. */
 import Button from '@mui/material/Button';
+import { FolderOpen } from 'lucide-react';
 import { useState } from 'react';
 import { Link } from 'react-router';
 import type { SnapshotFile } from '../../../bridge/snapshot-model.ts';
@@ -54,10 +55,11 @@ const ChooseFile = ({ onFile }: { readonly onFile: (file: SnapshotFile) => void 
   };
   return (
     <>
-      <label className="line">
-        <span>Open a file</span>
+      <Button component="label" variant="outlined" size="small" startIcon={<FolderOpen size={14} />} disabled={state === 'reading'}>
+        Open a file…
         <input
           type="file"
+          className="unseen"
           accept=".nestsnap"
           disabled={state === 'reading'}
           onChange={(event) => {
@@ -67,7 +69,7 @@ const ChooseFile = ({ onFile }: { readonly onFile: (file: SnapshotFile) => void 
           }}
           data-testid="snapshot-choose"
         />
-      </label>
+      </Button>
       {state === 'reading' ? <span role="status">Reading the file</span> : null}
       {state === null || state === 'reading' ? null : <FailureView failure={state} />}
     </>
