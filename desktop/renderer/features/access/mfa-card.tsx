@@ -120,16 +120,7 @@ const Others = ({ state }: { readonly state: MfaState }) => {
                 <td>{formatDateTime(enrolledAt)}</td>
                 <td>{witnesses.map(({ name }) => name).join(', ')}</td>
                 <td className="right">
-                  <ConfirmButton
-                    label="Take away…"
-                    about={`Take away the second factor of ${subject}`}
-                    question={`Take away the second factor of ${subject}?`}
-                    act="Take it away"
-                    disabled={removing.isLoading}
-                    onConfirm={() => void remove({ subject })}
-                  >
-                    <p>Its codes and recovery codes are worth nothing from then on. {subject} can enrol a new one.</p>
-                  </ConfirmButton>
+                  <TakeAway subject={subject} disabled={removing.isLoading} onConfirm={() => void remove({ subject })} />
                 </td>
               </tr>
             ))}
@@ -141,6 +132,27 @@ const Others = ({ state }: { readonly state: MfaState }) => {
     </div>
   );
 };
+
+const TakeAway = ({
+  subject,
+  disabled,
+  onConfirm,
+}: {
+  readonly subject: string;
+  readonly disabled: boolean;
+  readonly onConfirm: () => void;
+}) => (
+  <ConfirmButton
+    label="Take away…"
+    about={`Take away the second factor of ${subject}`}
+    question={`Take away the second factor of ${subject}?`}
+    act="Take it away"
+    disabled={disabled}
+    onConfirm={onConfirm}
+  >
+    <p>Its codes and recovery codes are worth nothing from then on. {subject} can enrol a new one.</p>
+  </ConfirmButton>
+);
 
 const Admit = () => {
   const [admit, admitting] = useAdmitFactorMutation();
