@@ -16,8 +16,8 @@ const costSchema = z.array(z.object({ program: z.string(), flows: z.number(), sa
 const driveSchema = z.object({ sent: z.number(), seconds: z.number() });
 const sendSchema = z.object({ sent: z.number(), interfaceDrops: z.number(), seconds: z.number() });
 
-/** Of which the median counts: an interruption spoils one of them. */
-const samplesPerCall = 5;
+/** Of which the median counts: one interruption spoils one of them. */
+const samplesPerCall = 3;
 
 export interface CostRequest {
   readonly pinPath: string;
