@@ -1,12 +1,12 @@
 /** nest break-glass seal | grant | cosign | use | ls */
 import type { Command } from 'commander';
-import { open } from 'node:fs/promises';
-import { NestError } from '../../proto/model/error.ts';
 import type { GrantText, GrantUse } from '../bridge/model.ts';
 import { readText, ReportedError, settledRows, withCore, withFleet } from './command-context.ts';
 import type { CommandContext, GlobalOptions, Invocation } from './command-context.ts';
+import { writeNewFile } from './new-file.ts';
 import { clean, formatTable, formatTime } from './output.ts';
-import { readSecret } from './secret.ts';
+import { readNewSecret, readSecret } from './secret.ts';
+import type { SecretSource } from './secret.ts';
 import { UsageError } from './usage-error.ts';
 
 interface SealOptions extends GlobalOptions {
@@ -36,7 +36,7 @@ export const addBreakGlassCommands = (program: Command, invocation: Invocation):
       return withFleet(invocation, options, async (context) => {
         const passphrase = await newSealPassphrase(context, options);
         const { file } = await context.handlers['breakGlass.seal']({ passphrase }, context.signal);
-        await writeNew(path, file);
+        await writeNewFile(path, file);
         context.print({ file: path }, () => `The sealed key is in ${path}. Keep it in a safe, and its passphrase elsewhere.`);
       });
     });
@@ -121,7 +121,7 @@ const grant = async (context: CommandContext, sealed: string, options: GrantOpti
 };
 
 const give = async (context: CommandContext, made: GrantText, out: string | undefined): Promise<void> => {
-  if (out !== undefined) await writeNew(out, `${made.grant}\n`);
+  if (out !== undefined) await writeNewFile(out, `${made.grant}\n`);
   const { holder, level, until } = made;
   context.terminal.note(`For ${clean(holder)} at ${clean(level)}, until ${formatTime(until)}. Use it with "nest break-glass use <file>".`);
   context.print(made, ({ grant: text }) => (out === undefined ? text : `The grant is in ${out}.`));
@@ -134,29 +134,14 @@ const showUses = (uses: readonly GrantUse[]): string =>
     { title: 'PROBLEM', value: ({ problem }) => (problem === null ? null : `${problem.code}: ${problem.message}`) },
   ]);
 
-const sealPassphrase = (context: CommandContext, options: SealOptions, question = 'Passphrase of the sealed key: '): Promise<string> =>
-  readSecret(context, {
-    path: options.sealPassphraseFile,
-    missing: 'The sealed key has a passphrase: give --seal-passphrase-file, or run this in a terminal.',
-    question,
-  });
+const sealSecret = (options: SealOptions, question: string): SecretSource => ({
+  path: options.sealPassphraseFile,
+  missing: 'The sealed key has a passphrase: give --seal-passphrase-file, or run this in a terminal.',
+  question,
+});
 
-const newSealPassphrase = async (context: CommandContext, options: SealOptions): Promise<string> => {
-  const passphrase = await sealPassphrase(context, options, 'New passphrase for the sealed key (10 characters or more): ');
-  if (options.sealPassphraseFile === undefined && (await sealPassphrase(context, options, 'Once more: ')) !== passphrase)
-    throw new NestError('PASSPHRASE_WRONG', 'The two passphrases differ. Nothing was written.');
-  return passphrase;
-};
+const sealPassphrase = (context: CommandContext, options: SealOptions): Promise<string> =>
+  readSecret(context, sealSecret(options, 'Passphrase of the sealed key: '));
 
-/** Never over a file that is there: it may be the only copy of another key. */
-const writeNew = async (path: string, text: string): Promise<void> => {
-  try {
-    await using file = await open(path, 'wx', 0o600);
-    await file.writeFile(text);
-    await file.sync();
-  } catch (error) {
-    throw new NestError('STATE_FAILED', `${path} cannot be written. Choose a name that does not exist in a folder you may write to.`, {
-      cause: error,
-    });
-  }
-};
+const newSealPassphrase = (context: CommandContext, options: SealOptions): Promise<string> =>
+  readNewSecret(context, sealSecret(options, 'New passphrase for the sealed key (10 characters or more): '));

@@ -1,13 +1,13 @@
 /** nest fleet root export | remove | restore */
 import type { Command } from 'commander';
-import { open } from 'node:fs/promises';
-import { NestError } from '../../proto/model/error.ts';
 import type { RootState } from '../bridge/model.ts';
 import { spkiFingerprint } from '../core/api.ts';
 import { readText, withFleet } from './command-context.ts';
 import type { CommandContext, GlobalOptions, Invocation } from './command-context.ts';
+import { writeNewFile } from './new-file.ts';
 import { formatTime } from './output.ts';
-import { readSecret } from './secret.ts';
+import { readNewSecret, readSecret } from './secret.ts';
+import type { SecretSource } from './secret.ts';
 
 interface RootOptions extends GlobalOptions {
   readonly rootPassphraseFile?: string;
@@ -24,7 +24,7 @@ export const addRootCommands = (fleet: Command, invocation: Invocation): void =>
       run(command, invocation, async (context, options) => {
         const passphrase = await newRootPassphrase(context, options);
         const { file } = await context.handlers['certificate.root.export']({ passphrase }, context.signal);
-        await writeNew(path, file);
+        await writeNewFile(path, file);
         context.print({ file: path }, () => `The root is in ${path}. Copy it to a safe place, then "nest fleet root remove ${path}".`);
       }),
     );
@@ -55,32 +55,17 @@ const run = (
   return withFleet(invocation, options, (context) => work(context, options));
 };
 
-const rootPassphrase = (context: CommandContext, options: RootOptions, question = 'Passphrase of the root file: '): Promise<string> =>
-  readSecret(context, {
-    path: options.rootPassphraseFile,
-    missing: 'The root file has a passphrase: give --root-passphrase-file, or run this in a terminal.',
-    question,
-  });
+const rootSecret = (options: RootOptions, question: string): SecretSource => ({
+  path: options.rootPassphraseFile,
+  missing: 'The root file has a passphrase: give --root-passphrase-file, or run this in a terminal.',
+  question,
+});
 
-const newRootPassphrase = async (context: CommandContext, options: RootOptions): Promise<string> => {
-  const passphrase = await rootPassphrase(context, options, 'New passphrase for the root file (10 characters or more): ');
-  if (options.rootPassphraseFile === undefined && (await rootPassphrase(context, options, 'Once more: ')) !== passphrase)
-    throw new NestError('PASSPHRASE_WRONG', 'The two passphrases differ. Nothing was written.');
-  return passphrase;
-};
+const rootPassphrase = (context: CommandContext, options: RootOptions): Promise<string> =>
+  readSecret(context, rootSecret(options, 'Passphrase of the root file: '));
 
-/** Never over a file that is there: it may be the only copy of another root. */
-const writeNew = async (path: string, text: string): Promise<void> => {
-  try {
-    await using file = await open(path, 'wx', 0o600);
-    await file.writeFile(text);
-    await file.sync();
-  } catch (error) {
-    throw new NestError('STATE_FAILED', `${path} cannot be written. Choose a name that does not exist in a folder you may write to.`, {
-      cause: error,
-    });
-  }
-};
+const newRootPassphrase = (context: CommandContext, options: RootOptions): Promise<string> =>
+  readNewSecret(context, rootSecret(options, 'New passphrase for the root file (10 characters or more): '));
 
 const showRoot = ({ isHere, fingerprint, endsAt }: RootState): string =>
   [

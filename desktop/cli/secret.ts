@@ -26,3 +26,11 @@ export const readSecret = async (
   if (!terminal.isInteractive) throw new UsageError(missing);
   return terminal.askSecret(question, signal);
 };
+
+/** A secret that is made now: asked for twice in a terminal. Raises CONFIG_INVALID, and PASSPHRASE_WRONG when the two differ. */
+export const readNewSecret = async (context: Parameters<typeof readSecret>[0], source: SecretSource): Promise<string> => {
+  const secret = await readSecret(context, source);
+  if (source.path === undefined && (await readSecret(context, { ...source, question: 'Once more: ' })) !== secret)
+    throw new NestError('PASSPHRASE_WRONG', 'The two passphrases differ. Nothing was written.');
+  return secret;
+};

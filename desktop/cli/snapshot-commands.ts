@@ -1,11 +1,10 @@
 /** nest snapshot create | info | verify | hosts | show | compare | trace | keygen | recipients ls, add, rm */
-import { open } from 'node:fs/promises';
 import type { Command } from 'commander';
-import { NestError } from '../../proto/model/error.ts';
 import { snapshotProfiles } from '../../proto/model/snapshot-profile.ts';
 import type { SnapshotFile } from '../bridge/snapshot-model.ts';
 import { askYes, chosenHosts, ReportedError, settledRows, withCore, withFleet } from './command-context.ts';
 import type { CommandContext, GlobalOptions, Invocation } from './command-context.ts';
+import { writeNewFile } from './new-file.ts';
 import { packetOf, showTrace } from './observe-commands.ts';
 import type { TraceOptions } from './observe-commands.ts';
 import { clean, formatTable, numberOf, oneOf } from './output.ts';
@@ -232,7 +231,7 @@ const addKeyCommands = (snapshot: Command, invocation: Invocation): void => {
       return withCore(invocation, options, async (context) => {
         const passphrase = await readIdentityPassphrase(context, options, 'New passphrase for the key file (10 characters or more): ');
         const { recipient, file } = await context.handlers['snapshot.keygen']({ name: 'key', passphrase }, context.signal);
-        await writeNew(path, file);
+        await writeNewFile(path, file);
         context.print({ recipient, file: path }, () => `${recipient}\nThe key is in ${path}: keep it, and hand on only the line above.`);
       });
     });
@@ -266,16 +265,4 @@ const addKeyCommands = (snapshot: Command, invocation: Invocation): void => {
       show(context, await context.handlers['snapshot.recipient.remove']({ name }, context.signal));
     },
   );
-};
-
-const writeNew = async (path: string, text: string): Promise<void> => {
-  try {
-    await using file = await open(path, 'wx', 0o600);
-    await file.writeFile(text);
-    await file.sync();
-  } catch (error) {
-    throw new NestError('STATE_FAILED', `${path} cannot be written. Choose a name that does not exist in a folder you may write to.`, {
-      cause: error,
-    });
-  }
 };

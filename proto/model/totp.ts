@@ -55,7 +55,7 @@ export const otpauthUri = (secret: Uint8Array, { issuer, account }: { readonly i
 };
 
 export interface RecoverySet {
-  /** To be shown once: XXXX-XXXX-XXXX-XXXX, 80 bits each. */
+  /** To be shown once: four groups of four characters with dashes between them, 80 bits each. */
   readonly codes: readonly string[];
   readonly salt: Buffer;
   /** SHA-256 over salt and code. */

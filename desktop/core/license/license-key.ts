@@ -12,7 +12,10 @@ export const isLicenseKey = (text: string): boolean => keyPattern.test(text);
 export const parseLicenseKey = (text: string): string => {
   const key = text.trim().toUpperCase();
   if (isLicenseKey(key)) return key;
-  throw new NestError('LICENSE_INVALID', 'This is no licence key. It looks like PENG-XXXX-XXXX-XXXX-XXXX-XXXX; copy the whole of it.');
+  throw new NestError(
+    'LICENSE_INVALID',
+    'This is no licence key. One is PENG and five groups of four letters or digits, with dashes between them; copy the whole of it.',
+  );
 };
 
 /** All of a key that may be shown or logged. */

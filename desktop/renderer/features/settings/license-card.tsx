@@ -116,7 +116,7 @@ const KeyForm = ({ license }: { readonly license: LicenseView }) => {
         onValue={setKey}
         maxLength={100}
         isMono
-        hint="PENG-XXXX-XXXX-XXXX-XXXX-XXXX"
+        hint="PENG and five groups of four letters or digits, with dashes between them"
         testId="license-key"
       />
       {failure === null ? null : <FailureView failure={failure} />}
