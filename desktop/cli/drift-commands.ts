@@ -51,9 +51,13 @@ export const addDriftCommands = (program: Command, invocation: Invocation): void
     );
 };
 
-const showHost = ({ mode, findings, healed }: HostDrift): string =>
+const showHost = ({ mode, checkedAt, findings, healed }: HostDrift): string =>
   [
-    findings.length === 0 ? 'The kernel is as the agent has left it.' : 'The kernel has drifted:',
+    findings.length > 0
+      ? 'The kernel has drifted:'
+      : checkedAt === null
+        ? 'The kernel has not been looked at yet.'
+        : 'The kernel is as the agent has left it.',
     ...findings.map(({ resource, message, canHeal }) => `  ${clean(resource)}: ${clean(message)}${canHeal ? '' : ' (cannot be healed)'}`),
     `Mode ${mode}; put right since the agent started: ${String(healed)}.`,
   ].join('\n');
@@ -68,7 +72,12 @@ const showDrift = (rows: readonly DriftRow[], now: number): string =>
         { title: 'HEALED', value: ({ drift }) => drift?.healed ?? null },
         {
           title: 'DRIFT',
-          value: ({ drift }) => drift?.findings.map(({ resource, message }) => `${resource}: ${message}`).join(' ') ?? null,
+          value: ({ drift }) =>
+            drift === null || (drift.checkedAt === null && drift.findings.length === 0)
+              ? null
+              : drift.findings.length === 0
+                ? 'none'
+                : drift.findings.map(({ resource, message }) => `${resource}: ${message}`).join(' '),
         },
       ]);
 

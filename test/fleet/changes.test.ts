@@ -235,7 +235,7 @@ describe('nest on the command line', { timeout: 60_000 }, () => {
     expect([found.code, found.out]).toEqual([1, expect.stringContaining('interface lan0: The packet program was taken off it')]);
     const healed = await nest(['drift', 'mode', 'edge-2', 'heal']);
     expect([healed.code, healed.out]).toEqual([0, expect.stringContaining('Mode heal; put right since the agent started: 1.')]);
-    expect((await nest(['drift', 'ls'])).out).toMatch(/edge-2 +heal .* +1 +-/);
+    expect((await nest(['drift', 'ls'])).out).toMatch(/edge-2 +heal .* +1 +none/);
     expect((await nest(['policy', 'editors'])).out).toBe('Nobody edits a policy now.');
   });
 });

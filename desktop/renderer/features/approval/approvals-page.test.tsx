@@ -35,6 +35,27 @@ describe('the page of approvals and drift', () => {
     expect(bridge.calls.find(({ method }) => method === 'drift.mode')?.input).toMatchObject({ mode: 'heal' });
   });
 
+  it('calls no kernel sound that nobody has looked at', async () => {
+    const row = (hostId: string, checkedAt: number | null) => ({
+      hostId,
+      hostName: hostId,
+      live: true,
+      drift: { mode: 'report' as const, checkedAt, findings: [], healed: 0 },
+    });
+    let rows = [row('one', null), row('two', null)];
+    const bridge = new TestBridge({ answers: { 'drift.list': () => Promise.resolve(rows) } });
+    const view = renderView(<ApprovalsPage />, bridge, '/approvals');
+    await waitFor(() => expect(screen.getByTestId('drift').textContent).toContain('Not looked at yet'));
+    for (const line of await screen.findAllByTestId('drift-row')) expect(line.textContent).toContain('not looked at yet');
+    view.unmount();
+    rows = [row('one', 1_700_000_000_000), row('two', null)];
+    renderView(<ApprovalsPage />, new TestBridge({ answers: { 'drift.list': () => Promise.resolve(rows) } }), '/approvals');
+    await waitFor(() => expect(screen.getByTestId('drift').textContent).toContain('No drift on 1 of 2 hosts'));
+    const [first, second] = await screen.findAllByTestId('drift-row');
+    expect(first?.textContent).toContain('as it should be');
+    expect(second?.textContent).toContain('not looked at yet');
+  });
+
   it('is complete when nothing asks for an approval and there are no hosts', async () => {
     renderView(<ApprovalsPage />, new TestBridge({ hosts: [] }), '/approvals');
     expect(await screen.findByText('No mapping asks for an approval')).toBeTruthy();

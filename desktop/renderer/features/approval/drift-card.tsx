@@ -3,7 +3,7 @@ import type { DriftRow } from '../../../bridge/model.ts';
 import { useCheckDriftMutation, useDriftQuery, useSetDriftModeMutation } from '../../client/change-api.ts';
 import { failureOf } from '../../client/query-failure.ts';
 import { useConsoleDispatch } from '../../client/store.ts';
-import { countOf, formatDateTime } from '../../client/units.ts';
+import { countOf, formatCount, formatDateTime } from '../../client/units.ts';
 import { noticeRaised } from '../../client/window-slice.ts';
 import { Blank, Outcome } from '../../widgets/blank.tsx';
 import { Card } from '../../widgets/card.tsx';
@@ -14,14 +14,8 @@ const pollMs = 5_000;
 /** Whether kernels are as their agents have left them, by host. */
 export const DriftCard = () => {
   const { data, error, refetch } = useDriftQuery({}, { pollingInterval: pollMs, skipPollingIfUnfocused: true });
-  const drifted = data?.filter(({ drift }) => (drift?.findings.length ?? 0) > 0).length ?? 0;
   return (
-    <Card
-      title="Kernel against policy"
-      isFlush
-      aside={data === undefined ? undefined : drifted === 0 ? 'No drift' : <span className="warn">{countOf(drifted, 'host')} drifted</span>}
-      testId="drift"
-    >
+    <Card title="Kernel against policy" isFlush aside={data === undefined ? undefined : <Summary rows={data} />} testId="drift">
       <Outcome value={data} failure={failureOf(error)} label="Loading the drift" onRetry={() => void refetch()}>
         {(rows) =>
           rows.length === 0 ? (
@@ -55,6 +49,27 @@ export const DriftCard = () => {
   );
 };
 
+/** Says "no drift" only of hosts that were looked at. */
+const Summary = ({ rows }: { readonly rows: readonly DriftRow[] }) => {
+  const drifted = rows.filter(({ drift }) => (drift?.findings.length ?? 0) > 0).length;
+  if (drifted > 0) return <span className="warn">{countOf(drifted, 'host')} drifted</span>;
+  const looked = rows.filter(({ drift }) => (drift?.checkedAt ?? null) !== null).length;
+  if (looked === 0) return 'Not looked at yet';
+  return looked === rows.length ? 'No drift' : `No drift on ${formatCount(looked)} of ${countOf(rows.length, 'host')}`;
+};
+
+/** What was found on one host, or why nothing is known. */
+const Found = ({ drift }: Pick<DriftRow, 'drift'>) => {
+  if (drift === null) return <span className="dim">The host does not tell.</span>;
+  if (drift.findings.length > 0)
+    return drift.findings.map((finding) => (
+      <div key={finding.resource} className="warn">
+        {finding.resource}: {finding.message}
+      </div>
+    ));
+  return <span className="dim">{drift.checkedAt === null ? 'not looked at yet' : 'as it should be'}</span>;
+};
+
 const DriftLine = ({ row, onDone }: { readonly row: DriftRow; readonly onDone: () => void }) => {
   const [check, checking] = useCheckDriftMutation();
   const [setMode, setting] = useSetDriftModeMutation();
@@ -72,17 +87,7 @@ const DriftLine = ({ row, onDone }: { readonly row: DriftRow; readonly onDone: (
         {live ? null : <div className="dim">as last known</div>}
       </td>
       <td className="wrap">
-        {drift === null ? (
-          <span className="dim">The host does not tell.</span>
-        ) : drift.findings.length === 0 ? (
-          <span className="dim">as it should be</span>
-        ) : (
-          drift.findings.map((finding) => (
-            <div key={finding.resource} className="warn">
-              {finding.resource}: {finding.message}
-            </div>
-          ))
-        )}
+        <Found drift={drift} />
       </td>
       <td className="mono">{drift === null || drift.checkedAt === null ? '–' : formatDateTime(drift.checkedAt)}</td>
       <td className="mono">{drift === null ? '–' : drift.healed}</td>
