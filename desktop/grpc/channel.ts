@@ -1,18 +1,13 @@
-/** Opens gRPC channels to agents with the options the console wants. */
-import { Client, connectivityState } from '@grpc/grpc-js';
-import { isIPv4, isIPv6 } from 'node:net';
-import { messageBytesMax } from '../../proto/model/limits.ts';
-import { AgentCredentials } from './agent-credentials.ts';
-import type { CredentialOptions } from './agent-credentials.ts';
-import { createGrpcWire } from './wire.ts';
-import type { Wire } from './wire.ts';
-import { bulkWindowBytes, keepaliveTimeMs, keepaliveTimeoutMs, reconnectLimits, statusWindowBytes } from './wire-limits.ts';
+/** The way to one agent: gRPC over node:http2, one connection at a time (docs/adr/0013-grpc-client.md). */
+import { cancelled, throwIfCancelled } from '../lib/api.ts';
+import { AgentSession } from './agent-session.ts';
+import type { CredentialOptions, Endpoint } from './agent-tls.ts';
+import { GrpcCall } from './grpc-call.ts';
+import { statusErrorOf, grpcStatus } from './status-error.ts';
+import type { StreamSink, Wire, WireCall, WireStream } from './wire.ts';
+import { bulkWindowBytes, reconnectLimits, statusWindowBytes } from './wire-limits.ts';
 
-export interface Endpoint {
-  /** IPv4, IPv6 or a DNS name. */
-  readonly address: string;
-  readonly port: number;
-}
+export type { Endpoint } from './agent-tls.ts';
 
 export interface Channel extends Wire {
   readonly isResumed: () => boolean;
@@ -24,70 +19,121 @@ export interface Channel extends Wire {
   close(): void;
 }
 
-/** A channel for statuses and calls that connects at its first call. Addresses skip DNS. */
-export const openChannel = (endpoint: Endpoint, options: CredentialOptions): Channel => open(endpoint, options, statusWindowBytes);
+/** A channel for statuses and calls that connects at its first call, and anew for the next call after the connection has ended. */
+export const openChannel = (endpoint: Endpoint, options: CredentialOptions): Channel =>
+  new AgentChannel(endpoint, options, statusWindowBytes);
 
 /** The same for long answers, with a wider window. */
-export const openBulkChannel = (endpoint: Endpoint, options: CredentialOptions): Channel => open(endpoint, options, bulkWindowBytes);
+export const openBulkChannel = (endpoint: Endpoint, options: CredentialOptions): Channel =>
+  new AgentChannel(endpoint, options, bulkWindowBytes);
 
-const open = (endpoint: Endpoint, options: CredentialOptions, windowBytes: number): Channel => {
-  const credentials = new AgentCredentials(options);
-  const client = new Client(targetOf(endpoint), credentials, {
-    'grpc.ssl_target_name_override': options.serverName,
-    'grpc.default_authority': options.serverName,
-    'grpc.keepalive_time_ms': keepaliveTimeMs,
-    'grpc.keepalive_timeout_ms': keepaliveTimeoutMs,
-    'grpc.keepalive_permit_without_calls': 1,
-    'grpc.max_receive_message_length': messageBytesMax,
-    'grpc.max_send_message_length': messageBytesMax,
-    'grpc-node.flow_control_window': windowBytes,
-    'grpc.use_local_subchannel_pool': 1,
-    'grpc.service_config_disable_resolution': 1,
-    'grpc.enable_channelz': 0,
-    // Agents are reached directly, whatever proxies the environment names.
-    'grpc.enable_http_proxy': 0,
-    'grpc.enable_retries': 0,
-    'grpc.initial_reconnect_backoff_ms': reconnectLimits.firstMs,
-    'grpc.max_reconnect_backoff_ms': reconnectLimits.maxMs,
-  });
-  return {
-    ...createGrpcWire(client, () => credentials.failure),
-    withToken: (token) => createGrpcWire(client, () => credentials.failure, token),
-    isResumed: () => credentials.isResumed,
-    settled: (timeoutMs, signal) => connectionSettled(client, timeoutMs, signal),
-    isSettled: () => settledStates.includes(client.getChannel().getConnectivityState(false)),
-    close: () => {
-      client.close();
-      credentials.close();
-    },
-  };
-};
+class AgentChannel implements Channel {
+  readonly #endpoint: Endpoint;
+  readonly #credentials: CredentialOptions;
+  readonly #windowBytes: number;
+  #session: AgentSession | null = null;
+  /** Given up by the agent, with calls that still run. */
+  readonly #leaving = new Set<AgentSession>();
+  #triedAtMs = 0;
+  #isClosed = false;
 
-const settledStates: readonly connectivityState[] = [
-  connectivityState.READY,
-  connectivityState.TRANSIENT_FAILURE,
-  connectivityState.SHUTDOWN,
-];
+  constructor(endpoint: Endpoint, credentials: CredentialOptions, windowBytes: number) {
+    this.#endpoint = endpoint;
+    this.#credentials = credentials;
+    this.#windowBytes = windowBytes;
+  }
 
-const connectionSettled = (client: Client, timeoutMs: number, signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    const channel = client.getChannel();
-    const deadline = Date.now() + timeoutMs;
-    const done = (): void => {
-      signal.removeEventListener('abort', done);
-      resolve();
+  isResumed(): boolean {
+    return this.#session?.isResumed ?? false;
+  }
+
+  isSettled(): boolean {
+    return this.#isClosed || (this.#session !== null && (this.#session.wasOpen || this.#session.isOver));
+  }
+
+  async settled(timeoutMs: number, signal: AbortSignal): Promise<void> {
+    if (this.#isClosed || signal.aborted) return;
+    const { opened } = this.#connected();
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      const timer = setTimeout(done, timeoutMs);
+      signal.addEventListener('abort', done, { once: true });
+      opened.then(done, done);
+    });
+  }
+
+  unary(path: string, request: Uint8Array, call: WireCall): Promise<Uint8Array> {
+    return this.#unary({ path, request, token: '' }, call);
+  }
+
+  stream(path: string, request: Uint8Array, sink: StreamSink): WireStream {
+    return this.#stream({ path, request, token: '' }, sink);
+  }
+
+  withToken(token: () => string): Wire {
+    return {
+      unary: (path, request, call) => this.#unary({ path, request, token: token() }, call),
+      stream: (path, request, sink) => this.#stream({ path, request, token: token() }, sink),
     };
-    const look = (): void => {
-      const state = channel.getConnectivityState(true);
-      if (signal.aborted || settledStates.includes(state)) done();
-      else channel.watchConnectivityState(state, deadline, (error) => (error === undefined ? look() : done()));
-    };
-    signal.addEventListener('abort', done, { once: true });
-    look();
-  });
+  }
 
-const targetOf = ({ address, port }: Endpoint): string => {
-  if (isIPv4(address)) return `ipv4:${address}:${String(port)}`;
-  if (isIPv6(address)) return `ipv6:[${address}]:${String(port)}`;
-  return `dns:${address}:${String(port)}`;
-};
+  close(): void {
+    this.#isClosed = true;
+    this.#session?.close();
+    for (const session of this.#leaving) session.close();
+  }
+
+  #unary(message: Outgoing, { signal, deadlineMs }: WireCall): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      throwIfCancelled(signal);
+      let answer: Buffer | undefined;
+      const abort = (): void => running.cancel();
+      const sink: StreamSink = {
+        message: (bytes) => (answer = bytes),
+        ended: (error) => {
+          signal.removeEventListener('abort', abort);
+          if (error !== null) reject(signal.aborted ? cancelled(error) : error);
+          else if (answer !== undefined) resolve(answer);
+          else reject(statusErrorOf({ code: grpcStatus.internal, message: 'the answer has no message' }));
+        },
+      };
+      const running = this.#call({ ...message, deadlineMs, sink });
+      signal.addEventListener('abort', abort, { once: true });
+    });
+  }
+
+  #stream(message: Outgoing, sink: StreamSink): WireStream {
+    return this.#call({ ...message, deadlineMs: null, sink });
+  }
+
+  #call(call: Outgoing & { readonly deadlineMs: number | null; readonly sink: StreamSink }): WireStream {
+    return new GrpcCall({ ...call, serverName: this.#credentials.serverName }, this.#connected());
+  }
+
+  /** The session for a new call. A failed attempt answers for a moment: calls do not dial one after the other. */
+  #connected(): AgentSession {
+    const last = this.#session;
+    const nowMs = performance.now();
+    const isGood = last !== null && (!last.isOver || this.#isClosed || (!last.wasOpen && nowMs - this.#triedAtMs < reconnectLimits.firstMs));
+    if (isGood) return last;
+    this.#triedAtMs = nowMs;
+    if (last !== null && !last.isBroken) {
+      this.#leaving.add(last);
+      for (const session of this.#leaving) if (session.isBroken) this.#leaving.delete(session);
+    }
+    const session = new AgentSession({ endpoint: this.#endpoint, credentials: this.#credentials, windowBytes: this.#windowBytes });
+    if (this.#isClosed) session.close();
+    this.#session = session;
+    return session;
+  }
+}
+
+interface Outgoing {
+  readonly path: string;
+  readonly request: Uint8Array;
+  readonly token: string;
+}

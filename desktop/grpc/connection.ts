@@ -4,7 +4,7 @@ import { errorCodeOf, NestError } from '../../proto/model/error.ts';
 import { wireFeatures } from '../../proto/model/limits.ts';
 import { backoffDelayMs, isCancelled, throwIfCancelled } from '../lib/api.ts';
 import type { Clock, Gate, RandomBytes } from '../lib/api.ts';
-import type { CredentialOptions } from './agent-credentials.ts';
+import type { CredentialOptions } from './agent-tls.ts';
 import { createBulkChannel } from './bulk-channel.ts';
 import { callUnary } from './call.ts';
 import { openBulkChannel, openChannel } from './channel.ts';

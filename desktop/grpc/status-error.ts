@@ -1,58 +1,75 @@
 /** The border where gRPC statuses end and NestError begins. */
-import { status as grpcStatus } from '@grpc/grpc-js';
-import type { ServiceError } from '@grpc/grpc-js';
 import { ErrorInfo, Status } from '../../proto/gen/google/rpc/status.ts';
 import { NestError, isErrorCode } from '../../proto/model/error.ts';
 import type { NestErrorCode, NestErrorDetails } from '../../proto/model/error.ts';
 
-const detailsKey = 'grpc-status-details-bin';
+/** Numbers of gRPC. */
+export const grpcStatus = {
+  ok: 0,
+  cancelled: 1,
+  unknown: 2,
+  invalidArgument: 3,
+  deadlineExceeded: 4,
+  notFound: 5,
+  permissionDenied: 7,
+  resourceExhausted: 8,
+  unimplemented: 12,
+  internal: 13,
+  unavailable: 14,
+  unauthenticated: 16,
+} as const;
+
+/** How a call ended, by its trailers or by what happened to its stream. */
+export interface CallStatus {
+  readonly code: number;
+  readonly message: string;
+  /** google.rpc.Status, serialised. */
+  readonly details?: Buffer | undefined;
+}
+
 const errorInfoType = 'type.googleapis.com/google.rpc.ErrorInfo';
 
 /** What a status means when the agent sent no details; the message says the next step. */
 const plain: Readonly<Record<number, readonly [NestErrorCode, string]>> = {
-  [grpcStatus.UNAVAILABLE]: [
+  [grpcStatus.unavailable]: [
     'HOST_UNREACHABLE',
     'The host does not answer. Check that it is up, that its agent runs and that nothing blocks the port.',
   ],
-  [grpcStatus.DEADLINE_EXCEEDED]: ['TIMED_OUT', 'The host did not answer in time. Check its load and the network, then try again.'],
-  [grpcStatus.CANCELLED]: ['CANCELLED', 'The call was cancelled.'],
-  [grpcStatus.UNAUTHENTICATED]: [
+  [grpcStatus.deadlineExceeded]: ['TIMED_OUT', 'The host did not answer in time. Check its load and the network, then try again.'],
+  [grpcStatus.cancelled]: ['CANCELLED', 'The call was cancelled.'],
+  [grpcStatus.unauthenticated]: [
     'CERTIFICATE_INVALID',
     'The agent does not accept the certificate of this console. Unlock the fleet again to renew it.',
   ],
-  [grpcStatus.PERMISSION_DENIED]: ['SCOPE_MISSING', 'This operator may not do that on the host. Ask an owner of the fleet.'],
-  [grpcStatus.RESOURCE_EXHAUSTED]: ['LIMIT_REACHED', 'A limit of the host is reached. Wait a moment, then try again.'],
-  [grpcStatus.INVALID_ARGUMENT]: ['INPUT_INVALID', 'The host refuses the request. Check what was entered.'],
-  [grpcStatus.NOT_FOUND]: ['NOT_FOUND', 'The host does not know what was asked for.'],
-  [grpcStatus.UNIMPLEMENTED]: ['METHOD_UNKNOWN', 'The agent does not know this call. Upgrade the agent of the host.'],
+  [grpcStatus.permissionDenied]: ['SCOPE_MISSING', 'This operator may not do that on the host. Ask an owner of the fleet.'],
+  [grpcStatus.resourceExhausted]: ['LIMIT_REACHED', 'A limit of the host is reached. Wait a moment, then try again.'],
+  [grpcStatus.invalidArgument]: ['INPUT_INVALID', 'The host refuses the request. Check what was entered.'],
+  [grpcStatus.notFound]: ['NOT_FOUND', 'The host does not know what was asked for.'],
+  [grpcStatus.unimplemented]: ['METHOD_UNKNOWN', 'The agent does not know this call. Upgrade the agent of the host.'],
 };
 
-/** Translates anything a gRPC call threw. `connectionFailure` is why TLS failed, when that is known: it beats "unavailable". */
-export const nestErrorOf = (error: unknown, connectionFailure?: NestError): NestError => {
-  if (error instanceof NestError) return error;
-  if (!isServiceError(error))
-    return new NestError('INTERNAL', 'The call to the host failed inside the console. Try again.', { cause: error });
-  const detailed = fromDetails(error);
+/** Anything a call threw, as an error with a code; INTERNAL for what nobody expected. */
+export const nestErrorOf = (error: unknown): NestError =>
+  error instanceof NestError
+    ? error
+    : new NestError('INTERNAL', 'The call to the host failed inside the console. Try again.', { cause: error });
+
+/** Translates a status other than OK: what the agent said in its details, else what its number means. */
+export const statusErrorOf = (status: CallStatus): NestError => {
+  const cause = new Error(`grpc status ${String(status.code)}: ${status.message}`);
+  const detailed = fromDetails(status, cause);
   if (detailed !== undefined) return detailed;
-  if (error.code === grpcStatus.UNAVAILABLE && connectionFailure !== undefined) return connectionFailure;
-  const [code, message] = plain[error.code] ?? ['INTERNAL', 'The agent failed at this call. Look into the log of the agent.'];
-  return new NestError(code, message, { cause: error });
+  const [code, message] = plain[status.code] ?? ['INTERNAL', 'The agent failed at this call. Look into the log of the agent.'];
+  return new NestError(code, message, { cause });
 };
 
-const isServiceError = (error: unknown): error is ServiceError =>
-  error instanceof Error && 'code' in error && typeof error.code === 'number' && 'metadata' in error;
-
-const fromDetails = (error: ServiceError): NestError | undefined => {
-  const [bytes] = error.metadata.get(detailsKey);
-  if (!(bytes instanceof Buffer)) return undefined;
+const fromDetails = ({ details, message }: CallStatus, cause: Error): NestError | undefined => {
+  if (details === undefined) return undefined;
   try {
-    const rich = Status.decode(bytes);
+    const rich = Status.decode(details);
     const info = rich.details.filter((detail) => detail.typeUrl === errorInfoType).map((detail) => ErrorInfo.decode(detail.value))[0];
     if (info === undefined || info.domain !== 'nest' || !isErrorCode(info.reason)) return undefined;
-    return new NestError(info.reason, rich.message === '' ? error.details : rich.message, {
-      details: detailsOf(info.metadata),
-      cause: error,
-    });
+    return new NestError(info.reason, rich.message === '' ? message : rich.message, { details: detailsOf(info.metadata), cause });
   } catch {
     // Malformed details say nothing; the status itself is still translated.
     return undefined;

@@ -8,6 +8,12 @@ export const connectsWaitingMax = 10_000;
 /** Ping on an idle connection, and how long its answer may take. */
 export const keepaliveTimeMs = 30_000;
 export const keepaliveTimeoutMs = 10_000;
+/** A connection that is not secure by then never will be. */
+export const connectTimeoutMs = 20_000;
+/** Calls that run when a connection is closed get so long to finish. */
+export const closingMs = 1_000;
+/** Memory one connection may take for what is under way in the library, megabytes: a window and a largest message, and room. */
+export const sessionMegabytesMax = 16;
 /** HTTP/2 window of a connection for statuses and calls: 5,000 of them promise 5 GB, not more. */
 export const statusWindowBytes = 1 << 20;
 /** And of one for flows and the like: without it a long path gives 1.3 MB/s. */
