@@ -1,6 +1,7 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
+import { subjectPublicKeyInfo } from '../../proto/model/certificate-key.ts';
 import { NestError } from '../../proto/model/error.ts';
 import type { Caller, IdentityControl } from '../control/identity/api.ts';
 import type { Connection } from './connections.ts';
@@ -22,11 +23,9 @@ export const checkPeer = (socket: TLSSocket, check: PeerCheck): Connection => {
       'This port needs a client certificate. Connect with a Nest console that belongs to the fleet.',
     );
   }
-  const spkiHash = createHash('sha256')
-    .update(peer.publicKey.export({ type: 'spki', format: 'der' }))
-    .digest();
+  const spkiHash = check.enrolled ? spkiHashOf(peer) : hash('sha256', peer.publicKey.export({ type: 'spki', format: 'der' }), 'buffer');
   const { issuer, serialNumber: serial } = peer;
-  const certificateHash = createHash('sha256').update(peer.raw).digest();
+  const certificateHash = hash('sha256', peer.raw, 'buffer');
   const connection = { socket, endsAtMs: peer.validToDate.getTime(), certificate: peer.raw, spkiHash, certificateHash, issuer, serial };
   if (!check.enrolled) {
     if (peer.publicKey.asymmetricKeyDetails?.namedCurve !== 'prime256v1')
@@ -42,6 +41,13 @@ export const checkPeer = (socket: TLSSocket, check: PeerCheck): Connection => {
     throw revoked();
   refuseRevoked({ ...connection, caller }, check);
   return { ...connection, caller };
+};
+
+/** Read where it lies in the certificate, which is used only when its chain leads to the root of the fleet. Throws CERTIFICATE_INVALID. */
+const spkiHashOf = (peer: X509Certificate): Buffer => {
+  const key = subjectPublicKeyInfo(peer.raw);
+  if (key === null) throw new NestError('CERTIFICATE_INVALID', 'Your certificate cannot be read. Issue a new one in the console.');
+  return hash('sha256', key, 'buffer');
 };
 
 /**

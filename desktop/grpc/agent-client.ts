@@ -37,7 +37,7 @@ import type {
   SummarizeFlowsResponse,
 } from '../../proto/gen/nest/v1/flow.ts';
 import { HostServiceService } from '../../proto/gen/nest/v1/host.ts';
-import type { GetHostResponse, HostStatus } from '../../proto/gen/nest/v1/host.ts';
+import type { GetHostResponse, HostDescription, HostStatus } from '../../proto/gen/nest/v1/host.ts';
 import { IntentServiceService } from '../../proto/gen/nest/v1/intent.ts';
 import type { DeliverIntentRequest, DeliverIntentResponse } from '../../proto/gen/nest/v1/intent.ts';
 import { RolloutServiceService } from '../../proto/gen/nest/v1/rollout.ts';
@@ -66,6 +66,14 @@ import type { Wire } from './wire.ts';
 
 export type { CallOptions } from './call.ts';
 
+/** What the console knows of a host that it begins to watch. */
+export interface Acquaintance {
+  /** Hash of the description it has; empty without one. */
+  readonly hash: Uint8Array;
+  /** Told before the first status, unless the description is the one that is known. */
+  describe(description: HostDescription): void;
+}
+
 /** Every method raises what the agent said, HOST_UNREACHABLE, TIMED_OUT, CERTIFICATE_INVALID, IDENTITY_MISMATCH or CANCELLED. */
 export interface AgentClient {
   hello(request: HelloRequest, options: CallOptions): Promise<HelloResponse>;
@@ -73,7 +81,7 @@ export interface AgentClient {
   stepUp(request: StepUpRequest, options: CallOptions): Promise<StepUpResponse>;
   getHost(options: CallOptions): Promise<GetHostResponse>;
   /** One status a second until the signal aborts, less often while nothing happens there; parts that did not change are the same objects. */
-  watchStatus(signal: AbortSignal): AsyncIterable<HostStatus>;
+  watchStatus(signal: AbortSignal, acquaintance?: Acquaintance): AsyncIterable<HostStatus>;
   /** 0 = the current revision. */
   getConfig(revision: number, options: CallOptions): Promise<ConfigRevision>;
   listRevisions(options: CallOptions): Promise<readonly ConfigRevision[]>;
@@ -128,9 +136,15 @@ export const createAgentClient = (wire: Wire, bulk: Pick<Wire, 'stream'>): Agent
   enrollFactor: async (request, options) => void (await callUnary(wire, SessionServiceService.enrollFactor, { request, ...options })),
   stepUp: (request, options) => callUnary(wire, SessionServiceService.stepUp, { request, ...options }),
   getHost: (options) => callUnary(wire, HostServiceService.getHost, { request: {}, ...options }),
-  watchStatus: async function* (signal) {
+  watchStatus: async function* (signal, acquaintance) {
     let last: HostStatus | undefined;
-    for await (const { status, delta } of callStream(wire, HostServiceService.watchStatus, { request: { deltas: true }, signal })) {
+    const request = { deltas: true, knownDescription: acquaintance === undefined ? undefined : Buffer.from(acquaintance.hash) };
+    for await (const { status, delta, description } of callStream(wire, HostServiceService.watchStatus, { request, signal })) {
+      if (last === undefined && acquaintance !== undefined) {
+        // An agent of an earlier version does not describe itself here.
+        const said = description ?? { ...(await callUnary(wire, HostServiceService.getHost, { request: {}, signal })), hash: Buffer.alloc(0) };
+        if (said.facts !== undefined) acquaintance.describe(said);
+      }
       last = status ?? (last === undefined || delta === undefined ? last : withDelta(last, delta));
       if (last !== undefined) yield last;
     }

@@ -3,7 +3,7 @@
  * maintained link per host, and the console's half of enrolment. Only desktop/core uses it. It never stores anything, never
  * decides what a host should run, and lets no gRPC error or type of the gRPC library out: above it there is only NestError.
  */
-export type { AgentClient, CallOptions } from './agent-client.ts';
+export type { Acquaintance, AgentClient, CallOptions } from './agent-client.ts';
 export type { AgentLink, LinkState } from './agent-link.ts';
 export { createEnrollmentExchange, joinTokenOf } from './enrollment-exchange.ts';
 export type { EnrollmentExchange, EnrollmentProof, JoinToken } from './enrollment-exchange.ts';

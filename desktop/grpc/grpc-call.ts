@@ -6,8 +6,7 @@ import { NestError } from '../../proto/model/error.ts';
 import { messageBytesMax } from '../../proto/model/limits.ts';
 import { sessionMetadata } from '../../proto/model/step-up.ts';
 import type { AgentSession } from './agent-session.ts';
-import { createFrameReader, framed } from './message-frames.ts';
-import type { FrameReader } from './message-frames.ts';
+import { FrameReader, framed } from './message-frames.ts';
 import { grpcStatus, statusErrorOf } from './status-error.ts';
 import type { CallStatus } from './status-error.ts';
 import type { StreamSink, WireStream } from './wire.ts';
@@ -39,7 +38,7 @@ export class GrpcCall implements WireStream {
     const { deadlineMs, sink, request } = options;
     this.#options = options;
     this.#session = session;
-    this.#reader = createFrameReader(messageBytesMax, (message) => {
+    this.#reader = new FrameReader(messageBytesMax, (message) => {
       if (!this.#isOver) sink.message(message);
     });
     this.#timer = deadlineMs === null ? null : setTimeout(() => this.#stop(timedOut()), deadlineMs);
@@ -91,7 +90,9 @@ export class GrpcCall implements WireStream {
     });
     // What is wrong is told by the code of the reset or by the connection, below.
     stream.on('error', () => undefined);
-    stream.on('close', () => this.#end(this.#lossOf(stream)));
+    stream.on('close', () => {
+      if (!this.#isOver) this.#end(this.#lossOf(stream));
+    });
     if (this.#isPaused) stream.pause();
     stream.end(framed(this.#options.request));
   }

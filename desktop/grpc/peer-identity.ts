@@ -1,6 +1,7 @@
 /** Who an agent is: exactly one SPIFFE URI in its certificate, and the public key the operator approved. */
-import { createHash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import type { X509Certificate } from 'node:crypto';
+import { subjectPublicKeyInfo } from '../../proto/model/certificate-key.ts';
 import { isIssuerFitting } from '../../proto/model/certificate-path.ts';
 import { NestError } from '../../proto/model/error.ts';
 
@@ -40,7 +41,6 @@ export const agentIdentityProblem = (
     .filter((entry) => entry.startsWith('URI:'))
     .map((entry) => entry.slice(4));
   const uri = `spiffe://${expected.fleetId}/agent/${expected.agentId}`;
-  const fingerprint = spkiSha256Of(certificate).toString('hex');
   if (uris.length !== 1 || uris[0] !== uri) {
     return new NestError(
       'IDENTITY_MISMATCH',
@@ -55,6 +55,8 @@ export const agentIdentityProblem = (
       { details: { issuer: certificate.issuer } },
     );
   }
+  const key = subjectPublicKeyInfo(certificate.raw);
+  const fingerprint = key === null ? 'unreadable' : hash('sha256', key);
   if (fingerprint === expected.spkiSha256 || fingerprint === expected.nextSpkiSha256) return undefined;
   return new NestError(
     'IDENTITY_MISMATCH',

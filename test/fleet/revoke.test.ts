@@ -62,7 +62,7 @@ describe('a revoked device', () => {
       spkiHash: Buffer.alloc(0),
     };
     const client = dial(HostServiceClient, { port: agent.port, certificate });
-    const stream = client.watchStatus({ deltas: false });
+    const stream = client.watchStatus({ deltas: false, knownDescription: undefined });
     const ended = new Promise<string>((resolve) => stream.on('error', (error: ServiceError) => resolve(describeRefusal(error).reason)));
     await new Promise((resolve) => stream.once('data', resolve));
 

@@ -77,7 +77,7 @@ const watch = async (agent: TestAgent): Promise<{ count: number; ended: string |
     spkiHash: Buffer.alloc(0),
   };
   const client = dial(HostServiceClient, { port: agent.port, certificate });
-  const stream = client.watchStatus({ deltas: false });
+  const stream = client.watchStatus({ deltas: false, knownDescription: undefined });
   const seen = { count: 0, ended: null as string | null };
   stream.on('data', () => (seen.count += 1));
   stream.on('error', (error: ServiceError) => (seen.ended = error.message)).on('end', () => (seen.ended ??= 'end'));

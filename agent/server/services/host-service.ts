@@ -1,4 +1,5 @@
-import { HostServiceService } from '../../../proto/gen/nest/v1/host.ts';
+import { hash } from 'node:crypto';
+import { HostDescription, HostServiceService } from '../../../proto/gen/nest/v1/host.ts';
 import type {
   GetHostRequest,
   GetHostResponse,
@@ -26,30 +27,50 @@ export interface HostServiceOptions {
 
 /** Facts and health of the host on the wire. */
 export const createHostService = ({ adapter, facts, feed, traffic, clock }: HostServiceOptions): Service => {
+  const describe = (): Description => ({
+    facts: facts(),
+    engines: traffic.status().engines.map(({ engine, available, reason }) => ({ engine, available, reason })),
+  });
   const implementation: HostServiceServer = {
     getHost: adapter.unary<GetHostRequest, GetHostResponse>(async () => ({
-      facts: facts(),
-      engines: traffic.status().engines.map(({ engine, available, reason }) => ({ engine, available, reason })),
+      ...describe(),
       status: feed.now(),
     })),
-    watchStatus: adapter.stream<WatchStatusRequest, WatchStatusResponse>(({ deltas }, call) =>
-      deltas ? watchDeltas({ feed, clock }, call.signal) : watch(feed, call.signal),
-    ),
+    watchStatus: adapter.stream<WatchStatusRequest, WatchStatusResponse>(({ deltas, knownDescription }, call) => {
+      const description = knownDescription === undefined ? undefined : toReader(describe(), knownDescription);
+      return deltas ? watchDeltas({ feed, clock, description }, call.signal) : watch({ feed, description }, call.signal);
+    }),
   };
   return { definition: HostServiceService, implementation };
 };
 
-async function* watch(feed: StatusFeed, signal: AbortSignal): AsyncGenerator<WatchStatusResponse> {
+type Description = Pick<HostDescription, 'facts' | 'engines'>;
+
+/** A reader who knows it by its hash gets the hash alone. */
+const toReader = (description: Description, known: Uint8Array): HostDescription => {
+  const bytes = HostDescription.encode({ ...description, hash: Buffer.alloc(0) }).finish();
+  const digest = hash('sha256', bytes, 'buffer');
+  return digest.equals(known) ? { hash: digest, facts: undefined, engines: [] } : { ...description, hash: digest };
+};
+
+/** What goes with the first message. */
+interface Opening {
+  readonly feed: StatusFeed;
+  readonly description: HostDescription | undefined;
+}
+
+async function* watch({ feed, description }: Opening, signal: AbortSignal): AsyncGenerator<WatchStatusResponse> {
   let sequence = 0n;
   for await (const { value, lost } of feed.watch(signal)) {
     sequence++;
-    yield { position: { sequence, lost: BigInt(lost) }, status: value };
+    const position = { sequence, lost: BigInt(lost) };
+    yield sequence === 1n ? { position, status: value, description } : { position, status: value };
   }
 }
 
 /** What changed since the last message; the whole state first, and whenever more than counters changed. */
 async function* watchDeltas(
-  { feed, clock }: Pick<HostServiceOptions, 'feed' | 'clock'>,
+  { feed, clock, description }: Opening & Pick<HostServiceOptions, 'clock'>,
   signal: AbortSignal,
 ): AsyncGenerator<WatchStatusResponse> {
   let sequence = 0n;
@@ -63,7 +84,7 @@ async function* watchDeltas(
     sent = value;
     sentMs = nowMs;
     const position = { sequence, lost: BigInt(lost) };
-    yield delta === null ? { position, status: value } : { position, delta };
+    yield delta === null ? { position, status: value, description: sequence === 1n ? description : undefined } : { position, delta };
   }
 }
 

@@ -3,7 +3,7 @@ import { NestError } from '../../../proto/model/error.ts';
 import type { HostStatus } from '../../../proto/gen/nest/v1/host.ts';
 import { statusHeartbeatMs } from '../../../proto/model/limits.ts';
 import type * as model from '../../bridge/model.ts';
-import type { AgentClient, AgentLink, LinkState } from '../../grpc/api.ts';
+import type { Acquaintance, AgentClient, AgentLink, LinkState } from '../../grpc/api.ts';
 import { createLatest, createTaskGroup, isCancelled } from '../../lib/api.ts';
 import type { Clock, TaskGroup } from '../../lib/api.ts';
 import { AuditWitness } from '../audit/audit-witness.ts';
@@ -210,11 +210,7 @@ export class ManagedHost {
 
   /** What is done while a connection lives; ends by failing. */
   async #attend(client: AgentClient, signal: AbortSignal): Promise<void> {
-    const { cache, clock } = this.#options;
-    this.#attendedMs = clock.monotonicMs();
-    const answer = await client.getHost({ signal });
-    this.#document = hostDocumentOf(answer);
-    cache.putDocuments([{ hostId: this.record.hostId, kind: 'host', at: clock.now(), content: this.#document }]);
+    this.#attendedMs = this.#options.clock.monotonicMs();
     const done = new AbortController();
     const refresh = this.#refresh(client, AbortSignal.any([signal, done.signal]));
     try {
@@ -232,7 +228,7 @@ export class ManagedHost {
     const ends = AbortSignal.any([signal, stop.signal]);
     let heardMs = clock.monotonicMs();
     const statuses = (async () => {
-      for await (const status of client.watchStatus(ends)) {
+      for await (const status of client.watchStatus(ends, this.#acquaintance())) {
         heardMs = clock.monotonicMs();
         this.#accept(status);
       }
@@ -249,6 +245,17 @@ export class ManagedHost {
       stop.abort();
       await Promise.allSettled([statuses, silence]);
     }
+  }
+
+  #acquaintance(): Acquaintance {
+    const { cache, clock } = this.#options;
+    return {
+      hash: Buffer.from(this.#document?.hash ?? '', 'hex'),
+      describe: (description) => {
+        this.#document = hostDocumentOf(description);
+        cache.putDocuments([{ hostId: this.record.hostId, kind: 'host', at: clock.now(), content: this.#document }]);
+      },
+    };
   }
 
   #accept(status: HostStatus): void {

@@ -5,19 +5,22 @@ import { Problem_Severity } from '../../../proto/gen/nest/v1/common.ts';
 import type { PacketCount, Problem } from '../../../proto/gen/nest/v1/common.ts';
 import { Flow_State } from '../../../proto/gen/nest/v1/flow.ts';
 import type { Flow, ListFlowsResponse } from '../../../proto/gen/nest/v1/flow.ts';
-import type { GetHostResponse } from '../../../proto/gen/nest/v1/host.ts';
+import type { HostDescription } from '../../../proto/gen/nest/v1/host.ts';
 import type { GetCountersResponse, MappingCounter, ReasonCounter } from '../../../proto/gen/nest/v1/traffic.ts';
 import { isDropped, reasonName, reasonSentence } from '../../../proto/model/reason.ts';
 import type * as model from '../../bridge/model.ts';
 
-/** What is kept of GetHost. */
+/** What is kept of a host's description. */
 export interface HostDocument {
+  /** Its hash, hex; empty or absent when the agent gave none. */
+  readonly hash?: string;
   readonly facts: model.HostDetail['facts'];
   readonly engines: model.HostDetail['engines'];
   readonly agentVersion: string | null;
 }
 
-export const hostDocumentOf = ({ facts, engines }: GetHostResponse): HostDocument => ({
+export const hostDocumentOf = ({ hash, facts, engines }: HostDescription): HostDocument => ({
+  hash: hash.toString('hex'),
   facts:
     facts === undefined
       ? null
