@@ -142,7 +142,10 @@ export const createAgentClient = (wire: Wire, bulk: Pick<Wire, 'stream'>): Agent
     for await (const { status, delta, description } of callStream(wire, HostServiceService.watchStatus, { request, signal })) {
       if (last === undefined && acquaintance !== undefined) {
         // An agent of an earlier version does not describe itself here.
-        const said = description ?? { ...(await callUnary(wire, HostServiceService.getHost, { request: {}, signal })), hash: Buffer.alloc(0) };
+        const said = description ?? {
+          ...(await callUnary(wire, HostServiceService.getHost, { request: {}, signal })),
+          hash: Buffer.alloc(0),
+        };
         if (said.facts !== undefined) acquaintance.describe(said);
       }
       last = status ?? (last === undefined || delta === undefined ? last : withDelta(last, delta));

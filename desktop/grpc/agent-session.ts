@@ -15,7 +15,11 @@ export interface AgentSessionOptions {
   readonly credentials: CredentialOptions;
   /** What the agent may send before it is read, for the connection and for each call, bytes. */
   readonly windowBytes: number;
+  /** How often a silent agent is pinged, and how long its answer may take, milliseconds. */
+  readonly keepalive?: { readonly everyMs: number; readonly answerMs: number };
 }
+
+const keepaliveDefault = { everyMs: keepaliveTimeMs, answerMs: keepaliveTimeoutMs };
 
 /** Begins to connect when it is made. */
 export class AgentSession {
@@ -30,7 +34,7 @@ export class AgentSession {
   #timer: NodeJS.Timeout;
   readonly #tls: TLSSocket;
 
-  constructor({ endpoint, credentials, windowBytes }: AgentSessionOptions) {
+  constructor({ endpoint, credentials, windowBytes, keepalive = keepaliveDefault }: AgentSessionOptions) {
     const opened = Promise.withResolvers<ClientHttp2Session>();
     this.opened = opened.promise;
     // Who waits for it hears of it; nobody has to.
@@ -39,7 +43,7 @@ export class AgentSession {
       accepted: () => {
         clearTimeout(this.#timer);
         this.#isResumed = this.#tls.isSessionReused();
-        opened.resolve(this.#open(windowBytes));
+        opened.resolve(this.#open(windowBytes, keepalive));
       },
       failed: (error) => {
         this.#failure ??= error;
@@ -91,7 +95,7 @@ export class AgentSession {
     if (!http2.destroyed) setTimeout(() => http2.destroy(), closingMs).unref();
   }
 
-  #open(windowBytes: number): ClientHttp2Session {
+  #open(windowBytes: number, { everyMs, answerMs }: typeof keepaliveDefault): ClientHttp2Session {
     const http2 = connectHttp2(authority, {
       createConnection: () => this.#tls,
       settings: { enablePush: false, initialWindowSize: windowBytes },
@@ -103,12 +107,12 @@ export class AgentSession {
     // The library closes it in order when nothing is wrong: calls that run go on.
     http2.once('goaway', () => (this.#isOver = true));
     http2.once('close', () => this.#end());
-    this.#timer = setInterval(() => this.#look(http2), keepaliveTimeMs).unref();
+    this.#timer = setInterval(() => this.#look(http2, answerMs), everyMs).unref();
     return http2;
   }
 
   /** Pings a silent agent; without an answer the connection is dead. */
-  #look(http2: ClientHttp2Session): void {
+  #look(http2: ClientHttp2Session, answerMs: number): void {
     if (this.isHeard) {
       this.isHeard = false;
       return;
@@ -116,7 +120,7 @@ export class AgentSession {
     const dead = setTimeout(() => {
       this.#failure ??= silent();
       http2.destroy();
-    }, keepaliveTimeoutMs).unref();
+    }, answerMs).unref();
     const isSent = http2.ping(() => clearTimeout(dead));
     if (!isSent) clearTimeout(dead);
   }

@@ -106,9 +106,13 @@ const closedEarly = (): NestError =>
 
 /** No answer, or not any more. */
 export const unreachable = (cause: unknown): NestError =>
-  new NestError('HOST_UNREACHABLE', 'The host does not answer. Check that it is up, that its agent runs and that nothing blocks the port.', {
-    cause,
-  });
+  new NestError(
+    'HOST_UNREACHABLE',
+    'The host does not answer. Check that it is up, that its agent runs and that nothing blocks the port.',
+    {
+      cause,
+    },
+  );
 
 const chainProblems: Readonly<Record<string, string>> = {
   CERT_HAS_EXPIRED: "The agent's certificate has expired. Remove the host and add it again.",

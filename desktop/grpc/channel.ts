@@ -118,7 +118,8 @@ class AgentChannel implements Channel {
   #connected(): AgentSession {
     const last = this.#session;
     const nowMs = performance.now();
-    const isGood = last !== null && (!last.isOver || this.#isClosed || (!last.wasOpen && nowMs - this.#triedAtMs < reconnectLimits.firstMs));
+    const isGood =
+      last !== null && (!last.isOver || this.#isClosed || (!last.wasOpen && nowMs - this.#triedAtMs < reconnectLimits.firstMs));
     if (isGood) return last;
     this.#triedAtMs = nowMs;
     if (last !== null && !last.isBroken) {

@@ -68,12 +68,12 @@ export class GrpcCall implements WireStream {
 
   #begin(http2: ClientHttp2Session): void {
     if (this.#isOver) return;
-    try {
-      this.#attend(http2.request(headersOf(this.#options)));
-    } catch {
-      // It closed in this very moment.
+    if (http2.closed || http2.destroyed) {
+      // It was closed while this call waited.
       queueMicrotask(() => this.#end(this.#session.failure));
+      return;
     }
+    this.#attend(http2.request(headersOf(this.#options)));
   }
 
   #attend(stream: ClientHttp2Stream): void {
