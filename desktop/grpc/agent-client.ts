@@ -136,22 +136,7 @@ export const createAgentClient = (wire: Wire, bulk: Pick<Wire, 'stream'>): Agent
   enrollFactor: async (request, options) => void (await callUnary(wire, SessionServiceService.enrollFactor, { request, ...options })),
   stepUp: (request, options) => callUnary(wire, SessionServiceService.stepUp, { request, ...options }),
   getHost: (options) => callUnary(wire, HostServiceService.getHost, { request: {}, ...options }),
-  watchStatus: async function* (signal, acquaintance) {
-    let last: HostStatus | undefined;
-    const request = { deltas: true, knownDescription: acquaintance === undefined ? undefined : Buffer.from(acquaintance.hash) };
-    for await (const { status, delta, description } of callStream(wire, HostServiceService.watchStatus, { request, signal })) {
-      if (last === undefined && acquaintance !== undefined) {
-        // An agent of an earlier version does not describe itself here.
-        const said = description ?? {
-          ...(await callUnary(wire, HostServiceService.getHost, { request: {}, signal })),
-          hash: Buffer.alloc(0),
-        };
-        if (said.facts !== undefined) acquaintance.describe(said);
-      }
-      last = status ?? (last === undefined || delta === undefined ? last : withDelta(last, delta));
-      if (last !== undefined) yield last;
-    }
-  },
+  watchStatus: (signal, acquaintance) => watchStatus(wire, signal, acquaintance),
   getConfig: async (revision, options) =>
     required((await callUnary(wire, ConfigServiceService.getConfig, { request: { revision: BigInt(revision) }, ...options })).config),
   listRevisions: async (options) => (await callUnary(wire, ConfigServiceService.listRevisions, { request: {}, ...options })).revisions,
@@ -212,3 +197,20 @@ const required = <Part>(part: Part | undefined): Part => {
   if (part !== undefined) return part;
   throw new NestError('INTERNAL', 'The agent left out what was asked for. Upgrade the agent of the host.');
 };
+
+async function* watchStatus(wire: Wire, signal: AbortSignal, acquaintance?: Acquaintance): AsyncGenerator<HostStatus> {
+  let last: HostStatus | undefined;
+  const request = { deltas: true, knownDescription: acquaintance === undefined ? undefined : Buffer.from(acquaintance.hash) };
+  for await (const { status, delta, description } of callStream(wire, HostServiceService.watchStatus, { request, signal })) {
+    if (last === undefined && acquaintance !== undefined) {
+      // An agent of an earlier version does not describe itself here.
+      const said = description ?? {
+        ...(await callUnary(wire, HostServiceService.getHost, { request: {}, signal })),
+        hash: Buffer.alloc(0),
+      };
+      if (said.facts !== undefined) acquaintance.describe(said);
+    }
+    last = status ?? (last === undefined || delta === undefined ? last : withDelta(last, delta));
+    if (last !== undefined) yield last;
+  }
+}

@@ -122,13 +122,14 @@ describe('calls to a server of the gRPC library', () => {
   it('hold up an agent whose reader is slow, and lose nothing', async () => {
     let written = 0;
     const count = 400;
-    feed = async (stream) => {
+    const write = async (stream: ServerWritableStream<Buffer, Buffer>): Promise<void> => {
       for (let number = 0; number < count; number += 1) {
         if (!stream.write(Buffer.alloc(16_384, number))) await once(stream, 'drain');
         written += 1;
       }
       stream.end();
     };
+    feed = (stream) => void write(stream);
     const { stream, messages, ended } = watch(channel);
     stream.pause();
     await expect.poll(() => written).toBeGreaterThan(10);
@@ -143,9 +144,9 @@ describe('calls to a server of the gRPC library', () => {
   });
 
   it('are cancelled as streams, told once, and end in order when the server says so', async () => {
-    let cancelled: Promise<unknown> | null = null;
+    const cancelled = Promise.withResolvers<void>();
     feed = (stream) => {
-      cancelled = once(stream, 'cancelled');
+      stream.once('cancelled', cancelled.resolve);
       stream.write(hello);
     };
     const first = watch(channel);
@@ -153,7 +154,7 @@ describe('calls to a server of the gRPC library', () => {
     first.stream.cancel();
     first.stream.cancel();
     expect((await first.ended)?.code).toBe('CANCELLED');
-    await cancelled;
+    await cancelled.promise;
     feed = (stream) => stream.end();
     expect(await watch(channel).ended).toBe(null);
   });
