@@ -274,7 +274,7 @@ describe('a connection', () => {
       endpoint: { address: '127.0.0.1', port },
       credentials: anyPeer(pair),
       windowBytes: 1 << 16,
-      keepalive: { everyMs: 40, answerMs: 400 },
+      keepalive: { everyMs: 50, answerMs: 1_500 },
     });
     closers.push(() => session.close());
     const ended = Promise.withResolvers<NestError | null>();
@@ -284,7 +284,7 @@ describe('a connection', () => {
     expect(new GrpcCall(asked, session)).toBeDefined();
     await expect.poll(() => messages.length).toBe(1);
     // Pings are answered: silence of calls alone is no reason.
-    await new Promise((resolve) => setTimeout(resolve, 700));
+    await new Promise((resolve) => setTimeout(resolve, 300));
     expect(session.isOver).toBe(false);
     for (const pipe of pipes) pipe.unpipe().pause();
     expect((await ended.promise)?.code).toBe('HOST_UNREACHABLE');
