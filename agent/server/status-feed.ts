@@ -7,13 +7,8 @@ import type { RevisionControl } from '../control/revisions/api.ts';
 import type { SessionControl } from '../control/session/api.ts';
 import type { Host } from '../domains/host/api.ts';
 import type { Traffic, TrafficCounters } from '../domains/traffic/api.ts';
-import { createBroadcast } from '../lib/broadcast.ts';
-import type { Delivery } from '../lib/broadcast.ts';
 import type { HostReading } from '../domains/host/api.ts';
 import { toWireStatus } from './wire/host-wire.ts';
-
-/** Samples a slow reader may be behind before it misses the oldest: five seconds' worth. */
-const queueMax = 5;
 
 export interface StatusFeedOptions {
   readonly host: Pick<Host, 'reading' | 'watch' | 'warnings'>;
@@ -29,8 +24,8 @@ export interface StatusFeedOptions {
 /** The host's state joined once a second, however many watch. */
 export interface StatusFeed {
   now(): HostStatus;
-  /** The present state at once, then every second. */
-  watch(signal: AbortSignal): AsyncIterable<Delivery<HostStatus>>;
+  /** Calls `take` with the present state before it returns, then every second until the returned function is called. Nobody may change a state. */
+  follow(take: (status: HostStatus) => void): () => void;
   /** Follows the host's readings until the signal aborts. */
   run(signal: AbortSignal): Promise<void>;
 }
@@ -46,7 +41,7 @@ export const createStatusFeed = ({
   drift,
   leases,
 }: StatusFeedOptions): StatusFeed => {
-  const broadcast = createBroadcast<HostStatus>(queueMax);
+  const readers = new Set<(status: HostStatus) => void>();
   const join = (reading: HostReading): HostStatus => {
     const status = traffic.status();
     const counters: TrafficCounters | null = status.mode === 'enforce' ? traffic.counters() : null;
@@ -66,16 +61,19 @@ export const createStatusFeed = ({
   };
   return {
     now: () => join(host.reading()),
-    watch: async function* watch(signal) {
-      const later = broadcast.subscribe(signal);
-      yield { value: join(host.reading()), lost: 0 };
-      yield* later;
+    follow: (take) => {
+      // Its own, so that somebody who watches twice is two readers.
+      const reader = (status: HostStatus): void => take(status);
+      take(join(host.reading()));
+      readers.add(reader);
+      return () => void readers.delete(reader);
     },
     run: async (signal) => {
       for await (const reading of host.watch(signal)) {
-        if (broadcast.readers > 0) broadcast.publish(join(reading));
+        if (readers.size === 0) continue;
+        const status = join(reading);
+        for (const reader of readers) reader(status);
       }
-      broadcast.close();
     },
   };
 };

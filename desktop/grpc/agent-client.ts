@@ -59,8 +59,8 @@ import type {
 import { NestError } from '../../proto/model/error.ts';
 import { flowBatchOf } from '../../proto/model/flow-columns.ts';
 import type { FlowBatch } from '../../proto/model/flow-columns.ts';
-import { withDelta } from '../../proto/model/status-delta.ts';
-import { callStream, callUnary } from './call.ts';
+import { addDelta } from '../../proto/model/status-delta.ts';
+import { callStream, callUnary, followStream } from './call.ts';
 import type { CallOptions } from './call.ts';
 import type { Wire } from './wire.ts';
 
@@ -72,8 +72,11 @@ export interface AgentClient {
   enrollFactor(request: EnrollFactorRequest, options: CallOptions): Promise<void>;
   stepUp(request: StepUpRequest, options: CallOptions): Promise<StepUpResponse>;
   getHost(options: CallOptions): Promise<GetHostResponse>;
-  /** One status a second until the signal aborts, less often while nothing happens there; parts that did not change are the same objects. */
-  watchStatus(signal: AbortSignal): AsyncIterable<HostStatus>;
+  /**
+   * Calls `take` once a second, less often while nothing happens there, until the signal aborts or the agent ends. It is the same state each
+   * time, grown in place, but for when the agent sent it whole: `take` copies what it keeps.
+   */
+  watchStatus(take: (status: HostStatus) => void, signal: AbortSignal): Promise<void>;
   /** 0 = the current revision. */
   getConfig(revision: number, options: CallOptions): Promise<ConfigRevision>;
   listRevisions(options: CallOptions): Promise<readonly ConfigRevision[]>;
@@ -128,12 +131,17 @@ export const createAgentClient = (wire: Wire, bulk: Pick<Wire, 'stream'>): Agent
   enrollFactor: async (request, options) => void (await callUnary(wire, SessionServiceService.enrollFactor, { request, ...options })),
   stepUp: (request, options) => callUnary(wire, SessionServiceService.stepUp, { request, ...options }),
   getHost: (options) => callUnary(wire, HostServiceService.getHost, { request: {}, ...options }),
-  watchStatus: async function* (signal) {
-    let last: HostStatus | undefined;
-    for await (const { status, delta } of callStream(wire, HostServiceService.watchStatus, { request: { deltas: true }, signal })) {
-      last = status ?? (last === undefined || delta === undefined ? last : withDelta(last, delta));
-      if (last !== undefined) yield last;
-    }
+  watchStatus: (take, signal) => {
+    let own: HostStatus | undefined;
+    return followStream(wire, HostServiceService.watchStatus, {
+      request: { deltas: true },
+      signal,
+      take: ({ status, delta }) => {
+        if (status !== undefined) own = status;
+        else if (own !== undefined && delta !== undefined) addDelta(own, delta);
+        if (own !== undefined) take(own);
+      },
+    });
   },
   getConfig: async (revision, options) =>
     required((await callUnary(wire, ConfigServiceService.getConfig, { request: { revision: BigInt(revision) }, ...options })).config),

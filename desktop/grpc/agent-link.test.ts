@@ -78,7 +78,7 @@ const maintain = (
     gate: changes.gate ?? createGate({ inFlightMax: 32, waitingMax: 10 }),
   });
   const work: Parameters<AgentLink['maintain']>[0] = async (client, signal) => {
-    for await (const _status of client.watchStatus(signal));
+    await client.watchStatus(() => undefined, signal);
   };
   upkeep.push(link.maintain(work, stop.signal).catch(() => undefined));
   return link;

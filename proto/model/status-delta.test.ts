@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { HostStatus, InterfaceStatus, PolicyStatus_Mode, StatusDelta } from '../gen/nest/v1/host.ts';
-import { deltaBetween, isQuiet, withDelta } from './status-delta.ts';
+import { addDelta, deltaBetween, isQuiet } from './status-delta.ts';
 
 const count = fc.bigInt({ min: 0n, max: 1n << 50n });
 const growth = fc.oneof(fc.constant(0n), fc.bigInt({ min: 0n, max: 1n << 40n }));
@@ -34,6 +34,12 @@ const status = (changes: Parameters<typeof HostStatus.fromPartial>[0] = {}): Hos
 
 /** Over the wire and back. */
 const carried = (delta: StatusDelta): StatusDelta => StatusDelta.decode(StatusDelta.encode(delta).finish());
+
+const withDelta = (before: HostStatus, delta: StatusDelta): HostStatus => {
+  const after = structuredClone(before);
+  addDelta(after, delta);
+  return after;
+};
 
 describe('a status delta', () => {
   it('leads from any state to any later one whose counters have not gone back', () => {

@@ -170,6 +170,12 @@ const toWireInterface = (entry: InterfaceReading, traffic: TrafficStatus, counte
     engines: (attached?.engines ?? []).map((probe) => ({ ...probe })),
     virtualFunctions: attached?.facts?.virtualFunctions?.enabled,
     virtualFunctionsMax: attached?.facts?.virtualFunctions?.total,
-    reasons: Object.fromEntries(reasons.map(({ reason, count }) => [Reason[reason], { ...count }])),
+    reasons: toWireReasons(reasons),
   };
+};
+
+const toWireReasons = (reasons: TrafficCounters['reasons']): InterfaceStatus['reasons'] => {
+  const wire: InterfaceStatus['reasons'] = {};
+  for (const { reason, count } of reasons) wire[Reason[reason]] = { packets: count.packets, bytes: count.bytes };
+  return wire;
 };

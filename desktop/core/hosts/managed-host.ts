@@ -9,8 +9,8 @@ import type { Clock, TaskGroup } from '../../lib/api.ts';
 import { AuditWitness } from '../audit/audit-witness.ts';
 import type { FleetCache, HostRecord } from '../cache/fleet-cache.ts';
 import { engineOf, healthOf } from '../telemetry/host-health.ts';
-import { readStatus } from '../telemetry/reading.ts';
-import type { Baseline, Reading } from '../telemetry/reading.ts';
+import type { Reading, Standing } from '../telemetry/reading.ts';
+import { Telemetry } from '../telemetry/telemetry.ts';
 import { hostDocumentOf } from './wire-model.ts';
 import type { HostDocument } from './wire-model.ts';
 import { refreshDocuments } from './document-refresh.ts';
@@ -41,8 +41,7 @@ export class ManagedHost {
   #tasks: TaskGroup;
   readonly #changes = createLatest(0);
   #link: AgentLink | null = null;
-  #reading: Reading | null;
-  #baseline: Baseline | null = null;
+  readonly #telemetry: Telemetry;
   #document: HostDocument | null;
   #persistedAt = 0;
   /** Monotonic: since when the connection is attended to, and when the last status came. */
@@ -53,18 +52,29 @@ export class ManagedHost {
     this.record = record;
     this.#options = options;
     this.witness = new AuditWitness({ cache: options.cache, clock: options.clock, record: () => this.record });
-    this.#reading = options.cache.document<Reading>(record.hostId, 'sample')?.content ?? null;
+    this.#telemetry = new Telemetry(options.cache.document<Reading>(record.hostId, 'sample')?.content ?? null);
     this.#document = options.cache.document<HostDocument>(record.hostId, 'host')?.content ?? null;
     this.#tasks = this.#newTasks();
   }
 
+  /** Made when it is asked for: who looks at every status of every host takes `standing`. */
   get reading(): Reading | null {
-    return this.#reading;
+    return this.#telemetry.reading;
+  }
+
+  /** What of the last reading seldom changes. */
+  get standing(): Standing | null {
+    return this.#telemetry.standing;
+  }
+
+  /** When the last reading came, console clock; null without one. */
+  get heardAt(): number | null {
+    return this.#telemetry.at;
   }
 
   /** When the host took the last reading, by its own clock, milliseconds since the Unix epoch; null before the first of this process. */
   get hostTimeMs(): number | null {
-    return this.#baseline?.hostTimeMs ?? null;
+    return this.#telemetry.hostTimeMs;
   }
 
   get linkState(): LinkState | null {
@@ -74,7 +84,7 @@ export class ManagedHost {
   /** True when what `reading` says was received over the connection that lives now. */
   get isLive(): boolean {
     const link = this.#link?.state;
-    return link?.kind === 'up' && this.#reading !== null && this.#heardMs >= this.#attendedMs && this.#health().state !== 'offline';
+    return link?.kind === 'up' && this.standing !== null && this.#heardMs >= this.#attendedMs && this.#health().state !== 'offline';
   }
 
   /** Counts up with everything that changes. */
@@ -110,7 +120,7 @@ export class ManagedHost {
   }
 
   row(): model.HostRow {
-    const reading = this.#reading;
+    const { reading } = this;
     const { state, reason } = this.#health();
     const { hostId, name, address, labels } = this.record;
     const link = this.#link?.state;
@@ -142,7 +152,7 @@ export class ManagedHost {
 
   /** Null when nothing was ever received. */
   sample(): model.HostSample | null {
-    if (this.#reading === null) return null;
+    if (this.reading === null) return null;
     const {
       packetsPerSecond: _packets,
       packetsHistory: _history,
@@ -151,7 +161,7 @@ export class ManagedHost {
       accessHash: _access,
       rootStep: _rootStep,
       ...reading
-    } = this.#reading;
+    } = this.reading;
     const { state, reason } = this.#health();
     const link = this.#link?.state;
     const alarm = this.witness.warning();
@@ -192,7 +202,7 @@ export class ManagedHost {
       silentMs: this.#heardMs < this.#attendedMs ? null : nowMs - this.#heardMs,
       record: this.record,
       link: this.#link?.state ?? null,
-      reading: this.#reading,
+      reading: this.reading,
       now: this.#options.clock.now(),
       auditAlarm: this.witness.warning()?.message ?? null,
     });
@@ -231,12 +241,10 @@ export class ManagedHost {
     const stop = new AbortController();
     const ends = AbortSignal.any([signal, stop.signal]);
     let heardMs = clock.monotonicMs();
-    const statuses = (async () => {
-      for await (const status of client.watchStatus(ends)) {
-        heardMs = clock.monotonicMs();
-        this.#accept(status);
-      }
-    })();
+    const statuses = client.watchStatus((status) => {
+      heardMs = clock.monotonicMs();
+      this.#accept(status);
+    }, ends);
     // One timer for a connection, not one for each status: a thousand hosts send a thousand a second.
     const silence = (async () => {
       for (let leftMs = statusSilenceMaxMs; leftMs > 0; leftMs = heardMs + statusSilenceMaxMs - clock.monotonicMs())
@@ -254,28 +262,17 @@ export class ManagedHost {
   #accept(status: HostStatus): void {
     const { clock } = this.#options;
     this.#heardMs = clock.monotonicMs();
-    const next = readStatus(
-      status,
-      { at: clock.now(), monotonicMs: clock.monotonicMs() },
-      { reading: this.#reading, baseline: this.#baseline },
-    );
-    this.#reading = next.reading;
-    this.#baseline = next.baseline;
+    this.#telemetry.take(status, { at: clock.now(), monotonicMs: this.#heardMs });
     this.#persist(false);
     this.#options.onReading(this);
     this.#touch();
   }
 
   #persist(isForced: boolean): void {
-    const reading = this.#reading;
-    if (
-      reading === null ||
-      reading.at === this.#persistedAt ||
-      (!isForced && reading.at - this.#persistedAt < this.#options.pace.samplePersistMs)
-    )
-      return;
-    this.#persistedAt = reading.at;
-    this.#options.cache.putDocuments([{ hostId: this.record.hostId, kind: 'sample', at: reading.at, content: reading }]);
+    const at = this.heardAt;
+    if (at === null || at === this.#persistedAt || (!isForced && at - this.#persistedAt < this.#options.pace.samplePersistMs)) return;
+    this.#persistedAt = at;
+    this.#options.cache.putDocuments([{ hostId: this.record.hostId, kind: 'sample', at, content: this.reading }]);
   }
 
   async #refresh(client: AgentClient, signal: AbortSignal): Promise<void> {
