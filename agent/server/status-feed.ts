@@ -1,5 +1,6 @@
 import type { HostStatus } from '../../proto/gen/nest/v1/host.ts';
 import type { AccessControl } from '../control/access/api.ts';
+import type { AuditControl } from '../control/audit/api.ts';
 import type { IdentityControl } from '../control/identity/api.ts';
 import type { DriftControl } from '../control/drift/api.ts';
 import type { LeaseControl } from '../control/lease/api.ts';
@@ -15,6 +16,7 @@ export interface StatusFeedOptions {
   readonly traffic: Pick<Traffic, 'status' | 'counters'>;
   readonly revisions: Pick<RevisionControl, 'current' | 'pending'>;
   readonly access: Pick<AccessControl, 'head'>;
+  readonly audit: Pick<AuditControl, 'end' | 'broken'>;
   readonly identity: Pick<IdentityControl, 'identity'>;
   readonly sessions: Pick<SessionControl, 'grants'>;
   readonly drift?: Pick<DriftControl, 'status'> | undefined;
@@ -36,6 +38,7 @@ export const createStatusFeed = ({
   traffic,
   revisions,
   access,
+  audit,
   identity,
   sessions,
   drift,
@@ -53,6 +56,7 @@ export const createStatusFeed = ({
       revision: revisions.current().revision,
       pending: revisions.pending(),
       access: access.head(),
+      audit: { ...audit.end(), broken: audit.broken() },
       rootStep: identity.identity()?.rootStep?.sequence ?? 0,
       breakGlass: sessions.grants(),
       drift: drift?.status() ?? null,

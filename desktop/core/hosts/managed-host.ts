@@ -20,6 +20,8 @@ import type { FleetPace } from './fleet-pace.ts';
 const connectingPollMs = 250;
 /** A call waits so long for a connection that is being made. */
 const connectionWaitMs = 3_000;
+/** A log that contradicts what is remembered, but could not be checked, is checked again so often. */
+const contradictionAgainMs = 10_000;
 /** Without a status for so long the connection is taken for dead. */
 const statusSilenceMaxMs = 2 * statusHeartbeatMs + 1_000;
 
@@ -47,6 +49,7 @@ export class ManagedHost {
   /** Monotonic: since when the connection is attended to, and when the last status came. */
   #attendedMs = Infinity;
   #heardMs = -Infinity;
+  #contradictedMs = -Infinity;
 
   constructor(record: HostRecord, options: ManagedHostOptions) {
     this.record = record;
@@ -160,6 +163,7 @@ export class ManagedHost {
       pendingRemainingMs: _remaining,
       accessHash: _access,
       rootStep: _rootStep,
+      audit: _audit,
       ...reading
     } = this.reading;
     const { state, reason } = this.#health();
@@ -244,6 +248,7 @@ export class ManagedHost {
     const statuses = client.watchStatus((status) => {
       heardMs = clock.monotonicMs();
       this.#accept(status);
+      if (this.witness.wants(this.standing?.audit ?? null) === 'now') this.#checkAtOnce(client, ends);
     }, ends);
     // One timer for a connection, not one for each status: a thousand hosts send a thousand a second.
     const silence = (async () => {
@@ -268,6 +273,17 @@ export class ManagedHost {
     this.#touch();
   }
 
+  /** The host says that its log is shorter than what it signed for, or another one: that waits for no turn. */
+  #checkAtOnce(client: AgentClient, signal: AbortSignal): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    if (nowMs - this.#contradictedMs < contradictionAgainMs) return;
+    this.#contradictedMs = nowMs;
+    this.#tasks.start('audit', async () => {
+      await this.#options.pace.checkNow(() => this.witness.check(client, signal), signal);
+      this.#touch();
+    });
+  }
+
   #persist(isForced: boolean): void {
     const at = this.heardAt;
     if (at === null || at === this.#persistedAt || (!isForced && at - this.#persistedAt < this.#options.pace.samplePersistMs)) return;
@@ -279,11 +295,13 @@ export class ManagedHost {
     const { cache, clock, pace } = this.#options;
     const { hostId } = this.record;
     try {
-      for (;;) {
-        while (pace.isConnecting) await clock.sleep(connectingPollMs, signal);
-        // A log that was cut or rewritten should show at once, whatever else can wait.
-        await pace.check(() => this.witness.check(client, signal), signal);
-        this.#touch();
+      for (let isFirst = true; ; isFirst = false) {
+        while (pace.isConnecting || this.#heardMs < this.#attendedMs) await clock.sleep(connectingPollMs, signal);
+        // A log that was cut or rewritten should show at once, whatever else can wait; one that ends as it did has nothing to show.
+        if (!isFirst || this.witness.wants(this.standing?.audit ?? null) !== 'nothing') {
+          await pace.check(() => this.witness.check(client, signal), signal);
+          this.#touch();
+        }
         // After a reconnect what was taken a moment ago is still good.
         const takenAt = cache.document(hostId, 'revisions')?.at ?? 0;
         await clock.sleep(Math.min(pace.documentsRefreshMs, Math.max(0, takenAt + pace.documentsRefreshMs - clock.now())), signal);

@@ -18,7 +18,18 @@ export type Reading = Omit<model.HostSample, 'live' | 'state' | 'stateReason' | 
   readonly accessHash: string;
   /** The last step of a change of the fleet's root that the host took; 0 = none. */
   readonly rootStep: number;
+  /** Where the host says its audit log ends; null from agents that do not say. */
+  readonly audit: AuditPosition | null;
 };
+
+export interface AuditPosition {
+  /** Of the newest entry; 0 = the log is empty. */
+  readonly number: number;
+  /** Hex. */
+  readonly hash: string;
+  /** The first entry that the agent found broken; 0 = none. */
+  readonly broken: number;
+}
 
 /** The part of a reading that seldom changes. */
 export type Standing = Pick<
@@ -33,6 +44,7 @@ export type Standing = Pick<
   | 'editors'
   | 'accessHash'
   | 'rootStep'
+  | 'audit'
   | 'warnings'
 >;
 
@@ -64,6 +76,10 @@ export const standingOf = (status: HostStatus, at: number): Standing => ({
   editors: status.editLeases.map(editorOf),
   accessHash: status.access?.hash.toString('hex') ?? '',
   rootStep: Number(status.rootStep ?? 0n),
+  audit:
+    status.audit === undefined
+      ? null
+      : { number: Number(status.audit.number), hash: status.audit.hash.toString('hex'), broken: Number(status.audit.brokenNumber) },
   warnings: status.warnings.map(({ code, title, message, severity, sinceMs }) => ({
     code,
     title,

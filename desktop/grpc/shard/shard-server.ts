@@ -12,7 +12,7 @@ import { connectsInFlightMax, connectsWaitingMax } from '../wire-limits.ts';
 import type { WireStream } from '../wire.ts';
 import { errorOf, pieceOf, streamCreditMax } from './shard-message.ts';
 import type { ShardBatch, ShardEnd, ShardEvent, ShardOrder } from './shard-message.ts';
-import { createShardOutbox } from './shard-outbox.ts';
+import { createShardOutbox, gatherMs } from './shard-outbox.ts';
 import type { ShardOutbox } from './shard-outbox.ts';
 
 export interface ShardServerOptions {
@@ -51,7 +51,7 @@ interface Shard {
 export const serveShard = (options: ShardServerOptions): void => {
   const shard: Shard = {
     options,
-    outbox: createShardOutbox((batch) => options.port.post(batch)),
+    outbox: createShardOutbox((batch) => options.port.post(batch), gatherMs),
     links: new Map(),
     calls: new Map(),
     gate: createGate({ inFlightMax: connectsInFlightMax, waitingMax: connectsWaitingMax }),
@@ -59,6 +59,8 @@ export const serveShard = (options: ShardServerOptions): void => {
     waiting: 0,
   };
   options.port.receive((batch) => {
+    const { numbers } = batch;
+    for (let at = 0; at < numbers.length; at += 2) shard.calls.get(numbers[at] ?? 0)?.credit(numbers[at + 1] ?? 0);
     for (const order of batch.items) obey(shard, order, batch);
   });
 };
@@ -91,9 +93,6 @@ const obey = (shard: Shard, order: ShardOrder, batch: ShardBatch<ShardOrder>): v
       break;
     case 'stream':
       stream(shard, order, pieceOf(batch, order.request));
-      break;
-    case 'credit':
-      shard.calls.get(order.call)?.credit(order.messages);
       break;
     case 'cancel':
       shard.calls.get(order.call)?.cancel();
@@ -209,7 +208,7 @@ const stream = (shard: Shard, order: Extract<ShardOrder, { kind: 'stream' }>, re
     message: (bytes) => {
       credit -= 1;
       if (credit === 0) running.pause();
-      outbox.addWith(bytes, (piece) => ({ kind: 'message', call: order.call, message: piece }), order.isBulk ? 'now' : 'soon');
+      outbox.addMessage(order.call, bytes, order.isBulk ? 'now' : 'soon');
     },
     ended: (error) => {
       calls.delete(order.call);
