@@ -21,9 +21,7 @@ export interface CallAdapter {
    * A server stream of what happens by itself: `begin` writes from now on until the function it returns is called, which happens once,
    * when the call is over or the agent stops.
    */
-  feed<Request, Response>(
-    begin: (request: Request, outlet: Outlet<Response>) => () => void,
-  ): handleServerStreamingCall<Request, Response>;
+  feed<Request, Response>(begin: (request: Request, outlet: Outlet<Response>) => () => void): handleServerStreamingCall<Request, Response>;
   /** The same with a stream of requests, read one at a time; it ends when the caller is done or the agent stops. */
   duplex<Request, Response>(
     handle: (requests: AsyncIterable<Request>, call: Call) => AsyncIterable<Response>,

@@ -83,6 +83,28 @@ describe('a status delta', () => {
     expect(deltaBetween(before, before)).toMatchObject({ interfaces: [], disksUsedBytes: [] });
   });
 
+  it('is refused for a change of any field that it does not name, of those that come later as well', () => {
+    const before = status();
+    const [lan] = before.interfaces;
+    const [disk] = before.disks;
+    const named = ['timeMs', 'cpuBusy', 'memoryUsedBytes', 'uptimeSeconds', 'flows', 'disks', 'interfaces'];
+    const counters = Object.keys(lan ?? {}).filter((key) => /^(received|sent)(Packets|Bytes|Drops|Errors)$/.test(key));
+    const changed = (message: object | undefined, key: string): object => ({ ...message, [key]: 'another' });
+    const others = [
+      ...Object.keys(before)
+        .filter((key) => !named.includes(key))
+        .map((key) => changed(before, key)),
+      ...Object.keys(lan ?? {})
+        .filter((key) => !counters.includes(key) && key !== 'reasons')
+        .map((key) => ({ ...before, interfaces: [changed(lan, key)] })),
+      ...Object.keys(disk ?? {})
+        .filter((key) => key !== 'usedBytes')
+        .map((key) => ({ ...before, disks: [changed(disk, key)] })),
+    ];
+    expect(others.length).toBeGreaterThan(25);
+    expect(others.filter((after) => deltaBetween(before, after as HostStatus) !== null)).toEqual([]);
+  });
+
   it('carries a reason that was not there before, and the use of disks', () => {
     const before = status();
     const after = status({

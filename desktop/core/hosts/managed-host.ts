@@ -1,7 +1,6 @@
 /** One host of the fleet: its record, its link, its last words, and the work that keeps them fresh. */
 import { NestError } from '../../../proto/model/error.ts';
 import type { HostStatus } from '../../../proto/gen/nest/v1/host.ts';
-import { statusHeartbeatMs } from '../../../proto/model/limits.ts';
 import type * as model from '../../bridge/model.ts';
 import type { AgentClient, AgentLink, LinkState } from '../../grpc/api.ts';
 import { createLatest, createTaskGroup, isCancelled } from '../../lib/api.ts';
@@ -15,6 +14,7 @@ import { hostDocumentOf } from './wire-model.ts';
 import type { HostDocument } from './wire-model.ts';
 import { refreshDocuments } from './document-refresh.ts';
 import type { FleetPace } from './fleet-pace.ts';
+import { createStatusSilence } from './status-silence.ts';
 
 /** Work that can wait looks so often whether the fleet is still connecting. */
 const connectingPollMs = 250;
@@ -22,9 +22,6 @@ const connectingPollMs = 250;
 const connectionWaitMs = 3_000;
 /** A log that contradicts what is remembered, but could not be checked, is checked again so often. */
 const contradictionAgainMs = 10_000;
-/** Without a status for so long the connection is taken for dead. */
-const statusSilenceMaxMs = 2 * statusHeartbeatMs + 1_000;
-
 export interface ManagedHostOptions {
   readonly clock: Clock;
   readonly cache: FleetCache;
@@ -244,23 +241,18 @@ export class ManagedHost {
     const { clock } = this.#options;
     const stop = new AbortController();
     const ends = AbortSignal.any([signal, stop.signal]);
-    let heardMs = clock.monotonicMs();
+    const silence = createStatusSilence(clock);
     const statuses = client.watchStatus((status) => {
-      heardMs = clock.monotonicMs();
+      silence.heard();
       this.#accept(status);
       if (this.witness.wants(this.standing?.audit ?? null) === 'now') this.#checkAtOnce(client, ends);
     }, ends);
-    // One timer for a connection, not one for each status: a thousand hosts send a thousand a second.
-    const silence = (async () => {
-      for (let leftMs = statusSilenceMaxMs; leftMs > 0; leftMs = heardMs + statusSilenceMaxMs - clock.monotonicMs())
-        await clock.sleep(leftMs, ends);
-      throw new NestError('TIMED_OUT', `No status for ${String(statusSilenceMaxMs / 1000)} s. The connection is made anew.`);
-    })();
+    const silent = silence.watch(ends);
     try {
-      await Promise.race([statuses, silence]);
+      await Promise.race([statuses, silent]);
     } finally {
       stop.abort();
-      await Promise.allSettled([statuses, silence]);
+      await Promise.allSettled([statuses, silent]);
     }
   }
 

@@ -355,7 +355,9 @@ const rolloutIdOf = ({ standing, record }: ManagedHost): string | null => {
   if (standing?.policy.pending === null || standing?.policy.pending === undefined) return null;
   // A staged rollout waits for its gates, not for a person.
   if (standing.pendingTransactionId.startsWith(rolloutTransactionPrefix)) return null;
-  return standing.pendingTransactionId === '' ? `${record.hostId}-${String(standing.policy.pending.revision)}` : standing.pendingTransactionId;
+  return standing.pendingTransactionId === ''
+    ? `${record.hostId}-${String(standing.policy.pending.revision)}`
+    : standing.pendingTransactionId;
 };
 
 const firstState = ({

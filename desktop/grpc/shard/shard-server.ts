@@ -5,6 +5,8 @@ import { createGate } from '../../lib/api.ts';
 import type { Clock, Gate, RandomBytes } from '../../lib/api.ts';
 import { maintainConnection } from '../connection.ts';
 import type { Wires } from '../connection.ts';
+import { createHandshakePace } from '../handshake-pace.ts';
+import type { HandshakePace } from '../handshake-pace.ts';
 import { createOperatorIdentity } from '../operator-identity.ts';
 import type { OperatorIdentity } from '../operator-identity.ts';
 import type { AgentIdentity } from '../peer-identity.ts';
@@ -42,6 +44,7 @@ interface Shard {
   readonly links: Map<number, ShardLink>;
   readonly calls: Map<number, ShardCall>;
   readonly gate: Gate;
+  readonly pace: HandshakePace;
   operator: OperatorIdentity | null;
   /** As the console was told last. */
   waiting: number;
@@ -55,6 +58,7 @@ export const serveShard = (options: ShardServerOptions): void => {
     links: new Map(),
     calls: new Map(),
     gate: createGate({ inFlightMax: connectsInFlightMax, waitingMax: connectsWaitingMax }),
+    pace: createHandshakePace(),
     operator: null,
     waiting: 0,
   };
@@ -102,7 +106,7 @@ const obey = (shard: Shard, order: ShardOrder, batch: ShardBatch<ShardOrder>): v
 
 const open = (shard: Shard, order: Extract<ShardOrder, { kind: 'open' }>): void => {
   const { clock, random } = shard.options;
-  const { operator, outbox, gate } = shard;
+  const { operator, outbox, gate, pace } = shard;
   if (operator === null) throw new Error('a link was opened before the operator was known');
   const link: ShardLink = { identity: order.identity, connection: 0, wires: null, fail: () => undefined, stop: new AbortController() };
   shard.links.set(order.link, link);
@@ -114,6 +118,7 @@ const open = (shard: Shard, order: Extract<ShardOrder, { kind: 'open' }>): void 
     clock,
     random,
     gate,
+    pace,
   };
   const over = maintainConnection(
     options,
