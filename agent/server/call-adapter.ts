@@ -17,10 +17,20 @@ export interface CallAdapter {
   stream<Request, Response>(
     handle: (request: Request, call: Call) => AsyncIterable<Response>,
   ): handleServerStreamingCall<Request, Response>;
+  /**
+   * A server stream of what happens by itself: `begin` writes from now on until the function it returns is called, which happens once,
+   * when the call is over or the agent stops.
+   */
+  feed<Request, Response>(begin: (request: Request, outlet: Outlet<Response>) => () => void): handleServerStreamingCall<Request, Response>;
   /** The same with a stream of requests, read one at a time; it ends when the caller is done or the agent stops. */
   duplex<Request, Response>(
     handle: (requests: AsyncIterable<Request>, call: Call) => AsyncIterable<Response>,
   ): handleBidiStreamingCall<Request, Response>;
+}
+
+export interface Outlet<Response> {
+  /** Never waits; `left` is called, later, when the value is on its way and the reader's window has room for another. */
+  write(value: Response, left: () => void): unknown;
 }
 
 export interface CallAdapterOptions {
@@ -69,10 +79,10 @@ export const createCallAdapter = ({ contexts, clock, logger, stopping }: CallAda
     }
     return Object.assign(new Error(code), toGrpcStatus(error));
   };
-  /** Writes what the source yields, then ends the call as the source did. */
-  const serve = <Response>(call: Outgoing<Response>, source: (call: Call) => AsyncIterable<Response>): void => {
+  /** Does the writing, then ends the call as that ended. */
+  const answer = <Response>(call: Outgoing<Response>, write: (call: Call, signal: AbortSignal) => Promise<void>): void => {
     const work = async (context: Call): Promise<void> => {
-      await pump(call, (signal) => source({ ...context, signal }), AbortSignal.any([context.signal, stopping]));
+      await write(context, AbortSignal.any([context.signal, stopping]));
       // A source ends quietly when it is told to; the caller hears why.
       context.revoked.throwIfAborted();
     };
@@ -81,6 +91,8 @@ export const createCallAdapter = ({ contexts, clock, logger, stopping }: CallAda
       (error: unknown) => void call.emit('error', failed(call, error)),
     );
   };
+  const serve = <Response>(call: Outgoing<Response>, source: (call: Call) => AsyncIterable<Response>): void =>
+    answer(call, (context, signal) => pump(call, (ends) => source({ ...context, signal: ends }), signal));
   return {
     unary: (handle) => (call, respond) => {
       running(call, (context) => handle(call.request, context)).then(
@@ -89,6 +101,15 @@ export const createCallAdapter = ({ contexts, clock, logger, stopping }: CallAda
       );
     },
     stream: (handle) => (call) => serve(call, (context) => handle(call.request, context)),
+    feed: (begin) => (call) =>
+      answer(call, async (_context, signal) => {
+        if (signal.aborted) return;
+        let isOver = false;
+        const end = begin(call.request, { write: (value, left) => isOver || call.write(value, left) });
+        await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+        isOver = true;
+        end();
+      }),
     duplex: (handle) => (call) => serve(call, (context) => handle(received(call, { signal: context.signal, stopping }), context)),
   };
 };

@@ -136,6 +136,7 @@ const createFakeAudit = (): FakeAudit => {
     note: (fact) => void facts.push(fact),
     head: none,
     extent: () => ({ first: 0, last: 0 }),
+    end: () => ({ number: 0, hash: new Uint8Array(0) }),
     broken: () => null,
     entries: async function* entries() {},
     verify: none,

@@ -1,5 +1,6 @@
 import type { HostStatus } from '../../proto/gen/nest/v1/host.ts';
 import type { AccessControl } from '../control/access/api.ts';
+import type { AuditControl } from '../control/audit/api.ts';
 import type { IdentityControl } from '../control/identity/api.ts';
 import type { DriftControl } from '../control/drift/api.ts';
 import type { LeaseControl } from '../control/lease/api.ts';
@@ -7,19 +8,15 @@ import type { RevisionControl } from '../control/revisions/api.ts';
 import type { SessionControl } from '../control/session/api.ts';
 import type { Host } from '../domains/host/api.ts';
 import type { Traffic, TrafficCounters } from '../domains/traffic/api.ts';
-import { createBroadcast } from '../lib/broadcast.ts';
-import type { Delivery } from '../lib/broadcast.ts';
 import type { HostReading } from '../domains/host/api.ts';
 import { toWireStatus } from './wire/host-wire.ts';
-
-/** Samples a slow reader may be behind before it misses the oldest: five seconds' worth. */
-const queueMax = 5;
 
 export interface StatusFeedOptions {
   readonly host: Pick<Host, 'reading' | 'watch' | 'warnings'>;
   readonly traffic: Pick<Traffic, 'status' | 'counters'>;
   readonly revisions: Pick<RevisionControl, 'current' | 'pending'>;
   readonly access: Pick<AccessControl, 'head'>;
+  readonly audit: Pick<AuditControl, 'end' | 'broken'>;
   readonly identity: Pick<IdentityControl, 'identity'>;
   readonly sessions: Pick<SessionControl, 'grants'>;
   readonly drift?: Pick<DriftControl, 'status'> | undefined;
@@ -29,8 +26,8 @@ export interface StatusFeedOptions {
 /** The host's state joined once a second, however many watch. */
 export interface StatusFeed {
   now(): HostStatus;
-  /** The present state at once, then every second. */
-  watch(signal: AbortSignal): AsyncIterable<Delivery<HostStatus>>;
+  /** Calls `take` with the present state before it returns, then every second until the returned function is called. Nobody may change a state. */
+  follow(take: (status: HostStatus) => void): () => void;
   /** Follows the host's readings until the signal aborts. */
   run(signal: AbortSignal): Promise<void>;
 }
@@ -41,12 +38,13 @@ export const createStatusFeed = ({
   traffic,
   revisions,
   access,
+  audit,
   identity,
   sessions,
   drift,
   leases,
 }: StatusFeedOptions): StatusFeed => {
-  const broadcast = createBroadcast<HostStatus>(queueMax);
+  const readers = new Set<(status: HostStatus) => void>();
   const join = (reading: HostReading): HostStatus => {
     const status = traffic.status();
     const counters: TrafficCounters | null = status.mode === 'enforce' ? traffic.counters() : null;
@@ -58,6 +56,7 @@ export const createStatusFeed = ({
       revision: revisions.current().revision,
       pending: revisions.pending(),
       access: access.head(),
+      audit: { ...audit.end(), broken: audit.broken() },
       rootStep: identity.identity()?.rootStep?.sequence ?? 0,
       breakGlass: sessions.grants(),
       drift: drift?.status() ?? null,
@@ -66,16 +65,19 @@ export const createStatusFeed = ({
   };
   return {
     now: () => join(host.reading()),
-    watch: async function* watch(signal) {
-      const later = broadcast.subscribe(signal);
-      yield { value: join(host.reading()), lost: 0 };
-      yield* later;
+    follow: (take) => {
+      // Its own, so that somebody who watches twice is two readers.
+      const reader = (status: HostStatus): void => take(status);
+      take(join(host.reading()));
+      readers.add(reader);
+      return () => void readers.delete(reader);
     },
     run: async (signal) => {
       for await (const reading of host.watch(signal)) {
-        if (broadcast.readers > 0) broadcast.publish(join(reading));
+        if (readers.size === 0) continue;
+        const status = join(reading);
+        for (const reader of readers) reader(status);
       }
-      broadcast.close();
     },
   };
 };

@@ -59,8 +59,8 @@ import type {
 import { NestError } from '../../proto/model/error.ts';
 import { flowBatchOf } from '../../proto/model/flow-columns.ts';
 import type { FlowBatch } from '../../proto/model/flow-columns.ts';
-import { withDelta } from '../../proto/model/status-delta.ts';
-import { callStream, callUnary } from './call.ts';
+import { addDelta } from '../../proto/model/status-delta.ts';
+import { callStream, callUnary, followStream } from './call.ts';
 import type { CallOptions } from './call.ts';
 import type { Wire } from './wire.ts';
 
@@ -70,7 +70,7 @@ export type { CallOptions } from './call.ts';
 export interface Acquaintance {
   /** Hash of the description it has; empty without one. */
   readonly hash: Uint8Array;
-  /** Told before the first status, unless the description is the one that is known. */
+  /** Told before the first status, unless the description is the one that is known; by agents of earlier versions a moment later. */
   describe(description: HostDescription): void;
 }
 
@@ -80,8 +80,11 @@ export interface AgentClient {
   enrollFactor(request: EnrollFactorRequest, options: CallOptions): Promise<void>;
   stepUp(request: StepUpRequest, options: CallOptions): Promise<StepUpResponse>;
   getHost(options: CallOptions): Promise<GetHostResponse>;
-  /** One status a second until the signal aborts, less often while nothing happens there; parts that did not change are the same objects. */
-  watchStatus(signal: AbortSignal, acquaintance?: Acquaintance): AsyncIterable<HostStatus>;
+  /**
+   * Calls `take` once a second, less often while nothing happens there, until the signal aborts or the agent ends. It is the same state each
+   * time, grown in place, but for when the agent sent it whole: `take` copies what it keeps.
+   */
+  watchStatus(take: (status: HostStatus) => void, signal: AbortSignal, acquaintance?: Acquaintance): Promise<void>;
   /** 0 = the current revision. */
   getConfig(revision: number, options: CallOptions): Promise<ConfigRevision>;
   listRevisions(options: CallOptions): Promise<readonly ConfigRevision[]>;
@@ -136,7 +139,7 @@ export const createAgentClient = (wire: Wire, bulk: Pick<Wire, 'stream'>): Agent
   enrollFactor: async (request, options) => void (await callUnary(wire, SessionServiceService.enrollFactor, { request, ...options })),
   stepUp: (request, options) => callUnary(wire, SessionServiceService.stepUp, { request, ...options }),
   getHost: (options) => callUnary(wire, HostServiceService.getHost, { request: {}, ...options }),
-  watchStatus: (signal, acquaintance) => watchStatus(wire, signal, acquaintance),
+  watchStatus: (take, signal, acquaintance) => watchStatus(wire, { take, signal, acquaintance }),
   getConfig: async (revision, options) =>
     required((await callUnary(wire, ConfigServiceService.getConfig, { request: { revision: BigInt(revision) }, ...options })).config),
   listRevisions: async (options) => (await callUnary(wire, ConfigServiceService.listRevisions, { request: {}, ...options })).revisions,
@@ -198,19 +201,37 @@ const required = <Part>(part: Part | undefined): Part => {
   throw new NestError('INTERNAL', 'The agent left out what was asked for. Upgrade the agent of the host.');
 };
 
-async function* watchStatus(wire: Wire, signal: AbortSignal, acquaintance?: Acquaintance): AsyncGenerator<HostStatus> {
-  let last: HostStatus | undefined;
-  const request = { deltas: true, knownDescription: acquaintance === undefined ? undefined : Buffer.from(acquaintance.hash) };
-  for await (const { status, delta, description } of callStream(wire, HostServiceService.watchStatus, { request, signal })) {
-    if (last === undefined && acquaintance !== undefined) {
-      // An agent of an earlier version does not describe itself here.
-      const said = description ?? {
-        ...(await callUnary(wire, HostServiceService.getHost, { request: {}, signal })),
-        hash: Buffer.alloc(0),
-      };
-      if (said.facts !== undefined) acquaintance.describe(said);
+const watchStatus = (
+  wire: Wire,
+  {
+    take,
+    signal,
+    acquaintance,
+  }: { readonly take: (status: HostStatus) => void; readonly signal: AbortSignal; readonly acquaintance: Acquaintance | undefined },
+): Promise<void> => {
+  let own: HostStatus | undefined;
+  const failed = Promise.withResolvers<never>();
+  const introduce = ({ describe }: Acquaintance, description: HostDescription | undefined): void => {
+    if (description !== undefined) {
+      if (description.facts !== undefined) describe(description);
+      return;
     }
-    last = status ?? (last === undefined || delta === undefined ? last : withDelta(last, delta));
-    if (last !== undefined) yield last;
-  }
-}
+    // An agent of an earlier version does not describe itself here.
+    callUnary(wire, HostServiceService.getHost, { request: {}, signal }).then(
+      (answer) => describe({ ...answer, hash: Buffer.alloc(0) }),
+      (error: unknown) => signal.aborted || failed.reject(error),
+    );
+  };
+  const request = { deltas: true, knownDescription: acquaintance === undefined ? undefined : Buffer.from(acquaintance.hash) };
+  const stream = followStream(wire, HostServiceService.watchStatus, {
+    request,
+    signal,
+    take: ({ status, delta, description }) => {
+      if (own === undefined && acquaintance !== undefined) introduce(acquaintance, description);
+      if (status !== undefined) own = status;
+      else if (own !== undefined && delta !== undefined) addDelta(own, delta);
+      if (own !== undefined) take(own);
+    },
+  });
+  return Promise.race([stream, failed.promise]);
+};

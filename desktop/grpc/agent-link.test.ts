@@ -6,6 +6,7 @@ import type { FleetKeys } from '../core/authority/fleet-authority.ts';
 import { NestError, errorCodeOf } from '../../proto/model/error.ts';
 import { createGate, systemClock, systemRandom } from '../lib/api.ts';
 import type { Gate } from '../lib/api.ts';
+import { createHandshakePace } from './handshake-pace.ts';
 import { createAgentLink } from './agent-link.ts';
 import type { AgentLink, LinkState } from './agent-link.ts';
 import { clockSkewMs } from './connection.ts';
@@ -76,9 +77,10 @@ const maintain = (
     clock: systemClock(),
     random: systemRandom,
     gate: changes.gate ?? createGate({ inFlightMax: 32, waitingMax: 10 }),
+    pace: createHandshakePace(),
   });
   const work: Parameters<AgentLink['maintain']>[0] = async (client, signal) => {
-    for await (const _status of client.watchStatus(signal));
+    await client.watchStatus(() => undefined, signal);
   };
   upkeep.push(link.maintain(work, stop.signal).catch(() => undefined));
   return link;

@@ -15,7 +15,8 @@ import type { AgentIdentity } from './peer-identity.ts';
 import { nestErrorOf } from './status-error.ts';
 import type { Wire } from './wire.ts';
 import { createSessionWire, createWireSession } from './wire-session.ts';
-import { connectPlaceMs, helloTimeoutMs, reconnectAttemptsLong, reconnectLimits, stableAfterMs } from './wire-limits.ts';
+import type { HandshakePace } from './handshake-pace.ts';
+import { reconnectAttemptsLong, reconnectLimits, stableAfterMs } from './wire-limits.ts';
 
 /** What both ends said of themselves when the connection was made. */
 export interface Greeting {
@@ -52,6 +53,8 @@ export interface ConnectionOptions {
   readonly random: RandomBytes;
   /** Shared by all connections of the thread. */
   readonly gate: Gate;
+  /** The same. */
+  readonly pace: HandshakePace;
 }
 
 export interface ConnectionWork {
@@ -124,20 +127,23 @@ const greet = async (
   options: ConnectionOptions,
   signal: AbortSignal,
 ): Promise<Greeting> => {
-  const { clock, identity } = options;
+  const { clock, identity, pace } = options;
+  const { placeMs, timeoutMs } = pace;
+  const begunMs = clock.monotonicMs();
   // Without the handshakes, so that the round trip says something about the clocks.
-  await channel.settled(connectPlaceMs, signal);
+  await channel.settled(placeMs, signal);
   if (!channel.isSettled()) {
     leave();
-    await channel.settled(helloTimeoutMs - connectPlaceMs, signal);
+    await channel.settled(Math.max(0, timeoutMs - placeMs), signal);
     if (!channel.isSettled())
       throw new NestError('HOST_UNREACHABLE', 'The host does not answer. Check that it is up, that its agent runs, and the way to it.');
   }
   const askedAt = clock.now();
   const startedMs = clock.monotonicMs();
   const request = { consoleVersion: options.consoleVersion, features: [...wireFeatures], timeMs: BigInt(Math.round(askedAt)) };
-  const answer = await callUnary(channel, SessionServiceService.hello, { request, signal, deadlineMs: helloTimeoutMs });
+  const answer = await callUnary(channel, SessionServiceService.hello, { request, signal, deadlineMs: timeoutMs });
   const roundTripMs = clock.monotonicMs() - startedMs;
+  pace.took(clock.monotonicMs() - begunMs);
   if (answer.agentId !== identity.agentId || answer.fleetId !== identity.fleetId) {
     throw new NestError('IDENTITY_MISMATCH', 'The agent says it is another one than its certificate. Remove the host and add it again.', {
       details: { expected: identity.agentId, presented: answer.agentId },

@@ -9,6 +9,7 @@ import type { AgentLink, LinkState } from './agent-link.ts';
 import type { Endpoint } from './channel.ts';
 import type { OperatorIdentity } from './operator-identity.ts';
 import type { AgentIdentity } from './peer-identity.ts';
+import { createHandshakePace } from './handshake-pace.ts';
 import { createRemoteShard } from './shard/shard-client.ts';
 import type { RemoteShard } from './shard/shard-client.ts';
 import type { ConsoleEnd } from './shard/shard-message.ts';
@@ -52,6 +53,7 @@ interface Shard {
 /** An empty pool. */
 export const createLinkPool = (options: LinkPoolOptions): LinkPool => {
   const gate = createGate({ inFlightMax: connectsInFlightMax, waitingMax: connectsWaitingMax });
+  const pace = createHandshakePace();
   const shards = new Set<Shard>();
   let failures = 0;
   const start = (openShard: () => ConsoleEnd, operator: OperatorIdentity): Shard => {
@@ -90,7 +92,7 @@ export const createLinkPool = (options: LinkPoolOptions): LinkPool => {
         for (let attempts = 1; ; attempts += 1) {
           throwIfCancelled(signal);
           const shard = place(to.operator);
-          if (shard === null) return maintainHere({ ...to, gate, clock, random, consoleVersion }, { state, work }, signal);
+          if (shard === null) return maintainHere({ ...to, gate, pace, clock, random, consoleVersion }, { state, work }, signal);
           try {
             await shard.remote.maintain({ options: { ...to, consoleVersion }, state, work }, signal);
           } catch (error) {

@@ -25,6 +25,9 @@ export const bulkWindowBytes = 4 << 20;
 export const connectPlaceMs = 1_000;
 /** First call on a connection, handshake included. */
 export const helloTimeoutMs = 8_000;
+/** What the two grow to where every handshake is slow because both ends are busy: handshake-pace.ts. */
+export const connectPlaceMsMax = 4_000;
+export const helloTimeoutMsMax = 30_000;
 /** Pauses between attempts to reach a host. */
 export const reconnectLimits: BackoffLimits = { firstMs: 500, maxMs: 10_000, factor: 1.6, jitter: 0.2 };
 /** An attempt whose pause is the longest. */

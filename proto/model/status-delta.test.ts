@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { HostStatus, InterfaceStatus, PolicyStatus_Mode, StatusDelta } from '../gen/nest/v1/host.ts';
-import { deltaBetween, isQuiet, withDelta } from './status-delta.ts';
+import { addDelta, deltaBetween, isQuiet } from './status-delta.ts';
 
 const count = fc.bigInt({ min: 0n, max: 1n << 50n });
 const growth = fc.oneof(fc.constant(0n), fc.bigInt({ min: 0n, max: 1n << 40n }));
@@ -34,6 +34,12 @@ const status = (changes: Parameters<typeof HostStatus.fromPartial>[0] = {}): Hos
 
 /** Over the wire and back. */
 const carried = (delta: StatusDelta): StatusDelta => StatusDelta.decode(StatusDelta.encode(delta).finish());
+
+const withDelta = (before: HostStatus, delta: StatusDelta): HostStatus => {
+  const after = structuredClone(before);
+  addDelta(after, delta);
+  return after;
+};
 
 describe('a status delta', () => {
   it('leads from any state to any later one whose counters have not gone back', () => {
@@ -75,6 +81,28 @@ describe('a status delta', () => {
     ];
     expect(others.map((after) => deltaBetween(before, after))).toEqual(others.map(() => null));
     expect(deltaBetween(before, before)).toMatchObject({ interfaces: [], disksUsedBytes: [] });
+  });
+
+  it('is refused for a change of any field that it does not name, of those that come later as well', () => {
+    const before = status();
+    const [lan] = before.interfaces;
+    const [disk] = before.disks;
+    const named = ['timeMs', 'cpuBusy', 'memoryUsedBytes', 'uptimeSeconds', 'flows', 'disks', 'interfaces'];
+    const counters = Object.keys(lan ?? {}).filter((key) => /^(received|sent)(Packets|Bytes|Drops|Errors)$/.test(key));
+    const changed = (message: object | undefined, key: string): object => ({ ...message, [key]: 'another' });
+    const others = [
+      ...Object.keys(before)
+        .filter((key) => !named.includes(key))
+        .map((key) => changed(before, key)),
+      ...Object.keys(lan ?? {})
+        .filter((key) => !counters.includes(key) && key !== 'reasons')
+        .map((key) => ({ ...before, interfaces: [changed(lan, key)] })),
+      ...Object.keys(disk ?? {})
+        .filter((key) => key !== 'usedBytes')
+        .map((key) => ({ ...before, disks: [changed(disk, key)] })),
+    ];
+    expect(others.length).toBeGreaterThan(25);
+    expect(others.filter((after) => deltaBetween(before, after as HostStatus) !== null)).toEqual([]);
   });
 
   it('carries a reason that was not there before, and the use of disks', () => {

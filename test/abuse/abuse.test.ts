@@ -25,6 +25,7 @@ import { createTestFleet, testAgentId } from '../../agent/control/identity/test-
 import type { IssueOptions, TestCertificate, TestFleet } from '../../agent/control/identity/test-fleet.ts';
 import { ask, dial, enroll, refusalOf } from '../../agent/server/test-console.ts';
 import { createAgentLink } from '../../desktop/grpc/agent-link.ts';
+import { createHandshakePace } from '../../desktop/grpc/handshake-pace.ts';
 import { createOperatorIdentity } from '../../desktop/grpc/operator-identity.ts';
 import { createGate, systemClock, systemRandom } from '../../desktop/lib/api.ts';
 import { AccessServiceClient } from '../../proto/gen/nest/v1/access.ts';
@@ -298,6 +299,7 @@ describe('of an enrolled host', () => {
       clock: systemClock(),
       random: systemRandom,
       gate: createGate({ inFlightMax: 1, waitingMax: 1 }),
+      pace: createHandshakePace(),
     });
     const upkeep = link.maintain(() => Promise.resolve(), stop.signal).catch(() => undefined);
     try {

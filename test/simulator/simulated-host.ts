@@ -28,10 +28,11 @@ export const createSimulatedHost = (options: SimulatedHostOptions): Host => {
   const readings = createBroadcast<HostReading>(watchQueueMax);
   const warnings = new Map<string, HealthWarning>();
   const walk = createWalk(index);
-  let latest = read({ walk, address, index, nowMs: startedAtMs, startedAtMs });
+  const ports = portsOf(index, address);
+  let latest = read({ walk, ports, nowMs: startedAtMs, startedAtMs });
   let timer: Timer | undefined;
   const tick = (): void => {
-    latest = read({ walk, address, index, nowMs: clock.nowMs(), startedAtMs });
+    latest = read({ walk, ports, nowMs: clock.nowMs(), startedAtMs });
     readings.publish(latest);
     timer = clock.after(readingMs, tick);
   };
@@ -65,39 +66,37 @@ export const createSimulatedHost = (options: SimulatedHostOptions): Host => {
   };
 };
 
+const walks = { cpu: 0, memory: 1, disk: 2, ports: 3 } as const;
+
 interface ReadInput {
   readonly walk: ReturnType<typeof createWalk>;
-  readonly address: string;
-  readonly index: number;
+  readonly ports: readonly Port[];
   readonly nowMs: number;
   readonly startedAtMs: number;
 }
 
-const read = ({ walk, address, index, nowMs, startedAtMs }: ReadInput): HostReading => {
+/** What an interface keeps for its life. */
+type Port = Omit<InterfaceReading, 'received' | 'sent'>;
+
+const read = ({ walk, ports, nowMs, startedAtMs }: ReadInput): HostReading => {
   const upMs = nowMs - startedAtMs;
   return {
     timeMs: nowMs,
-    cpuBusy: walk.between('cpu', 0.02, 0.6),
-    memoryUsedBytes: Math.round(memoryBytes * walk.between('memory', 0.2, 0.7)),
+    cpuBusy: walk.between(walks.cpu, 0.02, 0.6),
+    memoryUsedBytes: Math.round(memoryBytes * walk.between(walks.memory, 0.2, 0.7)),
     memoryTotalBytes: memoryBytes,
-    disks: [{ mountPoint: '/', totalBytes: diskBytes, usedBytes: Math.round(diskBytes * walk.between('disk', 0.3, 0.6)) }],
-    interfaces: ['lan0', 'wan0', 'mgmt0'].map((name, port) => reading({ walk, name, port, index, address, upMs })),
+    disks: [{ mountPoint: '/', totalBytes: diskBytes, usedBytes: Math.round(diskBytes * walk.between(walks.disk, 0.3, 0.6)) }],
+    interfaces: ports.map((port, number) => {
+      const packets = walk.total(walks.ports + number, upMs, 200 * (number + 1));
+      const count = { packets: BigInt(packets), bytes: BigInt(packets * 620), drops: 0n, errors: 0n };
+      return { ...port, received: count, sent: count };
+    }),
     uptimeSeconds: upSeconds + Math.round(upMs / 1000),
   };
 };
 
-const reading = (input: {
-  readonly walk: ReadInput['walk'];
-  readonly name: string;
-  readonly port: number;
-  readonly index: number;
-  readonly address: string;
-  readonly upMs: number;
-}): InterfaceReading => {
-  const { walk, name, port, index, address, upMs } = input;
-  const packets = walk.total(name, upMs, 200 * (port + 1));
-  const count = { packets, bytes: packets * 620n, drops: 0n, errors: 0n };
-  return {
+const portsOf = (index: number, address: string): readonly Port[] =>
+  ['lan0', 'wan0', 'mgmt0'].map((name, port) => ({
     name,
     index: port + 2,
     driver: 'simulated',
@@ -105,9 +104,6 @@ const reading = (input: {
     mtu: 1500,
     up: true,
     addresses: [port === 2 ? `${address}/8` : `198.${18 + port}.${(index >> 8) & 255}.${index & 255}/16`],
-    received: count,
-    sent: count,
-  };
-};
+  }));
 
 const hex = (value: number): string => (value & 255).toString(16).padStart(2, '0');

@@ -13,6 +13,18 @@ const plansMax = 4;
 const flowsMax = 1 << 17;
 const engine = { engine: 'simulated', available: true, reason: 'There is no data path here: this agent is simulated.' };
 const ports = ['lan0', 'wan0', 'mgmt0'] as const;
+/** They never change, so every status has the same ones. */
+const interfaces: TrafficStatus['interfaces'] = ports.map((name) => ({
+  name,
+  mode: 'native',
+  problem: '',
+  choice: 'auto',
+  engine: 'simulated',
+  reason: 'Chosen by itself.',
+  engines: [engine],
+  facts: { receiveQueues: 4, sendQueues: 4, numaNode: null, speedMbps: 10_000, xdpFeatures: null, virtualFunctions: null },
+}));
+const walks = { flows: 0, judged: 1, ports: 2 } as const;
 
 export interface SimulatedTrafficOptions {
   readonly clock: Clock;
@@ -35,19 +47,10 @@ export const createSimulatedTraffic = (options: SimulatedTrafficOptions): Traffi
     desiredGeneration: generation,
     withheld: [],
     adopted: false,
-    flows: Math.round(walk.between('flows', 100, 4000)),
+    flows: Math.round(walk.between(walks.flows, 100, 4000)),
     flowsMax,
     engines: [engine],
-    interfaces: ports.map((name) => ({
-      name,
-      mode: 'native',
-      problem: '',
-      choice: 'auto',
-      engine: 'simulated',
-      reason: 'Chosen by itself.',
-      engines: [engine],
-      facts: { receiveQueues: 4, sendQueues: 4, numaNode: null, speedMbps: 10_000, xdpFeatures: null, virtualFunctions: null },
-    })),
+    interfaces,
   });
   return {
     start: async () => undefined,
@@ -127,29 +130,46 @@ const lengthOf = (value: unknown): number => (Array.isArray(value) ? value.lengt
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
 const countersOf = (walk: ReturnType<typeof createWalk>, elapsedMs: number): TrafficCounters => {
-  const count = (name: string, perSecond: number): { readonly packets: bigint; readonly bytes: bigint } => {
-    const packets = walk.total(name, elapsedMs, perSecond);
-    return { packets, bytes: packets * 620n };
+  const count = (number: number, perSecond: number): { readonly packets: bigint; readonly bytes: bigint } => {
+    const packets = walk.total(number, elapsedMs, perSecond);
+    return { packets: BigInt(packets), bytes: BigInt(packets * 620) };
   };
-  const reasonsOf = (name: string): TrafficCounters['reasons'] => [
-    { reason: 'POLICY_ALLOW', dropped: false, count: count(`${name} allowed`, 150) },
-    { reason: 'POLICY_DENY', dropped: true, count: count(`${name} denied`, 5) },
-  ];
-  const interfaces = ports.map((name, port) => ({ name, index: port + 2, reasons: reasonsOf(name) }));
+  const byPort = ports.map((_name, port) => ({
+    allowed: count(walks.ports + 2 * port, 150),
+    denied: count(walks.ports + 2 * port + 1, 5),
+  }));
+  const sum = (of: 'allowed' | 'denied'): { readonly packets: bigint; readonly bytes: bigint } => {
+    const all = { packets: 0n, bytes: 0n };
+    for (const port of byPort) {
+      all.packets += port[of].packets;
+      all.bytes += port[of].bytes;
+    }
+    return all;
+  };
   return {
     mappings: [],
     path: {
-      judged: count('judged', 500).packets,
+      judged: BigInt(walk.total(walks.judged, elapsedMs, 500)),
       forwarded: 0n,
       routedByKernel: 0n,
       tooBigAnswered: 0n,
       isFlood: false,
       floodSinceMs: null,
     },
-    reasons: reasonsOf('all'),
-    interfaces,
+    // Asked for rarely, and not by statuses.
+    get reasons() {
+      return reasonsOf({ allowed: sum('allowed'), denied: sum('denied') });
+    },
+    interfaces: byPort.map((counts, port) => ({ name: ports[port] ?? '', index: port + 2, reasons: reasonsOf(counts) })),
     recordsLost: 0n,
     recordsSuppressed: 0n,
     flowsNotInserted: 0n,
   };
 };
+
+type Counts = TrafficCounters['reasons'][number]['count'];
+
+const reasonsOf = ({ allowed, denied }: { readonly allowed: Counts; readonly denied: Counts }): TrafficCounters['reasons'] => [
+  { reason: 'POLICY_ALLOW', dropped: false, count: allowed },
+  { reason: 'POLICY_DENY', dropped: true, count: denied },
+];

@@ -40,6 +40,8 @@ export interface AuditControl {
   head(): Promise<SignedHead>;
   /** Numbers of the oldest and the newest entry; 0 and 0 when there are none. */
   extent(): { readonly first: number; readonly last: number };
+  /** Number and hash of the newest durable entry; 0 when there is none. At no cost. */
+  end(): { readonly number: number; readonly hash: Uint8Array };
   /** The first entry known to be missing or changed; null when none is. */
   broken(): number | null;
   /** At most `max` entries with numbers above `after`, in order, in pieces of at most 500. Raises AUDIT_BROKEN where the files are damaged, STATE_FAILED. */

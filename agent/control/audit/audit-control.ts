@@ -171,6 +171,10 @@ class Audit implements AuditControl {
     return number === 0 ? { first: 0, last: 0 } : { first: this.#writer.segments[0]?.first ?? number + 1, last: number };
   }
 
+  end(): { readonly number: number; readonly hash: Uint8Array } {
+    return this.#writer.end;
+  }
+
   broken(): number | null {
     return this.#broken;
   }

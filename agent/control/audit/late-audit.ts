@@ -7,6 +7,8 @@ const retryMs = 10_000;
 /** What the agent does by itself meanwhile; beyond it the oldest are kept. */
 const notesMax = 256;
 
+const noHash = new Uint8Array(0);
+
 export class LateAudit implements AuditControl {
   readonly #open: () => Promise<AuditControl>;
   readonly #clock: Clock;
@@ -41,6 +43,10 @@ export class LateAudit implements AuditControl {
 
   extent(): { readonly first: number; readonly last: number } {
     return this.#log?.extent() ?? { first: 0, last: 0 };
+  }
+
+  end(): { readonly number: number; readonly hash: Uint8Array } {
+    return this.#log?.end() ?? { number: 0, hash: noHash };
   }
 
   broken(): number | null {

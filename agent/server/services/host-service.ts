@@ -1,21 +1,13 @@
+import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import { hash } from 'node:crypto';
-import { HostDescription, HostServiceService } from '../../../proto/gen/nest/v1/host.ts';
-import type {
-  GetHostRequest,
-  GetHostResponse,
-  HostFacts,
-  HostServiceServer,
-  HostStatus,
-  WatchStatusRequest,
-  WatchStatusResponse,
-} from '../../../proto/gen/nest/v1/host.ts';
-import { statusHeartbeatMs } from '../../../proto/model/limits.ts';
-import { deltaBetween, isQuiet } from '../../../proto/model/status-delta.ts';
+import { HostDescription, HostServiceService, WatchStatusResponse } from '../../../proto/gen/nest/v1/host.ts';
+import type { GetHostRequest, GetHostResponse, HostFacts, HostServiceServer, WatchStatusRequest } from '../../../proto/gen/nest/v1/host.ts';
 import type { Traffic } from '../../domains/traffic/api.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Service } from '../acceptor.ts';
 import type { CallAdapter } from '../call-adapter.ts';
 import type { StatusFeed } from '../status-feed.ts';
+import { statusDeltas, statusesInto, wholeStatuses } from '../status-stream.ts';
 
 export interface HostServiceOptions {
   readonly adapter: CallAdapter;
@@ -36,12 +28,15 @@ export const createHostService = ({ adapter, facts, feed, traffic, clock }: Host
       ...describe(),
       status: feed.now(),
     })),
-    watchStatus: adapter.stream<WatchStatusRequest, WatchStatusResponse>(({ deltas, knownDescription }, call) => {
+    watchStatus: adapter.feed<WatchStatusRequest, WatchStatusResponse>(({ deltas, knownDescription }, outlet) => {
       const description = knownDescription === undefined ? undefined : toReader(describe(), knownDescription);
-      return deltas ? watchDeltas({ feed, clock, description }, call.signal) : watch({ feed, description }, call.signal);
+      return feed.follow(statusesInto(outlet, deltas ? statusDeltas(clock, description) : wholeStatuses(description)));
     }),
   };
-  return { definition: HostServiceService, implementation };
+  return {
+    definition: { ...HostServiceService, watchStatus: { ...HostServiceService.watchStatus, responseSerialize: createSerializer() } },
+    implementation,
+  };
 };
 
 type Description = Pick<HostDescription, 'facts' | 'engines'>;
@@ -53,40 +48,15 @@ const toReader = (description: Description, known: Uint8Array): HostDescription 
   return digest.equals(known) ? { hash: digest, facts: undefined, engines: [] } : { ...description, hash: digest };
 };
 
-/** What goes with the first message. */
-interface Opening {
-  readonly feed: StatusFeed;
-  readonly description: HostDescription | undefined;
-}
-
-async function* watch({ feed, description }: Opening, signal: AbortSignal): AsyncGenerator<WatchStatusResponse> {
-  let sequence = 0n;
-  for await (const { value, lost } of feed.watch(signal)) {
-    sequence++;
-    const position = { sequence, lost: BigInt(lost) };
-    yield sequence === 1n ? { position, status: value, description } : { position, status: value };
-  }
-}
-
-/** What changed since the last message; the whole state first, and whenever more than counters changed. */
-async function* watchDeltas(
-  { feed, clock, description }: Opening & Pick<HostServiceOptions, 'clock'>,
-  signal: AbortSignal,
-): AsyncGenerator<WatchStatusResponse> {
-  let sequence = 0n;
-  let sent: HostStatus | null = null;
-  let sentMs = 0;
-  for await (const { value, lost } of feed.watch(signal)) {
-    const delta = sent === null ? null : deltaBetween(sent, value);
-    const nowMs = clock.monotonicMs();
-    if (sent !== null && delta !== null && isQuiet(sent, delta) && nowMs - sentMs < statusHeartbeatMs - tickSlackMs) continue;
-    sequence++;
-    sent = value;
-    sentMs = nowMs;
-    const position = { sequence, lost: BigInt(lost) };
-    yield delta === null ? { position, status: value, description: sequence === 1n ? description : undefined } : { position, delta };
-  }
-}
-
-/** Readings do not come to the millisecond: a heartbeat that is nearly due leaves with this one. */
-const tickSlackMs = 500;
+/** One writer for all statuses: it has grown to their size already, where a new one would grow from nothing for each. */
+const createSerializer = (): ((message: WatchStatusResponse) => Buffer) => {
+  let writer: BinaryWriter | null = null;
+  return (message) => {
+    const own = writer ?? new BinaryWriter();
+    // Given back only when it is empty again: a message that cannot be written leaves a part of itself behind.
+    writer = null;
+    const { buffer, byteOffset, length } = WatchStatusResponse.encode(message, own).finish();
+    writer = own;
+    return Buffer.from(buffer, byteOffset, length);
+  };
+};

@@ -48,6 +48,8 @@ export interface StatusParts {
   readonly drift?: DriftStatus | null;
   readonly leases?: readonly EditLease[];
   readonly access: AccessState;
+  /** Where the log ends, and its first broken entry. */
+  readonly audit: { readonly number: number; readonly hash: Uint8Array; readonly broken: number | null };
   /** 0 = none. */
   readonly rootStep: number;
   readonly breakGlass: readonly BreakGlassUse[];
@@ -62,6 +64,7 @@ export const toWireStatus = ({
   revision,
   pending,
   access,
+  audit,
   rootStep,
   breakGlass,
   drift,
@@ -101,12 +104,19 @@ export const toWireStatus = ({
   breakGlass: breakGlass.map(toWireBreakGlass(reading.timeMs)),
   drift: drift === null || drift === undefined ? undefined : toWireDrift(drift),
   editLeases: (leases ?? []).map(toWireLease),
+  audit: toWireAudit(audit),
 });
 
 const toWireAccess = ({ epoch, revision, hash }: AccessState): NonNullable<HostStatus['access']> => ({
   epoch: BigInt(epoch),
   revision: BigInt(revision),
   hash: Buffer.from(hash, 'hex'),
+});
+
+const toWireAudit = ({ number, hash, broken }: StatusParts['audit']): NonNullable<HostStatus['audit']> => ({
+  number: BigInt(number),
+  hash: Buffer.from(hash.buffer, hash.byteOffset, hash.length),
+  brokenNumber: BigInt(broken ?? 0),
 });
 
 const toWireBreakGlass =
@@ -170,6 +180,12 @@ const toWireInterface = (entry: InterfaceReading, traffic: TrafficStatus, counte
     engines: (attached?.engines ?? []).map((probe) => ({ ...probe })),
     virtualFunctions: attached?.facts?.virtualFunctions?.enabled,
     virtualFunctionsMax: attached?.facts?.virtualFunctions?.total,
-    reasons: Object.fromEntries(reasons.map(({ reason, count }) => [Reason[reason], { ...count }])),
+    reasons: toWireReasons(reasons),
   };
+};
+
+const toWireReasons = (reasons: TrafficCounters['reasons']): InterfaceStatus['reasons'] => {
+  const wire: InterfaceStatus['reasons'] = {};
+  for (const { reason, count } of reasons) wire[Reason[reason]] = { packets: count.packets, bytes: count.bytes };
+  return wire;
 };

@@ -143,7 +143,7 @@ export class AccessSync {
     const note = this.#notes.get(host.record.hostId);
     if (comparison === null || this.#running.has(host.record.hostId)) return false;
     // The host raises the alarm within a second; asking it only now and then would not.
-    const isForked = host.reading?.warnings.some(({ code }) => code === forkWarning) ?? false;
+    const isForked = host.standing?.warnings.some(({ code }) => code === forkWarning) ?? false;
     if (
       note?.state !== undefined &&
       isForked !== (note.state === 'forked') &&
@@ -156,9 +156,9 @@ export class AccessSync {
   }
 
   /** Another console was there: a status that came after we asked tells of another bundle. */
-  #hasMoved({ reading }: ManagedHost, { hash, checkedAt }: HostNote): boolean {
-    const said = reading?.accessHash ?? '';
-    return said !== '' && said !== hash && (reading?.at ?? 0) > (checkedAt ?? 0);
+  #hasMoved({ standing, heardAt }: ManagedHost, { hash, checkedAt }: HostNote): boolean {
+    const said = standing?.accessHash ?? '';
+    return said !== '' && said !== hash && (heardAt ?? 0) > (checkedAt ?? 0);
   }
 
   /** One exchange at a time with a host; who comes while one runs waits for another, because the book may have changed. */
@@ -194,7 +194,7 @@ export class AccessSync {
       const isAway = code === 'HOST_UNREACHABLE' || code === 'TIMED_OUT';
       const isOlder = code === 'INTERNAL' || code === 'METHOD_UNKNOWN';
       const state = isAway ? before.state : isOlder ? 'unsupported' : 'refused';
-      const hash = host.reading?.accessHash ?? before.hash;
+      const hash = host.standing?.accessHash ?? before.hash;
       this.#notes.set(hostId, { ...before, state, problem: message, checkedAt: clock.now(), compared, hash });
     }
     this.#changes.set(this.#changes.value + 1);

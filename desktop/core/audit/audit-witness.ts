@@ -12,6 +12,7 @@ import type { AgentClient } from '../../grpc/api.ts';
 import { isCancelled, throwIfCancelled } from '../../lib/api.ts';
 import type { Clock } from '../../lib/api.ts';
 import type { FleetCache, HostRecord } from '../cache/fleet-cache.ts';
+import type { AuditPosition } from '../telemetry/reading.ts';
 import { headSignedBy } from './signed-head.ts';
 
 /** Entries walked in one check; the rest is walked by the next. */
@@ -94,6 +95,19 @@ export class AuditWitness {
     return alarm === null
       ? null
       : { code: 'AUDIT_BROKEN', title: 'The audit log was tampered with', message: alarm.message, severity: 'critical', since: alarm.at };
+  }
+
+  /**
+   * What the position that came with a status asks for: a check at once where it contradicts what is remembered, one that can wait its turn
+   * where there is something new, none where the log ends as it did, or is empty and always was.
+   */
+  wants(position: AuditPosition | null): 'now' | 'soon' | 'nothing' {
+    const memory = this.#memory;
+    if (position === null) return 'soon';
+    if (memory === null) return position.number === 0 ? 'nothing' : 'soon';
+    if (memory.alarm !== null || position.number > memory.number) return 'soon';
+    if (position.number < memory.number || position.hash !== memory.hash) return 'now';
+    return position.broken === 0 || position.broken === memory.acceptedBroken ? 'nothing' : 'now';
   }
 
   /** The remembered end of the chain; null when nothing is. */

@@ -176,7 +176,7 @@ class Desk implements CertificateDesk {
       keys.root.privateKey === null && conductedSets(keys) === null ? adoptRootStep(keys, rootChange, clock.now()) : keys;
     await this.#learning.run(() => updateKeys(adopt, signal), signal);
     // Where it cannot be taken over it is asked for once.
-    this.#learned.set(host.record.hostId, host.reading?.rootStep ?? 0);
+    this.#learned.set(host.record.hostId, host.standing?.rootStep ?? 0);
   }
 
   /** From the first host that is ahead; the others tell the same. */
@@ -191,15 +191,15 @@ class Desk implements CertificateDesk {
     }
   }
 
-  #isBehind({ record, reading }: ManagedHost): boolean {
-    const said = reading?.rootStep ?? 0;
+  #isBehind({ record, standing }: ManagedHost): boolean {
+    const said = standing?.rootStep ?? 0;
     return said > (rootStepOf(this.#options.keys())?.sequence ?? 0) && this.#learned.get(record.hostId) !== said;
   }
 
   /** Another console was here with the step already. */
-  #noteStep({ record, reading }: ManagedHost): void {
+  #noteStep({ record, standing }: ManagedHost): void {
     const sequence = rootStepOf(this.#options.keys())?.sequence;
-    if (sequence !== undefined && reading?.rootStep === sequence && record.rootStep !== sequence)
+    if (sequence !== undefined && standing?.rootStep === sequence && record.rootStep !== sequence)
       this.#options.roster.update({ ...record, rootStep: sequence });
   }
 

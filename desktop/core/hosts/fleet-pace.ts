@@ -24,6 +24,8 @@ export interface FleetPace {
   readonly refresh: Turns;
   /** The same for a look at its audit log. */
   readonly check: Turns;
+  /** For what must not wait for its second; only a few at once, all the same. */
+  readonly checkNow: Turns;
   /** True while hosts wait for a handshake: whatever can wait does. */
   readonly isConnecting: boolean;
 }
@@ -53,6 +55,7 @@ export const createFleetPace = (fleet: {
     },
     refresh: turns(refreshesPerSecond),
     check: turns(checksPerSecond),
+    checkNow: (work, signal) => refreshes.run(work, signal),
     get isConnecting() {
       return fleet.handshakes.waiting > 0;
     },

@@ -1,7 +1,6 @@
 /** One host of the fleet: its record, its link, its last words, and the work that keeps them fresh. */
 import { NestError } from '../../../proto/model/error.ts';
 import type { HostStatus } from '../../../proto/gen/nest/v1/host.ts';
-import { statusHeartbeatMs } from '../../../proto/model/limits.ts';
 import type * as model from '../../bridge/model.ts';
 import type { Acquaintance, AgentClient, AgentLink, LinkState } from '../../grpc/api.ts';
 import { createLatest, createTaskGroup, isCancelled } from '../../lib/api.ts';
@@ -9,20 +8,20 @@ import type { Clock, TaskGroup } from '../../lib/api.ts';
 import { AuditWitness } from '../audit/audit-witness.ts';
 import type { FleetCache, HostRecord } from '../cache/fleet-cache.ts';
 import { engineOf, healthOf } from '../telemetry/host-health.ts';
-import { readStatus } from '../telemetry/reading.ts';
-import type { Baseline, Reading } from '../telemetry/reading.ts';
+import type { Reading, Standing } from '../telemetry/reading.ts';
+import { Telemetry } from '../telemetry/telemetry.ts';
 import { hostDocumentOf } from './wire-model.ts';
 import type { HostDocument } from './wire-model.ts';
 import { refreshDocuments } from './document-refresh.ts';
 import type { FleetPace } from './fleet-pace.ts';
+import { createStatusSilence } from './status-silence.ts';
 
 /** Work that can wait looks so often whether the fleet is still connecting. */
 const connectingPollMs = 250;
 /** A call waits so long for a connection that is being made. */
 const connectionWaitMs = 3_000;
-/** Without a status for so long the connection is taken for dead. */
-const statusSilenceMaxMs = 2 * statusHeartbeatMs + 1_000;
-
+/** A log that contradicts what is remembered, but could not be checked, is checked again so often. */
+const contradictionAgainMs = 10_000;
 export interface ManagedHostOptions {
   readonly clock: Clock;
   readonly cache: FleetCache;
@@ -41,30 +40,41 @@ export class ManagedHost {
   #tasks: TaskGroup;
   readonly #changes = createLatest(0);
   #link: AgentLink | null = null;
-  #reading: Reading | null;
-  #baseline: Baseline | null = null;
+  readonly #telemetry: Telemetry;
   #document: HostDocument | null;
   #persistedAt = 0;
   /** Monotonic: since when the connection is attended to, and when the last status came. */
   #attendedMs = Infinity;
   #heardMs = -Infinity;
+  #contradictedMs = -Infinity;
 
   constructor(record: HostRecord, options: ManagedHostOptions) {
     this.record = record;
     this.#options = options;
     this.witness = new AuditWitness({ cache: options.cache, clock: options.clock, record: () => this.record });
-    this.#reading = options.cache.document<Reading>(record.hostId, 'sample')?.content ?? null;
+    this.#telemetry = new Telemetry(options.cache.document<Reading>(record.hostId, 'sample')?.content ?? null);
     this.#document = options.cache.document<HostDocument>(record.hostId, 'host')?.content ?? null;
     this.#tasks = this.#newTasks();
   }
 
+  /** Made when it is asked for: who looks at every status of every host takes `standing`. */
   get reading(): Reading | null {
-    return this.#reading;
+    return this.#telemetry.reading;
+  }
+
+  /** What of the last reading seldom changes. */
+  get standing(): Standing | null {
+    return this.#telemetry.standing;
+  }
+
+  /** When the last reading came, console clock; null without one. */
+  get heardAt(): number | null {
+    return this.#telemetry.at;
   }
 
   /** When the host took the last reading, by its own clock, milliseconds since the Unix epoch; null before the first of this process. */
   get hostTimeMs(): number | null {
-    return this.#baseline?.hostTimeMs ?? null;
+    return this.#telemetry.hostTimeMs;
   }
 
   get linkState(): LinkState | null {
@@ -74,7 +84,7 @@ export class ManagedHost {
   /** True when what `reading` says was received over the connection that lives now. */
   get isLive(): boolean {
     const link = this.#link?.state;
-    return link?.kind === 'up' && this.#reading !== null && this.#heardMs >= this.#attendedMs && this.#health().state !== 'offline';
+    return link?.kind === 'up' && this.standing !== null && this.#heardMs >= this.#attendedMs && this.#health().state !== 'offline';
   }
 
   /** Counts up with everything that changes. */
@@ -110,7 +120,7 @@ export class ManagedHost {
   }
 
   row(): model.HostRow {
-    const reading = this.#reading;
+    const { reading } = this;
     const { state, reason } = this.#health();
     const { hostId, name, address, labels } = this.record;
     const link = this.#link?.state;
@@ -142,7 +152,7 @@ export class ManagedHost {
 
   /** Null when nothing was ever received. */
   sample(): model.HostSample | null {
-    if (this.#reading === null) return null;
+    if (this.reading === null) return null;
     const {
       packetsPerSecond: _packets,
       packetsHistory: _history,
@@ -150,8 +160,9 @@ export class ManagedHost {
       pendingRemainingMs: _remaining,
       accessHash: _access,
       rootStep: _rootStep,
+      audit: _audit,
       ...reading
-    } = this.#reading;
+    } = this.reading;
     const { state, reason } = this.#health();
     const link = this.#link?.state;
     const alarm = this.witness.warning();
@@ -192,7 +203,7 @@ export class ManagedHost {
       silentMs: this.#heardMs < this.#attendedMs ? null : nowMs - this.#heardMs,
       record: this.record,
       link: this.#link?.state ?? null,
-      reading: this.#reading,
+      reading: this.reading,
       now: this.#options.clock.now(),
       auditAlarm: this.witness.warning()?.message ?? null,
     });
@@ -226,24 +237,22 @@ export class ManagedHost {
     const { clock } = this.#options;
     const stop = new AbortController();
     const ends = AbortSignal.any([signal, stop.signal]);
-    let heardMs = clock.monotonicMs();
-    const statuses = (async () => {
-      for await (const status of client.watchStatus(ends, this.#acquaintance())) {
-        heardMs = clock.monotonicMs();
+    const silence = createStatusSilence(clock);
+    const statuses = client.watchStatus(
+      (status) => {
+        silence.heard();
         this.#accept(status);
-      }
-    })();
-    // One timer for a connection, not one for each status: a thousand hosts send a thousand a second.
-    const silence = (async () => {
-      for (let leftMs = statusSilenceMaxMs; leftMs > 0; leftMs = heardMs + statusSilenceMaxMs - clock.monotonicMs())
-        await clock.sleep(leftMs, ends);
-      throw new NestError('TIMED_OUT', `No status for ${String(statusSilenceMaxMs / 1000)} s. The connection is made anew.`);
-    })();
+        if (this.witness.wants(this.standing?.audit ?? null) === 'now') this.#checkAtOnce(client, ends);
+      },
+      ends,
+      this.#acquaintance(),
+    );
+    const silent = silence.watch(ends);
     try {
-      await Promise.race([statuses, silence]);
+      await Promise.race([statuses, silent]);
     } finally {
       stop.abort();
-      await Promise.allSettled([statuses, silence]);
+      await Promise.allSettled([statuses, silent]);
     }
   }
 
@@ -261,39 +270,41 @@ export class ManagedHost {
   #accept(status: HostStatus): void {
     const { clock } = this.#options;
     this.#heardMs = clock.monotonicMs();
-    const next = readStatus(
-      status,
-      { at: clock.now(), monotonicMs: clock.monotonicMs() },
-      { reading: this.#reading, baseline: this.#baseline },
-    );
-    this.#reading = next.reading;
-    this.#baseline = next.baseline;
+    this.#telemetry.take(status, { at: clock.now(), monotonicMs: this.#heardMs });
     this.#persist(false);
     this.#options.onReading(this);
     this.#touch();
   }
 
+  /** The host says that its log is shorter than what it signed for, or another one: that waits for no turn. */
+  #checkAtOnce(client: AgentClient, signal: AbortSignal): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    if (nowMs - this.#contradictedMs < contradictionAgainMs) return;
+    this.#contradictedMs = nowMs;
+    this.#tasks.start('audit', async () => {
+      await this.#options.pace.checkNow(() => this.witness.check(client, signal), signal);
+      this.#touch();
+    });
+  }
+
   #persist(isForced: boolean): void {
-    const reading = this.#reading;
-    if (
-      reading === null ||
-      reading.at === this.#persistedAt ||
-      (!isForced && reading.at - this.#persistedAt < this.#options.pace.samplePersistMs)
-    )
-      return;
-    this.#persistedAt = reading.at;
-    this.#options.cache.putDocuments([{ hostId: this.record.hostId, kind: 'sample', at: reading.at, content: reading }]);
+    const at = this.heardAt;
+    if (at === null || at === this.#persistedAt || (!isForced && at - this.#persistedAt < this.#options.pace.samplePersistMs)) return;
+    this.#persistedAt = at;
+    this.#options.cache.putDocuments([{ hostId: this.record.hostId, kind: 'sample', at, content: this.reading }]);
   }
 
   async #refresh(client: AgentClient, signal: AbortSignal): Promise<void> {
     const { cache, clock, pace } = this.#options;
     const { hostId } = this.record;
     try {
-      for (;;) {
-        while (pace.isConnecting) await clock.sleep(connectingPollMs, signal);
-        // A log that was cut or rewritten should show at once, whatever else can wait.
-        await pace.check(() => this.witness.check(client, signal), signal);
-        this.#touch();
+      for (let isFirst = true; ; isFirst = false) {
+        while (pace.isConnecting || this.#heardMs < this.#attendedMs) await clock.sleep(connectingPollMs, signal);
+        // A log that was cut or rewritten should show at once, whatever else can wait; one that ends as it did has nothing to show.
+        if (!isFirst || this.witness.wants(this.standing?.audit ?? null) !== 'nothing') {
+          await pace.check(() => this.witness.check(client, signal), signal);
+          this.#touch();
+        }
         // After a reconnect what was taken a moment ago is still good.
         const takenAt = cache.document(hostId, 'revisions')?.at ?? 0;
         await clock.sleep(Math.min(pace.documentsRefreshMs, Math.max(0, takenAt + pace.documentsRefreshMs - clock.now())), signal);

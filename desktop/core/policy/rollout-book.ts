@@ -259,18 +259,18 @@ export class RolloutBook {
 
   /** A status came: does it say something about a rollout? */
   #follow(host: ManagedHost): void {
-    const { reading, record } = host;
-    if (reading === null) return;
+    const { standing, heardAt, record } = host;
+    if (standing === null || heardAt === null) return;
     const pendingId = rolloutIdOf(host);
     if (pendingId !== null) this.#adopt(host, pendingId);
     for (const entry of this.#entries.values()) {
       const known = this.#hostOf(entry, record.hostId);
       if (known === undefined || (known.state !== 'pending' && known.state !== 'unreachable') || entry.busy.has(record.hostId)) continue;
-      if (pendingId === entry.record.rolloutId && reading.policy.pending !== null) {
-        const { revision, rollbackAt } = reading.policy.pending;
+      if (pendingId === entry.record.rolloutId && standing.policy.pending !== null) {
+        const { revision, rollbackAt } = standing.policy.pending;
         if (known.state !== 'pending' || known.revision !== revision || Math.abs((known.rollbackAt ?? 0) - rollbackAt) > statusLagMs)
           this.#change(entry, record.hostId, { state: 'pending', revision, rollbackAt, problem: null });
-      } else if (reading.at > (entry.changedAt.get(record.hostId) ?? 0) + statusLagMs) {
+      } else if (heardAt > (entry.changedAt.get(record.hostId) ?? 0) + statusLagMs) {
         this.#tasks.start('inquire', (signal) => this.#settle(entry, host, signal));
       }
     }
@@ -351,11 +351,13 @@ export class RolloutBook {
 }
 
 /** A pending revision without a transaction (made by a roll back command) is known by its host and number. */
-const rolloutIdOf = ({ reading, record }: ManagedHost): string | null => {
-  if (reading?.policy.pending === null || reading?.policy.pending === undefined) return null;
+const rolloutIdOf = ({ standing, record }: ManagedHost): string | null => {
+  if (standing?.policy.pending === null || standing?.policy.pending === undefined) return null;
   // A staged rollout waits for its gates, not for a person.
-  if (reading.pendingTransactionId.startsWith(rolloutTransactionPrefix)) return null;
-  return reading.pendingTransactionId === '' ? `${record.hostId}-${String(reading.policy.pending.revision)}` : reading.pendingTransactionId;
+  if (standing.pendingTransactionId.startsWith(rolloutTransactionPrefix)) return null;
+  return standing.pendingTransactionId === ''
+    ? `${record.hostId}-${String(standing.policy.pending.revision)}`
+    : standing.pendingTransactionId;
 };
 
 const firstState = ({

@@ -4,8 +4,8 @@ import { NestError } from '../../../proto/model/error.ts';
 import type { LinkState } from '../../grpc/api.ts';
 import type { HostRecord } from '../cache/fleet-cache.ts';
 import { engineOf, healthOf } from './host-health.ts';
-import { historyMax, readStatus } from './reading.ts';
-import type { Baseline, Reading } from './reading.ts';
+import type { Reading } from './reading.ts';
+import { historyMax, Telemetry } from './telemetry.ts';
 
 const start = 1_790_000_000_000;
 
@@ -38,11 +38,18 @@ const statusOf = ({ hostMs, allowed, denied, received }: Step): HostStatus =>
 
 /** Readings of a sequence of statuses. */
 const readAll = (steps: readonly Step[]): Reading[] => {
-  let before: { reading: Reading | null; baseline: Baseline | null } = { reading: null, baseline: null };
+  const telemetry = new Telemetry(null);
   return steps.map((step) => {
-    before = readStatus(statusOf(step), { at: start + (step.oursMs ?? step.hostMs), monotonicMs: step.oursMs ?? step.hostMs }, before);
-    return before.reading as Reading;
+    telemetry.take(statusOf(step), { at: start + (step.oursMs ?? step.hostMs), monotonicMs: step.oursMs ?? step.hostMs });
+    return telemetry.reading as Reading;
   });
+};
+
+/** The reading of a single status. */
+const readOne = (status: HostStatus, at: number): Reading => {
+  const telemetry = new Telemetry(null);
+  telemetry.take(status, { at, monotonicMs: 0 });
+  return telemetry.reading as Reading;
 };
 
 const ratesOf = (steps: readonly Step[]): (number | null)[][] =>
@@ -125,7 +132,7 @@ describe('a reading', () => {
     const status = HostStatus.fromPartial({
       policy: { pending: { revision: 4n, rollbackAtMs: 1n, remainingMs: 9_000, transactionId: 't' } },
     });
-    const { reading } = readStatus(status, { at: start, monotonicMs: 0 }, { reading: null, baseline: null });
+    const reading = readOne(status, start);
     expect(reading).toMatchObject({
       pendingTransactionId: 't',
       policy: { pending: { revision: 4, rollbackAt: start + 9_000 } },
@@ -205,9 +212,7 @@ describe('the health of a host', () => {
         { message: 'Bad. Act.', severity: HealthWarning_Severity.CRITICAL },
       ],
     });
-    expect(troubled({ warnings: readStatus(warning, { at: 0, monotonicMs: 0 }, { reading: null, baseline: null }).reading.warnings })).toBe(
-      'Bad. Act.',
-    );
+    expect(troubled({ warnings: readOne(warning, 0).warnings })).toBe('Bad. Act.');
     expect(troubled({ policy: { mode: 'enforce', revision: 1, generation: 'a', desiredGeneration: 'b', pending: null } })).toContain(
       'another policy than the agent wants',
     );

@@ -14,9 +14,13 @@ import type { StreamSink, Wire } from '../wire.ts';
 import { errorOf, pieceOf, streamCreditMax } from './shard-message.ts';
 import type { ConsoleEnd, ShardBatch, ShardEvent, ShardOrder } from './shard-message.ts';
 import { createShardOutbox } from './shard-outbox.ts';
+import type { Urgency } from './shard-outbox.ts';
 
 /** Read messages are reported in pieces of so many, so that a stream never waits for its console. */
 const creditStep = streamCreditMax / 2;
+/** A stream that took so long for a step of messages can wait for the next as well: its credit goes with others'. Milliseconds. */
+const slowStepMs = 1_000;
+const creditGatherMs = 50;
 
 export interface RemoteLinkOptions {
   readonly endpoint: Endpoint;
@@ -62,6 +66,7 @@ interface Remote {
   readonly clock: Clock;
   readonly order: (order: ShardOrder) => void;
   readonly orderWith: (bytes: Uint8Array, make: (request: { readonly at: number; readonly length: number }) => ShardOrder) => void;
+  readonly credit: (call: number, messages: number, urgency: Urgency) => void;
   readonly links: Map<number, OpenLink>;
   readonly calls: Map<number, Waiter>;
   numbers: number;
@@ -77,18 +82,24 @@ export interface RemoteShardOptions {
 
 /** A shard that is told who connects by `identify` before its first link. */
 export const createRemoteShard = ({ port, clock, onLost }: RemoteShardOptions): RemoteShard => {
-  const outbox = createShardOutbox<ShardOrder>((batch) => port.post(batch));
+  const outbox = createShardOutbox<ShardOrder>((batch) => port.post(batch), creditGatherMs);
   let waiting = 0;
   const remote: Remote = {
     clock,
     order: (order) => outbox.add(order),
     orderWith: (bytes, make) => outbox.addWith(bytes, make),
+    credit: (call, messages, urgency) => outbox.addCredit(call, messages, urgency),
     links: new Map(),
     calls: new Map(),
     numbers: 0,
     isLost: false,
   };
   port.receive((batch) => {
+    const { numbers, bytes } = batch;
+    for (let at = 0; at < numbers.length; at += 3)
+      remote.calls
+        .get(numbers[at] ?? 0)
+        ?.message(Buffer.from(bytes.buffer, bytes.byteOffset + (numbers[at + 1] ?? 0), numbers[at + 2] ?? 0));
     for (const event of batch.items) {
       if (event.kind === 'waiting') waiting = event.hosts;
       else hear(remote, event, batch);
@@ -141,9 +152,6 @@ const hear = (remote: Remote, event: Exclude<ShardEvent, { kind: 'waiting' }>, b
       break;
     case 'answer':
       remote.calls.get(event.call)?.answer(pieceOf(batch, event.answer));
-      break;
-    case 'message':
-      remote.calls.get(event.call)?.message(pieceOf(batch, event.message));
       break;
     case 'ended':
       remote.calls.get(event.call)?.ended(event.error);
@@ -255,9 +263,12 @@ const sinkWaiter = (
 const creditOf = (remote: Remote, call: number): { readonly read: () => void; readonly pause: () => void; readonly resume: () => void } => {
   let read = 0;
   let isPaused = false;
+  let grantedMs = remote.clock.monotonicMs();
   const grant = (): void => {
     if (isPaused || read < creditStep) return;
-    remote.order({ kind: 'credit', call, messages: read });
+    const nowMs = remote.clock.monotonicMs();
+    remote.credit(call, read, nowMs - grantedMs > slowStepMs ? 'soon' : 'now');
+    grantedMs = nowMs;
     read = 0;
   };
   return {

@@ -33,8 +33,6 @@ export type ShardOrder =
   | { readonly kind: 'close'; readonly link: number }
   | ({ readonly kind: 'call'; readonly deadlineMs: number } & CallPlace)
   | ({ readonly kind: 'stream'; readonly isBulk: boolean } & CallPlace)
-  /** So many more messages of a stream may come. */
-  | { readonly kind: 'credit'; readonly call: number; readonly messages: number }
   | { readonly kind: 'cancel'; readonly call: number };
 
 export interface CallPlace {
@@ -54,13 +52,18 @@ export type ShardEvent =
     }
   | { readonly kind: 'closed'; readonly link: number }
   | { readonly kind: 'answer'; readonly call: number; readonly answer: Piece }
-  | { readonly kind: 'message'; readonly call: number; readonly message: Piece }
-  /** A call failed, or a stream ended; null = in order. */
+  /** A call failed, or a stream ended; null = in order. All messages of its batch came before. */
   | { readonly kind: 'ended'; readonly call: number; readonly error: ErrorShape | null }
   /** Hosts of this shard that wait for their handshake. */
   | { readonly kind: 'waiting'; readonly hosts: number };
 
+/**
+ * What is said most is numbers, which cost a fraction of objects on the way between threads: to the console three for each message of a stream
+ * (its call, and where among the bytes it begins and how long it is), to the shard two for each credit (a call, and how many more of its
+ * messages may come). They come before the items of the batch.
+ */
 export interface ShardBatch<Item> {
+  readonly numbers: Uint32Array;
   readonly items: readonly Item[];
   readonly bytes: Uint8Array;
 }
@@ -79,10 +82,15 @@ export interface ShardPort<In, Out> {
 export type ConsoleEnd = ShardPort<ShardEvent, ShardOrder>;
 export type ShardEnd = ShardPort<ShardOrder, ShardEvent>;
 
-/** Bytes of a batch without any. */
+/** Bytes and numbers of a batch without any. */
 export const noBytes = new Uint8Array(0);
+export const noNumbers = new Uint32Array(0);
+
+/** What changes hands with a batch instead of being copied. */
+export const heldBy = ({ bytes, numbers }: Pick<ShardBatch<unknown>, 'bytes' | 'numbers'>): ArrayBuffer[] =>
+  [bytes, numbers].filter(({ byteLength }) => byteLength > 0).map(({ buffer }) => buffer as ArrayBuffer);
 /** Messages of one stream that are under way to the console before it has read the first, at most. */
-export const streamCreditMax = 8;
+export const streamCreditMax = 16;
 
 /** The bytes of one piece, without a copy. */
 export const pieceOf = ({ bytes }: { readonly bytes: Uint8Array }, { at, length }: Piece): Buffer =>

@@ -5,6 +5,8 @@ import { createGate } from '../../lib/api.ts';
 import type { Clock, Gate, RandomBytes } from '../../lib/api.ts';
 import { maintainConnection } from '../connection.ts';
 import type { Wires } from '../connection.ts';
+import { createHandshakePace } from '../handshake-pace.ts';
+import type { HandshakePace } from '../handshake-pace.ts';
 import { createOperatorIdentity } from '../operator-identity.ts';
 import type { OperatorIdentity } from '../operator-identity.ts';
 import type { AgentIdentity } from '../peer-identity.ts';
@@ -12,7 +14,7 @@ import { connectsInFlightMax, connectsWaitingMax } from '../wire-limits.ts';
 import type { WireStream } from '../wire.ts';
 import { errorOf, pieceOf, streamCreditMax } from './shard-message.ts';
 import type { ShardBatch, ShardEnd, ShardEvent, ShardOrder } from './shard-message.ts';
-import { createShardOutbox } from './shard-outbox.ts';
+import { createShardOutbox, gatherMs } from './shard-outbox.ts';
 import type { ShardOutbox } from './shard-outbox.ts';
 
 export interface ShardServerOptions {
@@ -42,6 +44,7 @@ interface Shard {
   readonly links: Map<number, ShardLink>;
   readonly calls: Map<number, ShardCall>;
   readonly gate: Gate;
+  readonly pace: HandshakePace;
   operator: OperatorIdentity | null;
   /** As the console was told last. */
   waiting: number;
@@ -51,14 +54,17 @@ interface Shard {
 export const serveShard = (options: ShardServerOptions): void => {
   const shard: Shard = {
     options,
-    outbox: createShardOutbox((batch) => options.port.post(batch)),
+    outbox: createShardOutbox((batch) => options.port.post(batch), gatherMs),
     links: new Map(),
     calls: new Map(),
     gate: createGate({ inFlightMax: connectsInFlightMax, waitingMax: connectsWaitingMax }),
+    pace: createHandshakePace(),
     operator: null,
     waiting: 0,
   };
   options.port.receive((batch) => {
+    const { numbers } = batch;
+    for (let at = 0; at < numbers.length; at += 2) shard.calls.get(numbers[at] ?? 0)?.credit(numbers[at + 1] ?? 0);
     for (const order of batch.items) obey(shard, order, batch);
   });
 };
@@ -92,9 +98,6 @@ const obey = (shard: Shard, order: ShardOrder, batch: ShardBatch<ShardOrder>): v
     case 'stream':
       stream(shard, order, pieceOf(batch, order.request));
       break;
-    case 'credit':
-      shard.calls.get(order.call)?.credit(order.messages);
-      break;
     case 'cancel':
       shard.calls.get(order.call)?.cancel();
       break;
@@ -103,7 +106,7 @@ const obey = (shard: Shard, order: ShardOrder, batch: ShardBatch<ShardOrder>): v
 
 const open = (shard: Shard, order: Extract<ShardOrder, { kind: 'open' }>): void => {
   const { clock, random } = shard.options;
-  const { operator, outbox, gate } = shard;
+  const { operator, outbox, gate, pace } = shard;
   if (operator === null) throw new Error('a link was opened before the operator was known');
   const link: ShardLink = { identity: order.identity, connection: 0, wires: null, fail: () => undefined, stop: new AbortController() };
   shard.links.set(order.link, link);
@@ -115,6 +118,7 @@ const open = (shard: Shard, order: Extract<ShardOrder, { kind: 'open' }>): void 
     clock,
     random,
     gate,
+    pace,
   };
   const over = maintainConnection(
     options,
@@ -209,7 +213,7 @@ const stream = (shard: Shard, order: Extract<ShardOrder, { kind: 'stream' }>, re
     message: (bytes) => {
       credit -= 1;
       if (credit === 0) running.pause();
-      outbox.addWith(bytes, (piece) => ({ kind: 'message', call: order.call, message: piece }), order.isBulk ? 'now' : 'soon');
+      outbox.addMessage(order.call, bytes, order.isBulk ? 'now' : 'soon');
     },
     ended: (error) => {
       calls.delete(order.call);
