@@ -29,6 +29,16 @@ describe('what the end of a log in a status asks for', () => {
     expect(remembering({ ...known, alarm: { at: 0 } }).wants({ number: 6, hash: 'bb', broken: 0 })).toBe('soon');
   });
 
+  it('counts as a look at the log where it confirms what is remembered', () => {
+    const witness = remembering({ ...known, checkedAt: 5, gap: null });
+    expect(witness.row().checkedAt).toBe(5);
+    witness.confirm();
+    expect(witness.row()).toMatchObject({ state: 'sound', checkedAt: 1_750_000_000_000, problem: null });
+    const empty = remembering(null);
+    empty.confirm();
+    expect(empty.row()).toMatchObject({ state: 'unknown', checkedAt: null, problem: expect.stringContaining('empty') });
+  });
+
   it('is nothing where the log ends as it did, or is empty and always was', () => {
     expect(remembering(known).wants({ number: 7, hash: 'aa', broken: 0 })).toBe('nothing');
     expect(remembering(null).wants({ number: 0, hash: '', broken: 0 })).toBe('nothing');

@@ -65,6 +65,8 @@ export class AuditWitness {
   readonly #options: AuditWitnessOptions;
   #memory: Memory | null = null;
   #problem: string | null = null;
+  /** When the host last said that its log ends as remembered. */
+  #confirmedAt = 0;
 
   constructor(options: AuditWitnessOptions) {
     this.#options = options;
@@ -81,7 +83,7 @@ export class AuditWitness {
       number: memory?.number ?? null,
       hash: memory?.hash ?? null,
       signedAt: memory?.signedAt ?? null,
-      checkedAt: memory?.checkedAt ?? null,
+      checkedAt: memory === null ? null : memory.alarm === null ? Math.max(memory.checkedAt, this.#confirmedAt) : memory.checkedAt,
       firstNumber: memory?.firstNumber ?? null,
       alarm: memory?.alarm ?? null,
       gap: memory?.gap ?? null,
@@ -108,6 +110,12 @@ export class AuditWitness {
     if (memory.alarm !== null || position.number > memory.number) return 'soon';
     if (position.number < memory.number || position.hash !== memory.hash) return 'now';
     return position.broken === 0 || position.broken === memory.acceptedBroken ? 'nothing' : 'now';
+  }
+
+  /** The host has just said that its log ends where what is remembered ends. */
+  confirm(): void {
+    this.#confirmedAt = this.#options.clock.now();
+    this.#problem = this.#memory === null ? 'The audit log of this host is empty.' : null;
   }
 
   /** The remembered end of the chain; null when nothing is. */

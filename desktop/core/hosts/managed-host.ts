@@ -3,7 +3,7 @@ import { NestError } from '../../../proto/model/error.ts';
 import type { HostStatus } from '../../../proto/gen/nest/v1/host.ts';
 import type * as model from '../../bridge/model.ts';
 import type { Acquaintance, AgentClient, AgentLink, LinkState } from '../../grpc/api.ts';
-import { createLatest, createTaskGroup, isCancelled } from '../../lib/api.ts';
+import { createLatest, createTaskGroup, isCancelled, throwIfCancelled } from '../../lib/api.ts';
 import type { Clock, TaskGroup } from '../../lib/api.ts';
 import { AuditWitness } from '../audit/audit-witness.ts';
 import type { FleetCache, HostRecord } from '../cache/fleet-cache.ts';
@@ -294,17 +294,23 @@ export class ManagedHost {
     this.#options.cache.putDocuments([{ hostId: this.record.hostId, kind: 'sample', at, content: this.reading }]);
   }
 
+  /** Resolves when the connection has brought one. Raises CANCELLED. */
+  async #firstStatus(signal: AbortSignal): Promise<void> {
+    for await (const _change of this.#changes.follow(signal)) if (this.#heardMs >= this.#attendedMs) return;
+    throwIfCancelled(signal);
+  }
+
   async #refresh(client: AgentClient, signal: AbortSignal): Promise<void> {
     const { cache, clock, pace } = this.#options;
     const { hostId } = this.record;
     try {
       for (let isFirst = true; ; isFirst = false) {
-        while (pace.isConnecting || this.#heardMs < this.#attendedMs) await clock.sleep(connectingPollMs, signal);
+        if (isFirst) await this.#firstStatus(signal);
+        while (pace.isConnecting) await clock.sleep(connectingPollMs, signal);
         // A log that was cut or rewritten should show at once, whatever else can wait; one that ends as it did has nothing to show.
-        if (!isFirst || this.witness.wants(this.standing?.audit ?? null) !== 'nothing') {
-          await pace.check(() => this.witness.check(client, signal), signal);
-          this.#touch();
-        }
+        if (isFirst && this.witness.wants(this.standing?.audit ?? null) === 'nothing') this.witness.confirm();
+        else await pace.check(() => this.witness.check(client, signal), signal);
+        this.#touch();
         // After a reconnect what was taken a moment ago is still good.
         const takenAt = cache.document(hostId, 'revisions')?.at ?? 0;
         await clock.sleep(Math.min(pace.documentsRefreshMs, Math.max(0, takenAt + pace.documentsRefreshMs - clock.now())), signal);
