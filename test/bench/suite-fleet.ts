@@ -1,4 +1,5 @@
 /** Suite "fleet": what a thousand agents cost a console, beside raw http2 and the stock gRPC library in the same run. */
+import { bundleAll } from '../../build/bundle.ts';
 import { Simulator } from '../simulator/simulator.ts';
 import { startBenchConsole } from './fleet/bench-console.ts';
 import { fleetSections } from './fleet/sections.ts';
@@ -15,6 +16,8 @@ export const fleetSuite: Suite = {
     if (process.platform !== 'linux') throw new BenchRefused('the simulator needs Linux.');
     const section = fleetSections.find((each) => each.name === name);
     if (section === undefined) throw new RangeError(`There is no section "${name}".`);
+    // Shards as they are shipped: from the sources each would also carry what makes TypeScript run, 44 MB of it.
+    bundleAll(['shard']);
     // Fleets do not outlive their section: what one leaves running would be measured by the next.
     await using fleets = new AsyncDisposableStack();
     return await section.run(benchOf({ fleets, signal, progress }));

@@ -49,7 +49,7 @@ export const createStage = (): Stage => {
         random: systemRandom,
         consoleVersion: '0.0.0-bench',
         // As the console itself does: a big fleet's connections are in threads of their own.
-        openShard: () => openShardThread(new URL('../../../desktop/grpc/shard/shard-main.ts', import.meta.url)),
+        openShard: () => openShardThread(new URL('../../../dist/desktop/shard/shard.mjs', import.meta.url)),
         report,
       });
       const operator = createOperatorIdentity({
