@@ -307,6 +307,26 @@ describe('calls to an enrolled agent', () => {
     });
   });
 
+  it('describes itself with the first status to who asks, and by its hash alone to who knows it', async () => {
+    const client = dial(HostServiceClient, { port, certificate: operator });
+    const firstOf = (knownDescription?: Buffer): Promise<WatchStatusResponse> =>
+      new Promise((resolve, reject) => {
+        const stream = client.watchStatus({ knownDescription });
+        stream.on('error', reject);
+        stream.once('data', (first: WatchStatusResponse) => {
+          resolve(first);
+          stream.cancel();
+        });
+      });
+    const { description } = await firstOf(Buffer.alloc(0));
+    const { facts, engines } = await ask(client.getHost.bind(client), {});
+    expect(description).toEqual({ facts, engines, hash: description?.hash });
+    expect(description?.hash).toHaveLength(32);
+    expect((await firstOf(description?.hash)).description).toEqual({ facts: undefined, engines: [], hash: description?.hash });
+    expect((await firstOf()).description).toBeUndefined();
+    client.close();
+  });
+
   it('joins host, data path and policy into one status, at once and then each second', async () => {
     const client = dial(HostServiceClient, { port, certificate: operator });
     const stream = client.watchStatus({});
