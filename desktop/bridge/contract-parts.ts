@@ -4,7 +4,14 @@ import * as model from './model.ts';
 
 export const nothing = z.strictObject({});
 export const hostId = z.string().check(z.regex(/^[0-9A-HJKMNP-TV-Z]{26}$/));
-export const name = z.string().check(z.minLength(1), z.maxLength(63));
+/** Something can be read in it, and nothing in it steers a terminal. */
+export const name = z
+  .string()
+  .check(
+    z.minLength(1),
+    z.maxLength(63),
+    z.regex(/^\P{C}*[\p{L}\p{N}]\P{C}*$/u, 'it needs a letter or a digit, and no control characters'),
+  );
 export const passphrase = z.string().check(z.minLength(1), z.maxLength(1024));
 export const host = z.strictObject({ hostId });
 

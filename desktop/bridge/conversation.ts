@@ -1,7 +1,6 @@
 /** One client of the bridge server: its handshake, its limits, its calls and streams. */
-import { z } from 'zod/mini';
 import { NestError, toErrorShape } from '../../proto/model/error.ts';
-import type { NestErrorDetails } from '../../proto/model/error.ts';
+import { checkedInput } from './checked-input.ts';
 import { parseClientFrame } from './client-frames.ts';
 import { contract } from './contract.ts';
 import type { MethodName } from './contract.ts';
@@ -14,8 +13,6 @@ import type { ClientFrame, ServerFrame, WireError } from './wire.ts';
 
 type Request = Extract<ClientFrame, { m: string }>;
 type Handler = (input: unknown, signal: AbortSignal) => unknown;
-
-const { localeError } = z.locales.en();
 
 const isMethod = (text: string): text is MethodName => Object.hasOwn(contract, text);
 
@@ -149,7 +146,7 @@ export class Conversation {
         'This console does not know the method. Reload the page so that both sides are of one build.',
         { details: { method: frame.m } },
       );
-    const { kind, input } = contract[frame.m];
+    const { kind } = contract[frame.m];
     if ((kind === 'stream') !== (frame.t === 'open'))
       return new NestError('BRIDGE_PROTOCOL', 'A stream has to be opened, everything else has to be called.', {
         details: { method: frame.m },
@@ -168,10 +165,10 @@ export class Conversation {
         `At most ${bridgeLimits.callsInFlightMax} requests run at once. Wait for answers, then try again.`,
       );
     }
-    const parsed = input.safeParse(frame.p, { error: localeError });
-    if (!parsed.success) return inputInvalid(frame.m, parsed.error.issues);
+    const input = checkedInput(frame.m, frame.p);
+    if (input instanceof NestError) return input;
     // The contract ties each handler to its schema; the table look-up by a name known only now loses that.
-    return { handler: this.#options.handlers[frame.m] as Handler, input: parsed.data };
+    return { handler: this.#options.handlers[frame.m] as Handler, input };
   }
 
   #refuse(frame: Request, error: NestError): void {
@@ -251,16 +248,3 @@ export class Conversation {
     this.#transport.send(encodeFrame(frame));
   }
 }
-
-const issuesShown = 8;
-
-const inputInvalid = (
-  method: string,
-  issues: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[],
-): NestError => {
-  const shown = issues.slice(0, issuesShown).map(({ path, message }) => ({ path: path.map(String).join('.'), message }));
-  const first = shown[0];
-  const where = first === undefined || first.path === '' ? 'The input' : first.path;
-  const details: NestErrorDetails = { method, issues: shown };
-  return new NestError('INPUT_INVALID', `${where}: ${first?.message ?? 'not accepted'}. Correct it, then try again.`, { details });
-};

@@ -1,6 +1,7 @@
 /** What every command works with: options, the person, and an unlocked core that is closed whatever happens. */
 import { readFile } from 'node:fs/promises';
 import { NestError } from '../../proto/model/error.ts';
+import { withCheckedInput } from '../bridge/checked-input.ts';
 import type { BridgeHandlers } from '../bridge/contract.ts';
 import { bothHold, parseHostQuery } from '../bridge/host-grammar.ts';
 import type { HostQuery } from '../bridge/host-grammar.ts';
@@ -76,7 +77,7 @@ export const withCore = async <Result>(
   const core = createConsoleCore({ ...ports, isShortLived: true });
   try {
     return await work({
-      handlers: withStepUp(core.handlers, { terminal, signal, path: options.codeFile ?? environment['NEST_CODE_FILE'] }),
+      handlers: withStepUp(withCheckedInput(core.handlers), { terminal, signal, path: options.codeFile ?? environment['NEST_CODE_FILE'] }),
       terminal,
       clock: systemClock(),
       signal,

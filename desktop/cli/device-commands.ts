@@ -1,6 +1,7 @@
 /** nest fleet request-access | admit | join */
 import type { Command } from 'commander';
 import { userInfo } from 'node:os';
+import { NestError } from '../../proto/model/error.ts';
 import type { ConsoleState, DeviceFileContent } from '../bridge/model.ts';
 import { spkiFingerprint } from '../core/api.ts';
 import { askYes, newPassphrase, readPassphrase, readText, unlock, withCore, withFleet } from './command-context.ts';
@@ -69,7 +70,7 @@ const admit = async (context: CommandContext, path: string, options: AdmitOption
   const { share } = options;
   if (share !== 'none' && share !== 'agents' && share !== 'all') throw new UsageError('--share is none, agents or all.');
   const file = await readText(context, path);
-  const content = await handlers['device.inspect']({ file }, signal);
+  const content = await inspected(context, file, 'request');
   terminal.note(`${clean(content.operatorName)} asks with the key\n\n  ${spkiFingerprint(content.fingerprint)}\n`);
   const fingerprint = await approved(context, options.fingerprint, {
     shown: content.fingerprint,
@@ -85,7 +86,7 @@ const admit = async (context: CommandContext, path: string, options: AdmitOption
 const join = async (context: CommandContext, path: string, options: JoinOptions): Promise<void> => {
   const { handlers, signal, terminal } = context;
   const file = await readText(context, path);
-  const content = await handlers['device.inspect']({ file }, signal);
+  const content = await inspected(context, file, 'grant');
   terminal.note(grantText(content));
   const rootFingerprint = await approved(context, options.root, {
     shown: content.fleet?.rootFingerprint ?? '',
@@ -100,9 +101,25 @@ const join = async (context: CommandContext, path: string, options: JoinOptions)
   context.print(state, joined);
 };
 
+/** What is in the file, when it is of that kind. */
+const inspected = async (
+  { handlers, signal }: CommandContext,
+  file: string,
+  kind: DeviceFileContent['kind'],
+): Promise<DeviceFileContent> => {
+  const content = await handlers['device.inspect']({ file }, signal);
+  if (content.kind === kind) return content;
+  throw new NestError(
+    'INPUT_INVALID',
+    kind === 'grant'
+      ? 'This is a request, not a grant. An owner makes the grant from it: nest fleet admit.'
+      : 'This is a grant, not a request. The device that asked for it takes it: nest fleet join.',
+  );
+};
+
 const grantText = ({ fleet, operatorName }: DeviceFileContent): string =>
   fleet === null
-    ? 'This is a request, not a grant.'
+    ? ''
     : `A grant for ${clean(operatorName)} in ${clean(fleet.fleetName)} with ${String(fleet.hosts)} hosts. Root of the fleet:\n\n  ${spkiFingerprint(fleet.rootFingerprint)}\n`;
 
 const joined = ({ fleetName, operatorName, hostCount }: ConsoleState): string =>

@@ -237,7 +237,8 @@ describe('an export', () => {
     const lines = text.split('\n');
     const changed = (index: number, change: (line: string) => string | null): string =>
       lines.flatMap((line, at) => (at === index ? (change(line) ?? []) : [line])).join('\n');
-    const problems = async (text_: string): Promise<unknown> => (await check(text_)).hosts.map(({ problem }) => problem?.number ?? null);
+    const problems = async (text_: string): Promise<readonly (number | null)[]> =>
+      (await check(text_)).hosts.map(({ problem }) => problem?.number ?? null);
     expect(await problems(changed(8, () => null))).toEqual([8, null]);
     expect(await problems(changed(8, (line) => line.replace('"result":"OK"', '"result":"NO"')))).toEqual([8, null]);
     const flipped = changed(8, (line) => {
@@ -248,6 +249,11 @@ describe('an export', () => {
     });
     expect(await problems(flipped)).toEqual([8, null]);
     expect(await problems(lines.slice(0, 500).join('\n'))).toEqual([500, 1]);
+    const headAt = lines.findIndex((line) => line.startsWith('{"type":"head"'));
+    for (const word of ['hash', 'number', 'signedAt', 'certificates', 'signed', 'signature', 'type']) {
+      const words = await problems(changed(headAt, (line) => JSON.stringify({ ...(JSON.parse(line) as object), [word]: 'x' })));
+      expect(words[0], word).not.toBeNull();
+    }
     await expect(check('{"type":"something"}')).rejects.toMatchObject({ code: 'INPUT_INVALID' });
   });
 

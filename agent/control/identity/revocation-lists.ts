@@ -102,15 +102,21 @@ export const takeRevocationLists = async (
     throw new NestError('LIMIT_REACHED', `At most ${revocationListsMax} lists of ${listBytesMax >> 10} KB are taken at once. Send fewer.`);
   const authorities = takeAuthorities(identity, offer.authorities);
   const issuers = issuersOf({ root: identity.root, authorities });
-  const kept = new Map(identity.revocationLists.map((der) => parseList(der, issuers)).map((list) => [list.issuer, list]));
+  // By name, but not while the fleet changes its root: the old and the new issuer share one then, and each has a list of its own.
+  const isChanging = pemCertificates(identity.root).length > 1;
+  const kept = new Map<string, RevocationList>();
+  for (const list of identity.revocationLists.map((der) => parseList(der, issuers)))
+    kept.set((isChanging ? await signerOf(list, issuers) : null) ?? list.issuer, list);
   let taken = 0;
   for (const der of offer.lists) {
     const list = parseList(der, issuers);
-    await checkSignature(list, issuers);
+    const signer = await signerOf(list, issuers);
+    if (signer === null) throw refuse('the signature of a list does not fit its issuer');
     if (list.thisUpdateMs > nowMs + skewMs) throw refuse('a list is from the future; compare the clocks');
-    const present = kept.get(list.issuer);
+    const key = isChanging ? signer : list.issuer;
+    const present = kept.get(key);
     if (present !== undefined && present.thisUpdateMs >= list.thisUpdateMs) continue;
-    kept.set(list.issuer, list);
+    kept.set(key, list);
     taken++;
   }
   return { authorities, revocationLists: [...kept.values()].map(({ der }) => der), taken };
@@ -125,8 +131,7 @@ export const listsUnder = async (
   const held = await Promise.all(
     lists.map(async (der) => {
       try {
-        await checkSignature(parseList(der, issuers), issuers);
-        return [der];
+        return (await signerOf(parseList(der, issuers), issuers)) === null ? [] : [der];
       } catch (error) {
         if (error instanceof NestError) return [];
         throw error;
@@ -181,15 +186,15 @@ const parseList = (der: Uint8Array, issuers: readonly X509Certificate[]): Revoca
   }
 };
 
-/** Several authorities may share a name while the fleet changes them: one of their keys has to fit. */
-const checkSignature = async (list: RevocationList, issuers: readonly X509Certificate[]): Promise<void> => {
+/** SHA-256 of the issuer's certificate that signed the list, null when none did. Several may share a name while the fleet changes them. */
+const signerOf = async (list: RevocationList, issuers: readonly X509Certificate[]): Promise<string | null> => {
   const parsed = new X509Crl(new Uint8Array(list.der));
-  for (const { subject, raw } of issuers) {
+  for (const { subject, raw, fingerprint256 } of issuers) {
     if (subject !== list.issuer) continue;
     const { publicKey } = new ParsedCertificate(new Uint8Array(raw));
-    if (await parsed.verify({ publicKey })) return;
+    if (await parsed.verify({ publicKey })) return fingerprint256;
   }
-  throw refuse('the signature of a list does not fit its issuer');
+  return null;
 };
 
 const readCertificate = (der: Uint8Array): X509Certificate => {

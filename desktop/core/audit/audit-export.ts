@@ -59,7 +59,7 @@ export const exportPiece = async (
   for await (const piece of client.listAuditEntries({ after: start, max: target - start }, signal)) {
     for (const bytes of piece) {
       end = extendChain(end ?? { number: start, hash: Buffer.from(previousHashOf(bytes)) }, bytes);
-      lines.push(lineOf({ type: 'entry', ...readable(auditRowOf(host.record, bytes)), bytes: bytes.toString('base64') }));
+      lines.push(entryLine(auditRowOf(host.record, bytes), bytes));
     }
   }
   throwIfCancelled(signal);
@@ -69,6 +69,7 @@ export const exportPiece = async (
   return { text: lines.join('') + headLine(host.record, head, envelope ?? SignedEnvelope.fromPartial({})), next: null };
 };
 
+/** The last line of a host: the envelope, and what it says in the words of other tools. */
 const headLine = (host: { readonly hostId: string; readonly name: string }, head: AuditHead, envelope: SignedEnvelope): string =>
   lineOf({
     type: 'head',
@@ -95,6 +96,7 @@ const derSignature = (signature: Uint8Array): Buffer => {
   return Buffer.concat([Buffer.from([48, body.length]), body]);
 };
 
+const entryLine = (row: AuditRow, bytes: Buffer): string => lineOf({ type: 'entry', ...readable(row), bytes: bytes.toString('base64') });
 const readable = ({ at, ...row }: AuditRow): object => ({ ...row, at: new Date(at).toISOString() });
 const lineOf = (value: object): string => `${JSON.stringify(value)}\n`;
 
@@ -172,6 +174,7 @@ class ExportCheck {
     try {
       if (line['type'] === 'entry') takeEntry({ hostId, host }, line);
       else if (line['type'] === 'head') this.#takeHead({ hostId, host }, line);
+      else throw new NestError('AUDIT_BROKEN', 'A line is neither an entry nor a head.');
     } catch (error) {
       const { message, details } = toErrorShape(error);
       host.problem = { number: typeof details['number'] === 'number' ? details['number'] : host.walk.end.number + 1, message };
@@ -193,7 +196,8 @@ class ExportCheck {
   }
 
   #takeHead({ hostId, host }: { readonly hostId: string; readonly host: HostCheck }, line: Line): void {
-    const head = headSignedUnder(decodeEnvelope(textOf(line['envelope'])), this.#root);
+    const envelope = decodeEnvelope(textOf(line['envelope']));
+    const head = headSignedUnder(envelope, this.#root);
     if (head.agentId !== hostId || head.fleetId !== this.#header['fleetId'])
       throw new NestError('AUDIT_BROKEN', 'The head is of another host or fleet.');
     if (head.number !== host.walk.end.number)
@@ -206,6 +210,8 @@ class ExportCheck {
       );
     if (!head.hash.equals(host.walk.end.hash))
       throw new NestError('AUDIT_BROKEN', `Entry ${String(head.number)} is not what was signed for.`, { details: { number: head.number } });
+    if (lineOf(line) !== headLine({ hostId, name: host.hostName }, head, envelope))
+      throw new NestError('AUDIT_BROKEN', 'The words of the head are not those of what was signed.', { details: { number: head.number } });
     host.signedAt = head.atMs;
   }
 }
@@ -215,8 +221,7 @@ const takeEntry = ({ hostId, host }: { readonly hostId: string; readonly host: H
   const row = auditRowOf({ hostId, name: host.hostName }, bytes);
   if (host.signedAt !== null) throw new NestError('AUDIT_BROKEN', `Entry ${String(row.number)} comes after the head that ends the log.`);
   host.walk.take(bytes);
-  const { type: _type, bytes: _bytes, ...said } = line;
-  if (JSON.stringify(said) !== JSON.stringify(readable(row)))
+  if (lineOf(line) !== entryLine(row, bytes))
     throw new NestError('AUDIT_BROKEN', `The words of entry ${String(row.number)} are not those of its bytes.`, {
       details: { number: row.number },
     });

@@ -94,9 +94,7 @@ const parseLoosely = (file: string): string => {
     const { payload } = z.object({ payload: z.base64() }).parse(JSON.parse(file));
     return z.object({ signingRequest: z.base64() }).parse(JSON.parse(Buffer.from(payload, 'base64').toString())).signingRequest;
   } catch (error) {
-    throw new NestError('INPUT_INVALID', 'This file is not a request ("nest fleet request-access"). Choose the right file.', {
-      cause: error,
-    });
+    throw new NestError('INPUT_INVALID', 'This file is neither a request nor a grant of a fleet. Choose the right file.', { cause: error });
   }
 };
 

@@ -133,6 +133,7 @@ export class RolloutDesk {
   async command(rolloutId: string, command: RolloutCommand, signal: AbortSignal): Promise<StagedRollout> {
     const { records, clock } = this.#options;
     const stored = records.progress(rolloutId);
+    if (stored === null) await this.#found(rolloutId, signal);
     if (stored === null || stored.isYielded)
       throw new NestError('ROLLOUT_CONFLICT', 'Another console is in charge of this rollout. Take it over first, or ask its operator.');
     if (isSettled(stored) && !this.#conductors.has(rolloutId)) throw new NestError('NOTHING_TO_CONFIRM', 'This rollout has ended.');
