@@ -78,9 +78,9 @@ export interface ClientCertificate {
 
 export interface AccessOwnKey {
   readonly subject: string;
-  readonly keyId: string | null;
-  /** Base64; null on a console that holds no owner key. */
-  readonly publicKey: string | null;
+  readonly keyId: string;
+  /** Base64. */
+  readonly publicKey: string;
 }
 
 export interface AccessCheck {

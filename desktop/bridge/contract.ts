@@ -301,8 +301,8 @@ export const contract = {
   'access.cosign': command(z.strictObject({ proposal: z.string().check(z.maxLength(6 << 20)) }), of<model.AccessChangeResult>()),
   /** Exchanges bundles with every connected host now. */
   'access.push': command(nothing, of<model.AccessView>()),
-  /** This console's own public owner key. */
-  'access.key': query(nothing, of<model.AccessOwnKey>()),
+  /** This console's own public owner key; made now when it has none, and then worth nothing until an owner adds it. */
+  'access.key': command(nothing, of<model.AccessOwnKey>()),
   /** A fresh key and certificate for a client of the bundle; the key is kept nowhere else. */
   'access.client.certificate': command(accessClientInput, of<model.ClientCertificate>()),
   'access.check': query(accessCheckInput, of<model.AccessCheck>()),

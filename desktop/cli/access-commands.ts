@@ -118,11 +118,11 @@ const addBundle = (access: Command, run: RunInFleet): void => {
     );
   access
     .command('key')
-    .description("this console's own public owner key, for the owner who adds it")
+    .description("this console's own public owner key, for the owner who adds it; made the first time")
     .action((_options: unknown, command: Command) =>
       run(command, async (context) => {
         context.print(await context.handlers['access.key']({}, context.signal), ({ subject, keyId, publicKey }) =>
-          publicKey === null ? 'This console holds no owner key.' : `${subject}\nKey id      ${keyId ?? ''}\nPublic key  ${publicKey}`,
+          [subject, `Key id      ${keyId}`, `Public key  ${publicKey}`].join('\n'),
         );
       }),
     );

@@ -10,6 +10,9 @@ export type RunInFleet = (command: Command, work: (context: CommandContext) => P
 
 /** What a change did here, and at every host. */
 export const applyChange = async (context: CommandContext, change: AccessChange, done: string): Promise<void> => {
+  // A change on top of a bundle that another owner has changed meanwhile would be a fork.
+  await settledRows(context);
+  await context.handlers['access.push']({}, context.signal);
   const { view, clientKey } = await context.handlers['access.change']({ change }, context.signal);
   await deliver(context, { proposal: view.proposal, clientKey, done });
 };
@@ -24,14 +27,13 @@ interface Delivery {
 export const deliver = async (context: CommandContext, { proposal, clientKey = null, done }: Delivery): Promise<void> => {
   await settledRows(context);
   const view = await context.handlers['access.push']({}, context.signal);
-  context.print({ ...(clientKey === null ? {} : { clientKey }), proposal, view }, () =>
-    [
-      proposal === null ? done : 'Signed by you. Other owners must sign it too: give them this text for "nest access cosign".',
-      ...(proposal === null ? [] : [proposal]),
-      ...(clientKey === null ? [] : [`Key (shown once)  ${clientKey}`]),
-      showDelivery(view.hosts),
-    ].join('\n'),
-  );
+  const rest = [...(clientKey === null ? [] : [`Key (shown once)  ${clientKey}`]), showDelivery(view.hosts)];
+  // A proposal stands alone on standard output: it is written to a file and given away as it is.
+  if (proposal !== null && !context.isJson)
+    context.terminal.note(
+      ['Signed by you. Other owners must sign it too: give them this text for "nest access cosign".', ...rest].join('\n'),
+    );
+  context.print({ ...(clientKey === null ? {} : { clientKey }), proposal, view }, () => proposal ?? [done, ...rest].join('\n'));
 };
 
 const showDelivery = (hosts: readonly AccessHostState[]): string => {

@@ -35,6 +35,9 @@ export const addBreakGlassCommands = (program: Command, invocation: Invocation):
       const options = command.optsWithGlobals<SealOptions>();
       return withFleet(invocation, options, async (context) => {
         const passphrase = await newSealPassphrase(context, options);
+        // Other owners may have made clusters since: the file should know them.
+        await settledRows(context);
+        await context.handlers['access.push']({}, context.signal);
         const { file } = await context.handlers['breakGlass.seal']({ passphrase }, context.signal);
         await writeNewFile(path, file);
         context.print({ file: path }, () => `The sealed key is in ${path}. Keep it in a safe, and its passphrase elsewhere.`);

@@ -77,7 +77,7 @@ const addEnrolment = (mfa: Command, run: Run): void => {
   mfa
     .command('admit <file>')
     .description(
-      'as an owner: take up the second factor of another operator, from what "nest mfa enrol" printed there; "-" is standard input',
+      'as an owner: take up the second factor of another operator, the text that "nest mfa confirm" (or "enrol") printed there; "-" is standard input',
     )
     .action((file: string, _options: unknown, command: Command) =>
       run(command, async (context) => {
@@ -111,9 +111,9 @@ const confirm = async (context: CommandContext, factorId: string): Promise<void>
   const code = await readCode({ ...context, path: codePath(context) }, 'Code that the authenticator shows now: ');
   const { claim, state } = await context.handlers['mfa.confirm']({ factorId, code }, context.signal);
   if (claim === null) return delivered(context, 'Your second factor counts from now on.');
-  context.print({ claim, state }, () =>
-    ['Proven. It counts when an owner takes it up: give them this text for "nest mfa admit".', claim].join('\n'),
-  );
+  // The text alone on standard output: it is written to a file and given away as it is.
+  if (!context.isJson) context.terminal.note('Proven. It counts when an owner takes it up: give them this text for "nest mfa admit".');
+  context.print({ claim, state }, () => claim);
 };
 
 /** The bundle that says so goes to the hosts. */

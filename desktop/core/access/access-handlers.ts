@@ -63,10 +63,11 @@ export const accessHandlers = ({ keeper, clock, random }: HandlerContext): Pick<
       await session.access.sync.syncAll(signal);
       return viewOf(session);
     },
-    'access.key': async () => {
-      const session = await open();
-      const { book } = session.access;
-      return { subject: book.subject, keyId: book.publicKey?.keyId ?? null, publicKey: book.publicKey?.text ?? null };
+    'access.key': async (_input, signal) => {
+      await keeper.ensureOwnerKey(signal);
+      const { book } = (await open()).access;
+      if (book.publicKey === null) throw new NestError('FLEET_LOCKED', 'The fleet was locked meanwhile. Unlock it, then try again.');
+      return { subject: book.subject, keyId: book.publicKey.keyId, publicKey: book.publicKey.text };
     },
     'access.client.certificate': async ({ subject }) => {
       const { keys, access } = await open();

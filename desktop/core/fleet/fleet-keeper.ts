@@ -166,11 +166,22 @@ export class FleetKeeper {
 
   /** A fresh owner key in the place of the old one, for a new epoch of the access bundle. Raises FLEET_MISSING, FLEET_LOCKED. */
   replaceOwnerKey(signal: AbortSignal): Promise<void> {
+    return this.#renewOwnerKey(() => true, signal);
+  }
+
+  /** An owner key for a console that has none; it counts for nothing until an owner adds it. Raises FLEET_MISSING, FLEET_LOCKED. */
+  ensureOwnerKey(signal: AbortSignal): Promise<void> {
+    return this.#renewOwnerKey(({ owner }) => owner === undefined, signal);
+  }
+
+  #renewOwnerKey(isDue: (keys: FleetKeys) => boolean, signal: AbortSignal): Promise<void> {
     return this.#oneByOne.run(async () => {
       const { keys } = await this.session();
       const stored = await this.#stored();
       if (stored === null) throw new NestError('FLEET_MISSING', 'There is no fleet yet. Create one first.');
-      const renewed = { ...keys, owner: createOwnerKey() };
+      const present = await latest(stored.vault, keys);
+      if (!isDue(present)) return;
+      const renewed = { ...present, owner: createOwnerKey() };
       await stored.vault.replace(headerOf(renewed), encodeKeys(renewed));
       const session = this.#session;
       this.#session = null;

@@ -132,7 +132,7 @@ export class MfaDesk {
   admit(text: string): MfaState {
     const claim = claimSchema.safeParse(jsonOf(text.trim().startsWith(claimPrefix) ? text.trim().slice(claimPrefix.length) : ''));
     if (!claim.success)
-      throw new NestError('INPUT_INVALID', 'This is not what "nest mfa enrol" prints. Copy it again, whole.', { cause: claim.error });
+      throw new NestError('INPUT_INVALID', 'This is not what "nest mfa confirm" prints. Copy it again, whole.', { cause: claim.error });
     this.#options.book.change({ kind: 'factor.put', ...claim.data });
     return this.state();
   }
