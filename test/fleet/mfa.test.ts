@@ -71,6 +71,23 @@ const apply = async (...more: readonly string[]): Promise<Answer> =>
   nest('policy', 'apply', await nextPolicy(), '--yes', '--confirm', ...more);
 const revisions = (): number[] => agents.map((agent) => agent.revisions.current().revision);
 
+/** The console of another operator of the fleet, who has no role. */
+const secondConsole = async (name: string): Promise<AsyncDisposable & TestConsole> => {
+  const other = await openTestConsole('');
+  const asked = await other.nest(['fleet', 'request-access', '--operator', name]);
+  const fingerprintIn = ({ notes }: Answer): string =>
+    notes
+      .match(/(?:[0-9a-f]{4} ){15}[0-9a-f]{4}/g)
+      ?.at(-1)
+      ?.replaceAll(' ', '') ?? '';
+  await writeFile(path(`${name}.request`), asked.out);
+  const admitted = await nest('fleet', 'admit', path(`${name}.request`), '--fingerprint', fingerprintIn(asked));
+  await writeFile(path(`${name}.grant`), admitted.out);
+  const joined = await other.nest(['fleet', 'join', path(`${name}.grant`), '--root', fingerprintIn(admitted)]);
+  expect(`${String(joined.code)} ${joined.notes}`).toMatch(/^0 /);
+  return { ...other, [Symbol.asyncDispose]: () => other.close() };
+};
+
 beforeAll(async () => {
   opened = await openTestConsole('');
   await nest('fleet', 'init', 'Test', '--operator', 'ada');
@@ -200,6 +217,23 @@ describe('nest break-glass', { timeout: 60_000 }, () => {
       breakGlass: [{ operator: 'operator/ada', reason: 'witnesses lost' }],
     });
     expect(agents[1]?.facts.some(({ detail }) => detail.startsWith('break-glass 0'))).toBe(true);
+  });
+
+  it('is found by the hosts of its cluster when the holder has no role and cannot read which they are', async () => {
+    await using guest = await secondConsole('gina');
+    await writeFile(path('seal-passphrase'), 'another horse battery');
+    const sealed = ['--seal-passphrase-file', path('seal-passphrase')];
+    await nest('access', 'clusters', 'put', 'west', 'edge-2');
+    await nest('break-glass', 'seal', path('west.seal'), ...sealed);
+    const level = ['--cluster', 'west', '--for', 'gina', '--reason', 'nobody else is there'];
+    await nest('break-glass', 'grant', path('west.seal'), ...level, ...sealed, '--out', path('west'));
+    const change = async (host: string): Promise<Answer> =>
+      guest.nest(['policy', 'apply', await nextPolicy(), '--yes', '--confirm', '--host', host]);
+    expect((await change('edge-2')).notes).toContain('SCOPE_MISSING');
+    const used = await guest.nest(['break-glass', 'use', path('west')]);
+    expect([used.code, used.out]).toEqual([0, expect.stringMatching(/^HOST .*\nedge-2 +\d{4}-\S+ +-$/)]);
+    expect(await change('edge-2')).toMatchObject({ code: 0, notes: '' });
+    expect((await change('edge-3')).notes).toContain('SCOPE_MISSING');
   });
 
   it('is not used by whom it is not for, and not made with a wrong passphrase', async () => {

@@ -42,7 +42,10 @@ export const createBreakGlassDesk = ({ roster, book, operator, cache, clock, fle
     use: async (text, signal) => {
       const grant = envelopeOf(text.trim());
       const { level } = readGrant(grant);
-      const hosts = hostsAt(roster, book, level);
+      const known = hostsAt(roster, book, level);
+      // Whoever holds no role cannot read which hosts a cluster has: each host judges by its own bundle.
+      const isAsked = known === null;
+      const hosts = known ?? roster.all;
       if (hosts.length === 0)
         throw new NestError('HOST_UNKNOWN', `The grant is for ${level}, and no host of it is in this console's inventory.`);
       const uses = await mapConcurrently(hosts, callsInFlightMax, async ({ record }): Promise<GrantUse> => {
@@ -61,7 +64,8 @@ export const createBreakGlassDesk = ({ roster, book, operator, cache, clock, fle
       const living = Object.entries(used()).filter(([, until]) => until > now);
       const granted = uses.flatMap(({ hostId, until }) => (until === null ? [] : [[hostId, until] as const]));
       cache.putValue(usedValue, Object.fromEntries([...living, ...granted]));
-      return uses;
+      const mine = uses.filter(({ problem }) => problem?.code !== 'SCOPE_MISSING');
+      return isAsked && mine.length > 0 ? mine : uses;
     },
     list: () =>
       roster.all.flatMap(({ record, reading }) =>
@@ -71,8 +75,10 @@ export const createBreakGlassDesk = ({ roster, book, operator, cache, clock, fle
   };
 };
 
-const hostsAt = (roster: HostRoster, { chain }: AccessBook, text: string): readonly ManagedHost[] => {
+/** The hosts a grant is for; null for a cluster that this console does not know. */
+const hostsAt = (roster: HostRoster, { chain }: AccessBook, text: string): readonly ManagedHost[] | null => {
   const level = parseLevel(text);
   const members = new Map(chain.body?.clusters.map(({ id, agentIds }) => [id, new Set(agentIds)]) ?? []);
+  if (level?.kind === 'cluster' && !members.has(level.id)) return null;
   return roster.all.filter(({ record }) => level !== null && coversLevel(level, { kind: 'host', id: record.hostId }, members));
 };
