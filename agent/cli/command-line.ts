@@ -22,7 +22,7 @@ interface Flags {
 /** Runs one command line and returns the exit code; says on standard error what went wrong and the next step. */
 export const runCommandLine = async (terminal: Terminal): Promise<number> => {
   let exitCode: number = exitCodes.ok;
-  const program = createProgram(terminal, (code) => (exitCode = code));
+  const program = createCommands(terminal, (code) => (exitCode = code));
   try {
     await program.parseAsync([...terminal.argv], { from: 'user' });
     return exitCode;
@@ -36,7 +36,8 @@ export const runCommandLine = async (terminal: Terminal): Promise<number> => {
   }
 };
 
-const createProgram = (terminal: Terminal, exit: (code: number) => void): Command => {
+/** Every command, option and argument of `nest-agent`; nothing has run yet. */
+export const createCommands = (terminal: Terminal, exit: (code: number) => void): Command => {
   const program = new Command('nest-agent');
   const withCommonFlags = (command: Command): Command =>
     command

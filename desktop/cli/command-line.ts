@@ -32,9 +32,9 @@ export interface CommandLine extends Invocation {
   readonly platform: NodeJS.Platform;
 }
 
-/** Runs one command and returns the exit code. Never raises. */
-export const runCommandLine = async (invocation: CommandLine): Promise<number> => {
-  const { terminal, args, signal } = invocation;
+/** Every command, option and argument of `nest`; nothing has run yet. */
+export const createCommands = (invocation: Omit<CommandLine, 'args'>): Command => {
+  const { terminal } = invocation;
   const program = new Command('nest')
     .description('Nest: a fleet of network hosts from the command line')
     .version(invocation.version)
@@ -74,6 +74,13 @@ export const runCommandLine = async (invocation: CommandLine): Promise<number> =
     addCompletionCommands,
   ])
     add(program, invocation);
+  return program;
+};
+
+/** Runs one command and returns the exit code. Never raises. */
+export const runCommandLine = async (invocation: CommandLine): Promise<number> => {
+  const { terminal, args, signal } = invocation;
+  const program = createCommands(invocation);
   try {
     await program.parseAsync([...args], { from: 'user' });
     return 0;
