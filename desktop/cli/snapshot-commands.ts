@@ -11,9 +11,9 @@ import { clean, formatTable, numberOf, oneOf } from './output.ts';
 import {
   findSnapshotHost,
   holdSnapshot,
+  newIdentityPassphrase,
   newSnapshotPassphrase,
   openSnapshot,
-  readIdentityPassphrase,
   saveSnapshot,
 } from './snapshot-opening.ts';
 import type { OpenOptions } from './snapshot-opening.ts';
@@ -229,7 +229,7 @@ const addKeyCommands = (snapshot: Command, invocation: Invocation): void => {
     .action((path: string, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<OpenOptions>();
       return withCore(invocation, options, async (context) => {
-        const passphrase = await readIdentityPassphrase(context, options, 'New passphrase for the key file (10 characters or more): ');
+        const passphrase = await newIdentityPassphrase(context, options);
         const { recipient, file } = await context.handlers['snapshot.keygen']({ name: 'key', passphrase }, context.signal);
         await writeNewFile(path, file);
         context.print({ recipient, file: path }, () => `${recipient}\nThe key is in ${path}: keep it, and hand on only the line above.`);

@@ -7,7 +7,8 @@ import { snapshotPieceBytes } from '../bridge/snapshot-model.ts';
 import type { SnapshotFile } from '../bridge/snapshot-model.ts';
 import { readText } from './command-context.ts';
 import type { CommandContext, GlobalOptions } from './command-context.ts';
-import { readSecret } from './secret.ts';
+import { readNewSecret, readSecret } from './secret.ts';
+import type { SecretSource } from './secret.ts';
 import { UsageError } from './usage-error.ts';
 
 export interface OpenOptions extends GlobalOptions {
@@ -75,36 +76,25 @@ export const findSnapshotHost = async ({ handlers, signal }: CommandContext, sna
   });
 };
 
-/** A passphrase for a new file: asked for twice unless it comes from a file. */
-export const newSnapshotPassphrase = async (context: CommandContext, options: OpenOptions): Promise<string> => {
-  const passphrase = await readSnapshotPassphrase(context, options, 'New passphrase of the snapshot (10 characters or more): ');
-  if (options.snapshotPassphraseFile === undefined && (await readSnapshotPassphrase(context, options, 'Once more: ')) !== passphrase)
-    throw new UsageError('The two passphrases differ. Nothing was created.');
-  return passphrase;
-};
+/** The passphrase of a snapshot that is being made. Raises CONFIG_INVALID, PASSPHRASE_WRONG when the two differ. */
+export const newSnapshotPassphrase = (context: CommandContext, options: OpenOptions): Promise<string> =>
+  readNewSecret(context, snapshotSecret(options, 'New passphrase of the snapshot (10 characters or more): '));
 
-const readSnapshotPassphrase = (
-  context: CommandContext,
-  options: OpenOptions,
-  question = 'Passphrase of the snapshot: ',
-): Promise<string> =>
-  readSecret(context, {
-    path: options.snapshotPassphraseFile,
-    missing: 'A snapshot opens with a passphrase or a key: give --snapshot-passphrase-file, or --identity, or run this in a terminal.',
-    question,
-  });
+/** The passphrase of a key file that is being made. Raises CONFIG_INVALID, PASSPHRASE_WRONG when the two differ. */
+export const newIdentityPassphrase = (context: CommandContext, options: OpenOptions): Promise<string> =>
+  readNewSecret(context, identitySecret(options, 'New passphrase for the key file (10 characters or more): '));
 
-/** The passphrase of a key file, not of a snapshot. */
-export const readIdentityPassphrase = (
-  context: CommandContext,
-  options: OpenOptions,
-  question = 'Passphrase of the key file: ',
-): Promise<string> =>
-  readSecret(context, {
-    path: options.identityPassphraseFile,
-    missing: 'The key file has a passphrase: give --identity-passphrase-file, or run this in a terminal.',
-    question,
-  });
+const snapshotSecret = (options: OpenOptions, question: string): SecretSource => ({
+  path: options.snapshotPassphraseFile,
+  missing: 'A snapshot opens with a passphrase or a key: give --snapshot-passphrase-file, or --identity, or run this in a terminal.',
+  question,
+});
+
+const identitySecret = (options: OpenOptions, question: string): SecretSource => ({
+  path: options.identityPassphraseFile,
+  missing: 'The key file has a passphrase: give --identity-passphrase-file, or run this in a terminal.',
+  question,
+});
 
 const rootOf = ({ rootSha256 }: OpenOptions): { readonly rootSha256?: string } => {
   if (rootSha256 === undefined) return {};
@@ -117,9 +107,11 @@ const secretOf = async (
   context: CommandContext,
   options: OpenOptions,
 ): Promise<{ readonly passphrase: string } | { readonly identity: { readonly file: string; readonly passphrase: string } }> => {
-  if (options.identity === undefined) return { passphrase: await readSnapshotPassphrase(context, options) };
+  if (options.identity === undefined)
+    return { passphrase: await readSecret(context, snapshotSecret(options, 'Passphrase of the snapshot: ')) };
   const file = await readText(context, options.identity);
-  return { identity: { file, passphrase: await readIdentityPassphrase(context, options) } };
+  const passphrase = await readSecret(context, identitySecret(options, 'Passphrase of the key file: '));
+  return { identity: { file, passphrase } };
 };
 
 /** Never more in memory than a snapshot may have. */
