@@ -2,11 +2,11 @@
 
 export type RootChangePhase = 'announced' | 'dual-trust' | 're-issue' | 'dropped' | 'cancelled';
 
-/** Something whose certificate is still under the root that is to go. */
+/** Something whose certificate is still under the root that is to go, or that was signed under it and still waits. */
 export interface RootChangeHold {
-  readonly kind: 'host' | 'device';
+  readonly kind: 'host' | 'device' | 'intent' | 'rollout';
   readonly name: string;
-  /** Null for devices. */
+  /** Null for devices and rollouts. */
   readonly hostId: string | null;
   /** Not connected to this console now. */
   readonly isAway: boolean;

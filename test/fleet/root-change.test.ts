@@ -91,6 +91,8 @@ const state = async (agent: TestAgent): Promise<readonly unknown[]> => {
   return [own?.rootStep?.phase, certificatesIn(own?.fleetRoot ?? '').length];
 };
 
+const emptyPolicy = JSON.stringify({ apiVersion: 'nest/v1', kind: 'Policy', defaultAction: 'allow', services: [], mappings: [] });
+
 describe('a change of the root', () => {
   it('goes through its phases and back without a dropped stream, catches up a host that was away, and waits for it with its last step', async () => {
     expect((await run('openssl', ['version'])).stdout).toMatch(/^OpenSSL/);
@@ -121,12 +123,18 @@ describe('a change of the root', () => {
     await advance();
 
     await fleet.stop(three);
+    // Signed under the old root: it holds the last step until the host is back and has taken it.
+    await fleet.core.handlers['intents.leave']({ hostIds: [hosts[2]?.hostId ?? ''], policy: emptyPolicy, comment: 'waits' }, never);
     const reissued = await advance();
     expect(reissued).toMatchObject({ phase: 're-issue', next: 'dropped' });
     expect(await judged(one, roots)).toBe('new');
     expect(await judged(two, roots)).toBe('new');
     // While a host believes the old root alone this console shows what that host believes.
-    expect(reissued.holds.map(({ name, kind }) => `${kind} ${name}`).toSorted()).toEqual(['device ada (this device)', 'host edge-3']);
+    expect(reissued.holds.map(({ name, kind }) => `${kind} ${name}`).toSorted()).toEqual([
+      'device ada (this device)',
+      'host edge-3',
+      'intent for edge-3',
+    ]);
     await expect(advance()).rejects.toMatchObject({ code: 'ROOT_CHANGE_HELD', message: expect.stringContaining('edge-3') as string });
     expect(await rollBack()).toMatchObject({ phase: 'dual-trust' });
     expect(await judged(one, roots)).toBe('old');

@@ -8,6 +8,7 @@ import type { RootStepContext } from '../authority/root-change.ts';
 import type { FleetSession } from '../fleet/fleet-session.ts';
 import type { HandlerContext } from '../handler-context.ts';
 import { rootChangeViewOf } from './root-change-view.ts';
+import type { SignedOrder } from './root-change-view.ts';
 
 type Handled = Extract<keyof BridgeHandlers, `root-change.${string}`>;
 
@@ -36,8 +37,18 @@ export const rootChangeHandlers = (context: HandlerContext): Pick<BridgeHandlers
   };
 };
 
-const viewOf = ({ roster, clock }: HandlerContext, { keys }: FleetSession): RootChangeView =>
-  rootChangeViewOf({ keys, hosts: roster.all, now: clock.now() });
+const viewOf = ({ roster, clock }: HandlerContext, session: FleetSession): RootChangeView =>
+  rootChangeViewOf({ keys: session.keys, hosts: roster.all, orders: ordersOf(session), now: clock.now() });
+
+const ordersOf = ({ intents, staged }: FleetSession): readonly SignedOrder[] => [
+  ...intents.waiting().map(({ row: { hostId, hostName }, envelope }) => ({
+    kind: 'intent' as const,
+    name: `for ${hostName}`,
+    hostId,
+    envelope,
+  })),
+  ...staged.open().map(({ plan, envelope }) => ({ kind: 'rollout' as const, name: plan.name, hostId: null, envelope })),
+];
 
 const contextOf = ({ clock, random }: HandlerContext, { access }: FleetSession): RootStepContext => ({
   now: clock.now(),
@@ -63,7 +74,7 @@ const refuseWhileHeld = (view: RootChangeView, direction: 'forward' | 'back'): v
   const [target, holds] = direction === 'forward' ? [view.next, view.holds] : [view.back, view.backHolds];
   const isLast = target === 'dropped' || (direction === 'back' && target === 'announced');
   if (!isLast || holds.length === 0) return;
-  const names = holds.slice(0, namesMax).map(({ name }) => name);
+  const names = holds.slice(0, namesMax).map(({ kind, name }) => (kind === 'host' || kind === 'device' ? name : `${kind} ${name}`));
   const more = holds.length > names.length ? ` and ${String(holds.length - names.length)} more` : '';
   throw new NestError(
     'ROOT_CHANGE_HELD',

@@ -2,6 +2,7 @@
 import { X509Certificate } from 'node:crypto';
 import { certificatesIn } from '../../../proto/model/certificate-path.ts';
 import { keyIdOf } from '../../../proto/model/envelope.ts';
+import type { Envelope } from '../../../proto/model/operator-signature.ts';
 import { isChainUnder } from '../../../proto/model/root-change.ts';
 import type { RootStep } from '../../../proto/model/root-change.ts';
 import type { RootChangeHold, RootChangeView } from '../../bridge/root-change-model.ts';
@@ -14,8 +15,16 @@ import { rootOf } from './agent-renewal.ts';
 export interface RootChangeSource {
   readonly keys: FleetKeys;
   readonly hosts: readonly { readonly record: HostRecord; readonly isLive: boolean }[];
+  /** Changes that were signed here and still wait for hosts. */
+  readonly orders: readonly SignedOrder[];
   /** Milliseconds since the Unix epoch. */
   readonly now: number;
+}
+
+/** An intent or the plan of a rollout: hosts take it as long as they trust the certificate it was signed with. */
+export interface SignedOrder extends Pick<RootChangeHold, 'name' | 'hostId'> {
+  readonly kind: 'intent' | 'rollout';
+  readonly envelope: Envelope;
 }
 
 /** The whole state of a change, for people and for the decision whether it may go on. */
@@ -70,7 +79,7 @@ const holdsOf = (source: RootChangeSource, step: RootStep, wanted: 'from' | 'to'
       isAway: !isLive,
       reason: hostReason(isLive, step, wanted),
     }));
-  return [...hosts, ...ownHold(source, step, wanted), ...deviceHolds(source, root, step)];
+  return [...hosts, ...ownHold(source, step, wanted), ...deviceHolds(source, root, step), ...orderHolds(source, step, wanted)];
 };
 
 const hostReason = (isLive: boolean, { phase }: RootStep, wanted: 'from' | 'to'): string => {
@@ -101,5 +110,18 @@ const deviceHolds = ({ keys, now }: RootChangeSource, root: string, step: RootSt
     .filter(({ rootSha256 }) => (rootSha256 ?? hashOf(step.from)) !== root)
     .map(({ name }): RootChangeHold => ({ kind: 'device', name, hostId: null, isAway: true, reason }));
 };
+
+const orderReasons: Readonly<Record<SignedOrder['kind'], string>> = {
+  intent: 'It was signed under the root that would go, and is refused afterwards. Let it be delivered, or "nest intents cancel" it.',
+  rollout: 'Its plan was signed under the root that would go, and is refused afterwards. Let it end, or "nest rollout abort" it.',
+};
+
+const orderHolds = ({ orders }: RootChangeSource, step: RootStep, wanted: 'from' | 'to'): readonly RootChangeHold[] =>
+  orders
+    .filter(({ envelope }) => !envelope.signatures.some((signature) => isChainUnder(chainOf(signature), step[wanted])))
+    .map(({ kind, name, hostId }): RootChangeHold => ({ kind, name, hostId, isAway: false, reason: orderReasons[kind] }));
+
+const chainOf = ({ certificateChain }: Envelope['signatures'][number]): readonly X509Certificate[] =>
+  certificateChain.map((certificate) => new X509Certificate(certificate));
 
 const hashOf = ({ publicKey }: X509Certificate): string => keyIdOf(publicKey).toString('hex');

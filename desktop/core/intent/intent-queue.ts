@@ -6,6 +6,7 @@ import { NestError, toErrorShape } from '../../../proto/model/error.ts';
 import type { NestErrorCode } from '../../../proto/model/error.ts';
 import { encodeIntent, intentLifeMsMax, intentType } from '../../../proto/model/intent.ts';
 import type { Intent } from '../../../proto/model/intent.ts';
+import type { Envelope } from '../../../proto/model/operator-signature.ts';
 import type { IntentRow } from '../../bridge/rollout-model.ts';
 import { createTaskGroup, isCancelled, ulidOf } from '../../lib/api.ts';
 import type { Clock, RandomBytes, TaskGroup } from '../../lib/api.ts';
@@ -137,6 +138,14 @@ export class IntentQueue {
   list(): readonly IntentRow[] {
     this.#expire();
     return this.#stored().map((intent) => this.#row(intent));
+  }
+
+  /** Those that wait, as they were signed. */
+  waiting(): readonly { readonly row: IntentRow; readonly envelope: Envelope }[] {
+    this.#expire();
+    return this.#stored()
+      .filter(({ state }) => state === 'waiting' || state === 'delivering')
+      .map((intent) => ({ row: this.#row(intent), envelope: envelopeOfText(intent.envelope) }));
   }
 
   /** Raises NOT_FOUND when it does not wait any more. */

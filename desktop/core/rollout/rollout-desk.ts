@@ -175,6 +175,15 @@ export class RolloutDesk {
   }
 
   /** Stops conducting; the hosts' timers decide about what waits, and another console may go on. */
+  /** Rollouts in this console's charge that have not ended, with their plans as they were signed. */
+  open(): readonly SignedPlan[] {
+    const { records } = this.#options;
+    return records.all().flatMap((progress) => {
+      const signed = isSettled(progress) || progress.isYielded ? null : records.plan(progress.rolloutId);
+      return signed === null ? [] : [signed];
+    });
+  }
+
   async close(): Promise<void> {
     await this.#tasks.close();
     await Promise.all([...this.#conductors.values()].map((conductor) => conductor.close()));

@@ -56,7 +56,7 @@ const State = ({ view }: { readonly view: RootChangeView }) => (
   </>
 );
 
-interface Entry extends Partial<Pick<RootChangeHold, 'reason'>> {
+interface Entry extends Partial<Pick<RootChangeHold, 'kind' | 'reason'>> {
   readonly name: string;
   readonly isAway: boolean;
 }
@@ -66,9 +66,10 @@ const List = ({ title, entries }: { readonly title: string; readonly entries: re
     <div>
       <p>{`${title}: ${String(entries.length)}`}</p>
       <ul>
-        {entries.slice(0, shownMax).map(({ name, isAway, reason }) => (
-          <li key={name} data-testid="root-hold">
-            {`${name}${isAway ? ', away' : ''}`} <span className="dim">{reason}</span>
+        {entries.slice(0, shownMax).map(({ kind, name, isAway, reason }) => (
+          <li key={`${name} ${reason ?? ''}`} data-testid="root-hold">
+            {`${kind === 'intent' || kind === 'rollout' ? `${kind} ` : ''}${name}${isAway ? ', away' : ''}`}{' '}
+            <span className="dim">{reason}</span>
           </li>
         ))}
       </ul>
