@@ -114,7 +114,7 @@ const addVerifyCommand = (audit: Command, invocation: Invocation): void => {
     .option('--all', 'all hosts')
     .option(...whereOption)
     .option(...groupOption)
-    .option('--root-sha256 <hex>', 'with a file: the root of the fleet must be this one')
+    .option('--root-sha256 <hex>', 'with a file: the root of the fleet must be this one; two, parted by a comma, when it was being changed')
     .action((path: string | undefined, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<HostsOptions & { readonly rootSha256?: string }>();
       if (path !== undefined) return withCore(invocation, options, (context) => verifyFile(context, path, options.rootSha256));
@@ -210,11 +210,15 @@ const openNew = async (path: string): Promise<Awaited<ReturnType<typeof open>>> 
 
 const verifyFile = async (context: CommandContext, path: string, rootSha256: string | undefined): Promise<void> => {
   const verdict = await checkAuditExport(linesOf(path));
-  const wanted = rootSha256?.replaceAll(/[\s:]/g, '').toLowerCase();
-  const isOtherRoot = wanted !== undefined && wanted !== verdict.rootSha256;
+  const wanted = rootSha256?.replaceAll(/[\s:]/g, '').toLowerCase().split(',');
+  // Each root of the file must be named: one that is not could be anybody's, and heads under it would count.
+  const isOtherRoot = wanted !== undefined && !verdict.rootSha256.every((root) => wanted.includes(root));
   context.print({ ...verdict, isSound: verdict.isSound && !isOtherRoot }, showVerdict);
   if (isOtherRoot)
-    throw new NestError('FLEET_MISMATCH', `The export is of a fleet with the root ${verdict.rootSha256}, not of the one you named.`);
+    throw new NestError(
+      'FLEET_MISMATCH',
+      `The export is of a fleet with the root ${verdict.rootSha256.join(', ')}, not of the one you named.`,
+    );
   if (!verdict.isSound) throw new ReportedError();
 };
 
@@ -291,6 +295,6 @@ const showChecks = (checks: readonly Checked[]): string =>
 const showVerdict = (verdict: AuditExportVerdict): string =>
   [
     `Fleet ${clean(verdict.fleetId)}, exported ${clean(verdict.createdAt)}`,
-    `Root SHA-256 ${verdict.rootSha256} (compare it with the root that you trust)`,
+    ...verdict.rootSha256.map((root) => `Root SHA-256 ${root} (compare it with the root that you trust)`),
     showChecks(verdict.hosts),
   ].join('\n');

@@ -9,7 +9,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { dial, refusalOf, ask } from '../../agent/server/test-console.ts';
 import type { FleetKeys } from '../../desktop/core/authority/fleet-authority.ts';
 import { rootStepOf } from '../../desktop/core/authority/root-change-record.ts';
+import type { AuditExportPiece } from '../../desktop/bridge/model.ts';
 import type { RootChangeView } from '../../desktop/bridge/root-change-model.ts';
+import { checkAuditExport } from '../../desktop/core/api.ts';
 import { HostServiceClient } from '../../proto/gen/nest/v1/host.ts';
 import { certificatesIn } from '../../proto/model/certificate-path.ts';
 import { openTestFleet } from '../support/identity-fleet.ts';
@@ -91,6 +93,26 @@ const state = async (agent: TestAgent): Promise<readonly unknown[]> => {
   return [own?.rootStep?.phase, certificatesIn(own?.fleetRoot ?? '').length];
 };
 
+/** Lines of an export of these hosts. */
+const exportOf = async (hostIds: readonly string[]): Promise<readonly string[]> => {
+  const { handlers } = fleet.core;
+  const texts = [(await handlers['audit.exportHeader']({ hostIds: [...hostIds] }, never)).text];
+  for (const hostId of hostIds)
+    for (let after: number | null = 0; after !== null;) {
+      const piece: AuditExportPiece = await handlers['audit.export']({ hostId, after }, never);
+      texts.push(piece.text);
+      after = piece.next;
+    }
+  return texts.join('').split('\n');
+};
+const withRoot = (header: string | undefined, root: string): string => JSON.stringify({ ...(JSON.parse(header ?? '') as object), root });
+const checked = (lines: readonly string[]): ReturnType<typeof checkAuditExport> =>
+  checkAuditExport(
+    (async function* () {
+      yield* lines;
+    })(),
+  );
+
 const emptyPolicy = JSON.stringify({ apiVersion: 'nest/v1', kind: 'Policy', defaultAction: 'allow', services: [], mappings: [] });
 
 describe('a change of the root', () => {
@@ -136,6 +158,11 @@ describe('a change of the root', () => {
       'intent for edge-3',
     ]);
     await expect(advance()).rejects.toMatchObject({ code: 'ROOT_CHANGE_HELD', message: expect.stringContaining('edge-3') as string });
+    const exported = await exportOf([hosts[0]?.hostId ?? '', hosts[1]?.hostId ?? '']);
+    expect(await checked(exported)).toMatchObject({ isSound: true, rootSha256: [expect.any(String), expect.any(String)] });
+    // The new root alone would do now, the one that this console itself is still under would not.
+    const verdicts = Object.values(roots).map((root) => checked(exported.with(0, withRoot(exported[0], root))));
+    expect((await Promise.all(verdicts)).map(({ isSound }) => isSound)).toEqual([false, true]);
     expect(await rollBack()).toMatchObject({ phase: 'dual-trust' });
     expect(await judged(one, roots)).toBe('old');
     await advance();

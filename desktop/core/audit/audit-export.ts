@@ -8,10 +8,12 @@ import { SignedEnvelope } from '../../../proto/gen/nest/v1/envelope.ts';
 import { extendChain, previousHashOf } from '../../../proto/model/audit.ts';
 import type { AuditHead, ChainEnd } from '../../../proto/model/audit.ts';
 import { AuditWalk } from '../../../proto/model/audit-walk.ts';
+import { certificatesIn } from '../../../proto/model/certificate-path.ts';
 import { signedBytes } from '../../../proto/model/envelope.ts';
 import { NestError, toErrorShape } from '../../../proto/model/error.ts';
 import type { AuditExportPiece, AuditRow } from '../../bridge/model.ts';
 import { throwIfCancelled } from '../../lib/api.ts';
+import { trustedRoots } from '../authority/root-change-record.ts';
 import type { HandlerContext } from '../handler-context.ts';
 import { auditRowOf } from './audit-timeline.ts';
 import { headSignedUnder } from './signed-head.ts';
@@ -22,6 +24,8 @@ const formatName = 'nest-audit-export';
 const formatVersion = 1;
 /** Hosts in one file. */
 const exportHostsMax = 10_000;
+/** The present root, and the one that follows it. */
+const rootsMax = 2;
 
 /** The first line of an export of these hosts. Raises FLEET_LOCKED, FLEET_MISSING, HOST_UNKNOWN. */
 export const exportHeader = async ({ keeper, roster, clock }: HandlerContext, hostIds: readonly string[]): Promise<AuditExportPiece> => {
@@ -33,7 +37,8 @@ export const exportHeader = async ({ keeper, roster, clock }: HandlerContext, ho
     fleetId: keys.fleetId,
     fleetName: keys.fleetName,
     createdAt: new Date(clock.now()).toISOString(),
-    root: keys.root.certificate,
+    // Two while the root changes: hosts sign under either.
+    root: trustedRoots(keys),
     hosts,
   };
   return { text: lineOf(header), next: hosts.length === 0 ? null : 0 };
@@ -103,8 +108,8 @@ const lineOf = (value: object): string => `${JSON.stringify(value)}\n`;
 export interface AuditExportVerdict {
   readonly fleetId: string;
   readonly createdAt: string;
-  /** SHA-256 of the root certificate (DER), hex: compare it with one that you trust. */
-  readonly rootSha256: string;
+  /** SHA-256 of the root certificates (DER), hex: each must be one that you trust. Two when the root was being changed. */
+  readonly rootSha256: readonly string[];
   readonly hosts: readonly ExportedHost[];
   /** True when every host of the header is there and sound. */
   readonly isSound: boolean;
@@ -145,17 +150,19 @@ interface HostCheck {
 
 class ExportCheck {
   readonly #header: Line;
-  readonly #root: X509Certificate;
+  readonly #roots: readonly X509Certificate[];
   readonly #hosts = new Map<string, HostCheck>();
 
   constructor(header: Line) {
     if (header['type'] !== formatName || header['version'] !== formatVersion || !Array.isArray(header['hosts'])) throw notAnExport(1);
     this.#header = header;
     try {
-      this.#root = new X509Certificate(textOf(header['root']));
+      this.#roots = certificatesIn(textOf(header['root']));
     } catch (error) {
       throw new NestError('INPUT_INVALID', 'The root certificate in the header of the export cannot be read.', { cause: error });
     }
+    if (this.#roots.length === 0 || this.#roots.length > rootsMax)
+      throw new NestError('INPUT_INVALID', 'The header of the export holds no root certificate, or too many.');
     for (const host of (header['hosts'] as readonly Line[]).slice(0, exportHostsMax))
       this.#hosts.set(textOf(host['hostId']), {
         hostName: textOf(host['name']),
@@ -189,7 +196,7 @@ class ExportCheck {
     return {
       fleetId: textOf(this.#header['fleetId']),
       createdAt: textOf(this.#header['createdAt']),
-      rootSha256: createHash('sha256').update(this.#root.raw).digest('hex'),
+      rootSha256: this.#roots.map(({ raw }) => createHash('sha256').update(raw).digest('hex')),
       hosts,
       isSound: hosts.every(({ problem }) => problem === null),
     };
@@ -197,7 +204,7 @@ class ExportCheck {
 
   #takeHead({ hostId, host }: { readonly hostId: string; readonly host: HostCheck }, line: Line): void {
     const envelope = decodeEnvelope(textOf(line['envelope']));
-    const head = headSignedUnder(envelope, this.#root);
+    const head = headSignedUnder(envelope, this.#roots);
     if (head.agentId !== hostId || head.fleetId !== this.#header['fleetId'])
       throw new NestError('AUDIT_BROKEN', 'The head is of another host or fleet.');
     if (head.number !== host.walk.end.number)

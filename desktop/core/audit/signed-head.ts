@@ -24,13 +24,14 @@ export const headSignedBy = (envelope: SignedEnvelope, agent: { readonly agentId
   return head;
 };
 
-/** The head when an agent of this fleet signed it while its certificate was valid. Raises AUDIT_BROKEN, INPUT_INVALID. */
-export const headSignedUnder = (envelope: SignedEnvelope, root: X509Certificate): AuditHead => {
+/** The head when an agent under one of these roots signed it while its certificate was valid. Raises AUDIT_BROKEN, INPUT_INVALID. */
+export const headSignedUnder = (envelope: SignedEnvelope, roots: readonly X509Certificate[]): AuditHead => {
   const head = readAuditHead(SignedEnvelope.encode(envelope).finish());
   const holding = verifyEnvelope(envelope, auditHeadType, ({ certificateChain }) => {
     const chain = certificateChain.slice(0, chainMax).map(readCertificate);
-    const problem = chainProblem([...chain, root], head);
-    if (problem !== null) throw new NestError('AUDIT_BROKEN', `The certificate of the head does not count: ${problem}.`);
+    const problems = roots.map((root) => chainProblem([...chain, root], head));
+    if (!problems.includes(null))
+      throw new NestError('AUDIT_BROKEN', `The certificate of the head does not count: ${problems[0] ?? 'there is no root'}.`);
     return chain[0]?.publicKey ?? null;
   });
   if (holding.size === 0) throw new NestError('AUDIT_BROKEN', 'The signature of the head does not hold.');
