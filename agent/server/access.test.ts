@@ -8,7 +8,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { rpcAccess } from '../../proto/gen/access.ts';
 import { AccessServiceClient, CheckAccessRequest } from '../../proto/gen/nest/v1/access.ts';
 import type { AccessRole } from '../../proto/gen/nest/v1/access.ts';
-import { ApplyConfigRequest, ConfigServiceClient } from '../../proto/gen/nest/v1/config.ts';
+import { ApplyConfigRequest, ConfigServiceClient, DriftMode } from '../../proto/gen/nest/v1/config.ts';
 import { FlowFilter, FlowServiceClient } from '../../proto/gen/nest/v1/flow.ts';
 import { HostServiceClient } from '../../proto/gen/nest/v1/host.ts';
 import { makeClientKey } from '../../proto/model/access/client-key.ts';
@@ -261,6 +261,37 @@ describe('levels', () => {
     expect(await refusalOf(ask(client.getConfig.bind(client), { revision: 0n }))).toMatchObject({ reason: 'SCOPE_MISSING' });
     await access.push([bundle.change(put({ locks: [{ id: 'm', target: 'operator/bob', reason: '', sinceMs: 1n }] }))]);
     expect(await apply('web')).toMatch(/^(REVOKED|CANCELLED| )/);
+    client.close();
+  });
+
+  it('of a mapping let this mapping be approved and no other, and leave the mode of drift to those who hold the host', async () => {
+    const client = dial(ConfigServiceClient, { port, certificate: await certificateOf('bob') });
+    const approve = async (mapping: string): Promise<string> => {
+      const { reason } = await refusalOf(
+        ask(client.approveMapping.bind(client), { mapping, transactionId: 'transaction-1', baseRevision: 999n, ...rest }),
+      );
+      return reason;
+    };
+    const rest = { confirmWithinSeconds: 60, comment: '' };
+    const setMode = async (): Promise<string> => {
+      try {
+        await ask(client.setDriftMode.bind(client), { mode: DriftMode.REPORT });
+        return 'served';
+      } catch (error) {
+        return describeRefusal(error as ServiceError).reason;
+      }
+    };
+    await allow(['mappings:write'], 'mapping/web');
+    // The scope is asked for before the revision is.
+    expect([await approve('web'), await approve('shop'), await approve('')]).toEqual([
+      'REVISION_CONFLICT',
+      'SCOPE_MISSING',
+      'SCOPE_MISSING',
+    ]);
+    expect(await setMode()).toBe('SCOPE_MISSING');
+    // The fake agent has no data path: who holds the host gets so far as to hear it.
+    await allow(['mappings:write'], `host/${testAgentId}`);
+    expect([await approve('shop'), await setMode()]).toEqual(['REVISION_CONFLICT', 'ENGINE_UNAVAILABLE']);
     client.close();
   });
 

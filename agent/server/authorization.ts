@@ -150,6 +150,7 @@ const mappingOf: Readonly<Record<string, (message: unknown) => string>> = {
 /** Calls whose handler finds out which mappings they reach: it asks the call whether the scope is held for each. */
 const judgedByHandler: ReadonlySet<string> = new Set([
   '/nest.v1.ConfigService/ApplyConfig',
+  '/nest.v1.ConfigService/ApproveMapping',
   '/nest.v1.ConfigService/ConfirmConfig',
   '/nest.v1.ConfigService/RollbackConfig',
 ]);
