@@ -13,6 +13,7 @@ const mfaApi = bridgeApi.injectEndpoints({
       admitFactor: command('mfa.admit'),
       removeFactor: command('mfa.remove'),
       stepUp: command('mfa.stepUp'),
+      useGrant: command('breakGlass.use'),
     };
   },
 });
@@ -24,4 +25,5 @@ export const {
   useAdmitFactorMutation,
   useRemoveFactorMutation,
   useStepUpMutation,
+  useUseGrantMutation,
 } = mfaApi;

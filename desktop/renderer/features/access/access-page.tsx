@@ -6,6 +6,7 @@ import { FailureView, Outcome } from '../../widgets/blank.tsx';
 import { CopyText } from '../../widgets/copy-text.tsx';
 import { Page } from '../../widgets/page.tsx';
 import { BindingsCard } from './bindings-card.tsx';
+import { BreakGlassCard } from './break-glass-card.tsx';
 import { BundleCard } from './bundle-card.tsx';
 import { HostsCard } from './hosts-card.tsx';
 import { MfaCard } from './mfa-card.tsx';
@@ -48,6 +49,7 @@ const Access = ({ view, isBroken }: { readonly view: AccessView; readonly isBrok
       {view.head === null ? null : (
         <>
           <MfaCard view={view} change={change} />
+          <BreakGlassCard />
           <PeopleCard view={view} change={change} />
           <BindingsCard view={view} change={change} />
           <RolesCard view={view} change={change} />
