@@ -24,7 +24,10 @@ export interface BreakGlassOptions {
   readonly onChanged: () => void;
 }
 
-export type BreakGlass = Pick<SessionControl, 'useGrant' | 'grantOf' | 'grants' | 'close'>;
+export interface BreakGlass extends Pick<SessionControl, 'useGrant' | 'grantOf' | 'grants' | 'close'> {
+  /** The access bundle has changed: a lock ends the grants of who is locked. */
+  recheck(): void;
+}
 
 interface Live extends BreakGlassUse {
   /** By the monotonic clock: setting the clock of the host lengthens nothing. */
@@ -39,7 +42,10 @@ export const createBreakGlass = async (options: BreakGlassOptions): Promise<Brea
   let live: readonly Live[] = (await file.load()).map(liveOf);
   let timer: Timer | null = null;
   let saving: Promise<void> = Promise.resolve();
-  const isOver = ({ untilMs, endsAtMonotonicMs }: Live): boolean => clock.nowMs() >= untilMs || clock.monotonicMs() >= endsAtMonotonicMs;
+  const isOver = ({ untilMs, endsAtMonotonicMs, operator, device }: Live): boolean =>
+    clock.nowMs() >= untilMs ||
+    clock.monotonicMs() >= endsAtMonotonicMs ||
+    options.isLocked({ subject: operator, kind: 'operator', device });
   const tell = (): void => {
     timer?.cancel();
     for (const use of live.filter(isOver)) options.audit.note({ ...factOf(use), action: 'break-glass.ended' });
@@ -95,6 +101,9 @@ export const createBreakGlass = async (options: BreakGlassOptions): Promise<Brea
       return live.find((use) => use.operator === caller.subject && use.device === caller.device && !isOver(use)) ?? null;
     },
     grants: () => live.filter((use) => !isOver(use)),
+    recheck: () => {
+      if (live.some(isOver)) tell();
+    },
     close: () => timer?.cancel(),
   };
 };

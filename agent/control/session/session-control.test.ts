@@ -385,7 +385,8 @@ describe('a break-glass grant', () => {
     await agent.useGrant(bob, sealGrant(grantOf(), [owner.signer, other.signer]));
     expect(agent.grantOf(bob)).not.toBeNull();
     change({ ...body, locks: [{ id: 'l', target: 'operator/bob', reason: '', sinceMs: 1n }] });
-    expect(agent.grantOf(bob)).toBeNull();
+    expect([agent.grantOf(bob), agent.grants(), warnings.has('BREAK_GLASS')]).toEqual([null, [], false]);
+    expect(facts.at(-1)).toMatchObject({ actor: bob.subject, action: 'break-glass.ended' });
     expect(await use(agent, grantOf({ grantId: '01JZ000000000000000000000H' }))).toBe('ACCESS_INVALID');
   });
 });

@@ -72,7 +72,10 @@ class Sessions implements SessionControl {
     this.#options = options;
     this.#parts = parts;
     this.#follow();
-    this.#stop = options.access.onChanged(() => this.#follow());
+    this.#stop = options.access.onChanged(() => {
+      this.#follow();
+      parts.breakGlass.recheck();
+    });
   }
 
   enroll(caller: AccessCaller, offer: FactorOffer): void {
