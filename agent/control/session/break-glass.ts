@@ -71,14 +71,7 @@ export const createBreakGlass = async (options: BreakGlassOptions): Promise<Brea
     if (before !== undefined) return before;
     if (live.length >= grantsMax)
       throw new NestError('LIMIT_REACHED', `${String(grantsMax)} grants are in use on this host. Wait until one ends.`);
-    const use: BreakGlassUse = {
-      grantId: grant.grantId,
-      operator: caller.subject,
-      device: caller.device,
-      reason: grant.reason,
-      sinceMs: clock.nowMs(),
-      untilMs: Math.min(grant.expiresAtMs, clock.nowMs() + (grant.expiresAtMs - grant.notBeforeMs)),
-    };
+    const use = useOf(caller, grant, clock.nowMs());
     const next = [...live, liveOf(use)];
     await file.save(next.map(({ endsAtMonotonicMs: _end, ...kept }) => kept));
     live = next;
@@ -110,6 +103,19 @@ export const createBreakGlass = async (options: BreakGlassOptions): Promise<Brea
 
 /** The clock of the host may be set: ends are looked at so often at least, milliseconds. */
 const tellEveryMs = 60_000;
+
+const useOf = (
+  caller: AccessCaller,
+  { grantId, reason, notBeforeMs, expiresAtMs }: ReturnType<typeof checkGrant>,
+  nowMs: number,
+): BreakGlassUse => ({
+  grantId,
+  operator: caller.subject,
+  device: caller.device,
+  reason,
+  sinceMs: nowMs,
+  untilMs: Math.min(expiresAtMs, nowMs + (expiresAtMs - notBeforeMs)),
+});
 
 const shortOf = (subject: string): string => /^spiffe:\/\/[^/]+\/(.+)$/.exec(subject)?.[1] ?? '';
 

@@ -1,7 +1,7 @@
 /** Who may do what, as the bridge asks for it. Every answer needs the unlocked fleet. */
 import { NestError } from '../../../proto/model/error.ts';
 import { requireScope } from '../../../proto/model/access/scope.ts';
-import type { AccessChangeResult, AccessView } from '../../bridge/access-model.ts';
+import type { AccessChangeResult, AccessOwnKey, AccessView } from '../../bridge/access-model.ts';
 import type { BridgeHandlers } from '../../bridge/contract.ts';
 import type { FleetSession } from '../fleet/fleet-session.ts';
 import { issueClient } from '../authority/fleet-authority.ts';
@@ -65,9 +65,7 @@ export const accessHandlers = ({ keeper, clock, random }: HandlerContext): Pick<
     },
     'access.key': async (_input, signal) => {
       await keeper.ensureOwnerKey(signal);
-      const { book } = (await open()).access;
-      if (book.publicKey === null) throw new NestError('FLEET_LOCKED', 'The fleet was locked meanwhile. Unlock it, then try again.');
-      return { subject: book.subject, keyId: book.publicKey.keyId, publicKey: book.publicKey.text };
+      return ownKeyOf(await open());
     },
     'access.client.certificate': async ({ subject }) => {
       const { keys, access } = await open();
@@ -81,4 +79,9 @@ export const accessHandlers = ({ keeper, clock, random }: HandlerContext): Pick<
       return checkAccess(session.access.book, question, clock.now());
     },
   };
+};
+
+const ownKeyOf = ({ access: { book } }: FleetSession): AccessOwnKey => {
+  if (book.publicKey === null) throw new NestError('FLEET_LOCKED', 'The fleet was locked meanwhile. Unlock it, then try again.');
+  return { subject: book.subject, keyId: book.publicKey.keyId, publicKey: book.publicKey.text };
 };
