@@ -128,8 +128,8 @@ const fanout = async (stage: Stage, policyJson: string): ReturnType<OrderHandler
     const revision = applied.config?.revision ?? 0n;
     return (await client.confirmConfig({ revision, transactionId }, { signal: never })).settledAtMs > 0n;
   });
-  const { ms, blockMs } = end();
-  return { ms, blockMs, confirmed: confirmed.filter(Boolean).length };
+  const { ms, cpuMs, blockMs } = end();
+  return { ms, cpuMs, blockMs, confirmed: confirmed.filter(Boolean).length };
 };
 
 /** One call after the other. */
