@@ -6,7 +6,7 @@ import { makeGenericClientConstructor, Metadata } from '@grpc/grpc-js';
 import type { ServiceError } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { HealthClient, HealthCheckResponse_ServingStatus } from '../../proto/gen/grpc/health/v1/health.ts';
-import { ConfigRevision_State, ConfigServiceClient } from '../../proto/gen/nest/v1/config.ts';
+import { ApplyConfigRequest, ConfigRevision_State, ConfigServiceClient } from '../../proto/gen/nest/v1/config.ts';
 import { HostServiceClient, PolicyStatus_Mode } from '../../proto/gen/nest/v1/host.ts';
 import type { WatchStatusResponse } from '../../proto/gen/nest/v1/host.ts';
 import { Reason } from '../../proto/gen/nest/v1/reason.ts';
@@ -274,6 +274,18 @@ describe('calls to an enrolled agent', () => {
         comment: 'cut 01JZ0000000000000000000009',
       },
     });
+  });
+
+  it('leaves the document out of its answers for who asks so', async () => {
+    const request = { planHash, transactionId: '01JZ0000000000000000000009', policyJson: '{}' };
+    const answers = await withConfig((client) =>
+      Promise.all(
+        [true, false].map((withoutDocument) =>
+          ask(client.applyConfig.bind(client), ApplyConfigRequest.fromPartial({ ...request, withoutDocument })),
+        ),
+      ),
+    );
+    expect(answers.map(({ config }) => config?.policyJson)).toEqual(['', '{"kind":"Policy"}']);
   });
 
   it.each([

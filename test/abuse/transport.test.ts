@@ -89,6 +89,7 @@ describe.skipIf(process.platform !== 'linux')('abuse of the transport', { timeou
           policyJson: '{}',
           rolloutId: '',
           rolloutTerm: 0n,
+          withoutDocument: false,
         }).finish(),
       ),
       Buffer.from(WatchFlowsRequest.encode({ filter: undefined, columns: false }).finish()),

@@ -23,7 +23,7 @@ import { revisionConflict } from '../../../proto/model/conflict.ts';
 import { NestError } from '../../../proto/model/error.ts';
 import { confirmWithinSeconds, policyBytesMax } from '../../../proto/model/limits.ts';
 import { emptyPolicyJson } from '../../control/revisions/api.ts';
-import type { Applied, RevisionControl } from '../../control/revisions/api.ts';
+import type { Applied, Revision, RevisionControl } from '../../control/revisions/api.ts';
 import type { RolloutControl } from '../../control/rollout/api.ts';
 import type { Traffic } from '../../domains/traffic/api.ts';
 import type { Service } from '../acceptor.ts';
@@ -63,10 +63,11 @@ export const createConfigService = ({ adapter, revisions, rollouts, traffic, dri
     approveMapping: adapter.unary<ApproveMappingRequest, ApproveMappingResponse>(async (request, call) =>
       toWireApplied(await approveMapping({ revisions, traffic }, request, call)),
     ),
-    confirmConfig: adapter.unary<ConfirmConfigRequest, ConfirmConfigResponse>(async ({ revision, transactionId }, call) => {
+    confirmConfig: adapter.unary<ConfirmConfigRequest, ConfirmConfigResponse>(async (request, call) => {
+      const { revision, transactionId, withoutDocument } = request;
       const asked = { revision: toSafeNumber(revision, 'revision'), transactionId: checkedTransactionId(transactionId) };
       refuseOthersPending(revisions, call);
-      return { config: toWireRevision(await revisions.confirm(asked)) };
+      return { config: toWireRevision(shown(await revisions.confirm(asked), withoutDocument)) };
     }),
     rollbackConfig: adapter.unary<RollbackConfigRequest, RollbackConfigResponse>((request, call) => rollback(revisions, request, call)),
     watchConfig: adapter.stream<WatchConfigRequest, WatchConfigResponse>((_request, call) => watch(revisions, call)),
@@ -112,7 +113,7 @@ const apply = async (
   if (request.rolloutId !== '') rollouts.admit(request.rolloutId, toSafeNumber(request.rolloutTerm, 'rollout_term'));
   // An agent that was restarted knows no plans, but what became of this very apply.
   const earlier = await revisions.repeated(transactionId);
-  if (earlier !== null) return toWireApplied(earlier);
+  if (earlier !== null) return appliedOf(earlier, request);
   // Who conducts the rollout of another brings that one's requests.
   const author = request.rolloutId === '' ? personOf(callerOf(call)) : null;
   traffic.checkApprovals({ policyJson: request.policyJson, basePolicyJson: revisions.current().policyJson, author });
@@ -134,8 +135,14 @@ const apply = async (
     },
     call.signal,
   );
-  return toWireApplied(applied);
+  return appliedOf(applied, request);
 };
+
+const appliedOf = (applied: Applied, { withoutDocument }: ApplyConfigRequest): ApplyConfigResponse =>
+  toWireApplied({ ...applied, revision: shown(applied.revision, withoutDocument) });
+
+/** Without the document where the caller has no use for it. */
+const shown = (revision: Revision, withoutDocument: boolean): Revision => (withoutDocument ? { ...revision, policyJson: '' } : revision);
 
 const rollback = async (revisions: RevisionControl, request: RollbackConfigRequest, call: Call): Promise<RollbackConfigResponse> => {
   const toRevision = toSafeNumber(request.toRevision, 'to_revision');
