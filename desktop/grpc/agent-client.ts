@@ -133,6 +133,9 @@ export interface AgentClient {
   ): Promise<number>;
 }
 
+/** Numbers of `policy_json`: one document goes to many hosts. */
+const policyFields = { plan: 2, apply: 5 } as const;
+
 /** Typed calls over one wire, long answers over another. */
 export const createAgentClient = (wire: Wire, bulk: Pick<Wire, 'stream'>): AgentClient => ({
   hello: (request, options) => callUnary(wire, SessionServiceService.hello, { request, ...options }),
@@ -143,8 +146,18 @@ export const createAgentClient = (wire: Wire, bulk: Pick<Wire, 'stream'>): Agent
   getConfig: async (revision, options) =>
     required((await callUnary(wire, ConfigServiceService.getConfig, { request: { revision: BigInt(revision) }, ...options })).config),
   listRevisions: async (options) => (await callUnary(wire, ConfigServiceService.listRevisions, { request: {}, ...options })).revisions,
-  planConfig: (request, options) => callUnary(wire, ConfigServiceService.planConfig, { request, ...options }),
-  applyConfig: (request, options) => callUnary(wire, ConfigServiceService.applyConfig, { request, ...options }),
+  planConfig: (request, options) =>
+    callUnary(wire, ConfigServiceService.planConfig, {
+      request: { ...request, policyJson: '' },
+      ending: { field: policyFields.plan, text: request.policyJson },
+      ...options,
+    }),
+  applyConfig: (request, options) =>
+    callUnary(wire, ConfigServiceService.applyConfig, {
+      request: { ...request, policyJson: '' },
+      ending: { field: policyFields.apply, text: request.policyJson },
+      ...options,
+    }),
   confirmConfig: async (request, options) =>
     required((await callUnary(wire, ConfigServiceService.confirmConfig, { request, ...options })).config),
   rollbackConfig: (request, options) => callUnary(wire, ConfigServiceService.rollbackConfig, { request, ...options }),
