@@ -26,9 +26,12 @@ import { emptyPolicyJson } from '../../control/revisions/api.ts';
 import type { Applied, Revision, RevisionControl } from '../../control/revisions/api.ts';
 import type { RolloutControl } from '../../control/rollout/api.ts';
 import type { Traffic } from '../../domains/traffic/api.ts';
+import type { Clock } from '../../lib/clock.ts';
 import type { Service } from '../acceptor.ts';
 import type { Call } from '../call-adapter.ts';
 import { callerOf } from '../call-context.ts';
+import { createPlannedDocuments } from '../planned-documents.ts';
+import type { PlannedDocuments } from '../planned-documents.ts';
 import { refuseOtherMappings } from '../policy-touch.ts';
 import { toSafeNumber, withDefault } from '../wire/number-wire.ts';
 import { toWirePlan } from '../wire/plan-wire.ts';
@@ -42,12 +45,14 @@ export interface ConfigServiceOptions extends HostWatchOptions {
   readonly revisions: RevisionControl;
   readonly rollouts: Pick<RolloutControl, 'admit'>;
   readonly traffic: Pick<Traffic, 'plan' | 'takePlan' | 'status' | 'checkApprovals' | 'approve'>;
+  readonly clock: Clock;
 }
 
 const planHashPattern = /^[0-9a-f]{64}$/;
 
 /** The host's one document on the wire: plan, apply, confirm, take back, watch. */
-export const createConfigService = ({ adapter, revisions, rollouts, traffic, drift, leases }: ConfigServiceOptions): Service => {
+export const createConfigService = ({ adapter, revisions, rollouts, traffic, drift, leases, clock }: ConfigServiceOptions): Service => {
+  const documents = createPlannedDocuments(clock);
   const implementation: ConfigServiceServer = {
     ...hostWatchCalls({ adapter, drift, leases }),
     getConfig: adapter.unary<GetConfigRequest, GetConfigResponse>(async ({ revision }) => ({
@@ -56,9 +61,11 @@ export const createConfigService = ({ adapter, revisions, rollouts, traffic, dri
     listRevisions: adapter.unary<ListRevisionsRequest, ListRevisionsResponse>(async () => ({
       revisions: revisions.list().map((revision) => toWireRevision({ ...revision, policyJson: '' })),
     })),
-    planConfig: adapter.unary<PlanConfigRequest, PlanConfigResponse>((request, call) => plan({ revisions, traffic }, request, call)),
+    planConfig: adapter.unary<PlanConfigRequest, PlanConfigResponse>((request, call) =>
+      plan({ revisions, traffic, documents }, request, call),
+    ),
     applyConfig: adapter.unary<ApplyConfigRequest, ApplyConfigResponse>((request, call) =>
-      apply({ revisions, rollouts, traffic }, request, call),
+      apply({ revisions, rollouts, traffic, documents }, request, call),
     ),
     approveMapping: adapter.unary<ApproveMappingRequest, ApproveMappingResponse>(async (request, call) =>
       toWireApplied(await approveMapping({ revisions, traffic }, request, call)),
@@ -75,9 +82,9 @@ export const createConfigService = ({ adapter, revisions, rollouts, traffic, dri
   return { definition: ConfigServiceService, implementation };
 };
 
-type Domains = Pick<ConfigServiceOptions, 'revisions' | 'traffic'>;
+type Domains = Pick<ConfigServiceOptions, 'revisions' | 'traffic'> & { readonly documents: PlannedDocuments };
 
-const plan = async ({ revisions, traffic }: Domains, request: PlanConfigRequest, call: Call): Promise<PlanConfigResponse> => {
+const plan = async ({ revisions, traffic, documents }: Domains, request: PlanConfigRequest, call: Call): Promise<PlanConfigResponse> => {
   checkPolicySize(request.policyJson);
   const flowWindowMinutes = withDefault(request.flowWindowMinutes, { field: 'flow_window_minutes', min: 1, max: 60, fallback: 15 });
   const current = revisions.current();
@@ -94,14 +101,17 @@ const plan = async ({ revisions, traffic }: Domains, request: PlanConfigRequest,
     },
     call.signal,
   );
-  return toWirePlan(planned);
+  const documentKept = planned.planHash !== '' && documents.put(planned.planHash, request.policyJson);
+  return { ...toWirePlan(planned), documentKept };
 };
 
 const apply = async (
-  { revisions, rollouts, traffic }: Domains & Pick<ConfigServiceOptions, 'rollouts'>,
+  { revisions, rollouts, traffic, documents }: Domains & Pick<ConfigServiceOptions, 'rollouts'>,
   request: ApplyConfigRequest,
   call: Call,
 ): Promise<ApplyConfigResponse> => {
+  const isNamed = request.policySha256.length > 0;
+  if (isNamed && request.policyJson !== '') throw new NestError('INPUT_INVALID', 'Send policy_json or policy_sha256, not both.');
   checkPolicySize(request.policyJson);
   refuseDuplicateKeys(request.policyJson);
   if (!planHashPattern.test(request.planHash))
@@ -114,16 +124,17 @@ const apply = async (
   // An agent that was restarted knows no plans, but what became of this very apply.
   const earlier = await revisions.repeated(transactionId);
   if (earlier !== null) return appliedOf(earlier, request);
+  const policyJson = isNamed ? documents.take(request.planHash, request.policySha256) : request.policyJson;
   // Who conducts the rollout of another brings that one's requests.
   const author = request.rolloutId === '' ? personOf(callerOf(call)) : null;
-  traffic.checkApprovals({ policyJson: request.policyJson, basePolicyJson: revisions.current().policyJson, author });
-  const taken = await traffic.takePlan(request.planHash, request.policyJson);
+  traffic.checkApprovals({ policyJson, basePolicyJson: revisions.current().policyJson, author });
+  const taken = await traffic.takePlan(request.planHash, policyJson);
   if (!taken.canApply) throw new NestError('OBSERVE_ONLY', taken.cannotApplyReason);
   // The base of the plan: it is applied to that revision or not at all.
-  if (!call.isHeldFor('')) refuseOtherMappings(call, { before: policyOf(revisions, taken.baseRevision), after: request.policyJson });
+  if (!call.isHeldFor('')) refuseOtherMappings(call, { before: policyOf(revisions, taken.baseRevision), after: policyJson });
   const applied = await revisions.apply(
     {
-      policyJson: request.policyJson,
+      policyJson,
       generation: taken.generation,
       mappingCount: taken.mappingCount,
       serviceCount: taken.serviceCount,
