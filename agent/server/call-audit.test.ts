@@ -61,6 +61,7 @@ beforeEach(async () => {
       log.note(fact);
     },
     head: () => log.head(),
+    end: () => log.end(),
     extent: () => log.extent(),
     broken: () => log.broken(),
     entries: (after, max) => log.entries(after, max),
