@@ -256,7 +256,7 @@ const createGrpcServer = (options: AcceptorOptions, connections: Connections, au
     'grpc.keepalive_timeout_ms': keepaliveTimeoutMs,
     'grpc.enable_channelz': 0,
   });
-  for (const { definition, implementation } of options.services) server.addService(options.audit.hashing(definition), implementation);
+  for (const { definition, implementation } of options.services) server.addService(options.audit.remembering(definition), implementation);
   catchUnknownMethods(server);
   return server;
 };

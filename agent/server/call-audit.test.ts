@@ -6,7 +6,7 @@ import { makeGenericClientConstructor } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AuditServiceClient } from '../../proto/gen/nest/v1/audit.ts';
 import type { ListEntriesResponse } from '../../proto/gen/nest/v1/audit.ts';
-import { ApplyConfigRequest, ConfigServiceClient } from '../../proto/gen/nest/v1/config.ts';
+import { ApplyConfigRequest, ConfigServiceClient, PlanConfigRequest } from '../../proto/gen/nest/v1/config.ts';
 import { SignedEnvelope } from '../../proto/gen/nest/v1/envelope.ts';
 import { HostServiceClient } from '../../proto/gen/nest/v1/host.ts';
 import { TrafficServiceClient, TrafficServiceService } from '../../proto/gen/nest/v1/traffic.ts';
@@ -61,6 +61,7 @@ beforeEach(async () => {
       log.note(fact);
     },
     head: () => log.head(),
+    end: () => log.end(),
     extent: () => log.extent(),
     broken: () => log.broken(),
     entries: (after, max) => log.entries(after, max),
@@ -233,9 +234,15 @@ describe('the audit of calls', () => {
     };
     expect(await refusalOf(ask(raw.send.bind(raw) as never, Buffer.from('ffffffff', 'hex')))).toMatchObject({ reason: 'INPUT_INVALID' });
     raw.close();
+    const config = dial(ConfigServiceClient, { port: port(), certificate: operator });
+    const plan = PlanConfigRequest.fromPartial({ baseRevision: 3n, policyJson: '{}', flowWindowMinutes: 61 });
+    expect(await refusalOf(ask(config.planConfig.bind(config), plan))).toMatchObject({ reason: 'INPUT_INVALID' });
+    config.close();
+    const requestHash = createHash('sha256').update(PlanConfigRequest.encode(plan).finish()).digest();
     expect((await entries()).slice(2)).toMatchObject([
       { action: '/nest.v1.HostService/GetHost', result: 'DEADLINE_MISSING', actor: `spiffe://${fleetId}/operator/ada` },
       { action: '/nest.v1.TrafficService/UpdateDenyList', result: 'INPUT_INVALID', opening: 0 },
+      { action: '/nest.v1.ConfigService/PlanConfig', result: 'INPUT_INVALID', target: 'baseRevision=3', requestHash },
     ]);
   });
 });

@@ -32,8 +32,8 @@ export interface CallRecord {
 
 export interface CallAudit {
   begin(call: AuditedCall): CallRecord;
-  /** The definition with requests hashed as they arrive, before they are parsed. */
-  hashing(definition: ServiceDefinition): ServiceDefinition;
+  /** The definition with the bytes of requests remembered as they arrive, for their hash. */
+  remembering(definition: ServiceDefinition): ServiceDefinition;
 }
 
 export interface CallAuditOptions {
@@ -91,39 +91,46 @@ const targetValueMax = 128;
 
 /** One per server. */
 export const createCallAudit = ({ audit, revision }: CallAuditOptions): CallAudit => {
-  const hashes = new WeakMap<object, Buffer>();
+  /** The bytes of requests. Of most nobody asks for the hash: a call that reads leaves an entry only when it is refused. */
+  const bytesOf = new WeakMap<object, Buffer>();
+  const withRequest = (fact: AuditFact, request: unknown): AuditFact => {
+    const bytes = typeof request === 'object' && request !== null ? bytesOf.get(request) : undefined;
+    const requestHash = bytes === undefined ? fact.requestHash : hash('sha256', bytes, 'buffer');
+    return { ...fact, target: targetOf(request), requestHash };
+  };
   return {
     begin: (call) => {
       const isChange = changes(call.access);
       const revisionBefore = isChange ? revision() : null;
       let fact = factOf(call, revisionBefore);
-      let isReceived = false;
+      let received: { readonly request: unknown } | null = null;
       return {
         under: (right) => {
           fact = { ...fact, detail: right };
         },
         received: (request) => {
-          if (isReceived) return null;
-          isReceived = true;
-          const requestHash = typeof request === 'object' && request !== null ? hashes.get(request) : undefined;
-          fact = { ...fact, target: targetOf(request), requestHash: requestHash ?? fact.requestHash };
+          if (received !== null) return null;
+          received = { request };
+          if (!isChange) return null;
+          fact = withRequest(fact, request);
           if (call.access?.dangerous !== true) return null;
           return audit.append({ ...fact, result: 'started' }, { durable: true }).then((opening) => {
             fact = { ...fact, opening };
           });
         },
         finished: (outcome) => {
-          const ended = { ...fact, result: outcome, revisionAfter: isChange ? revision() : null };
           // A dangerous call whose first entry failed has touched nothing: that entry would fail, too.
           if (outcome === 'AUDIT_FAILED') return null;
-          if (isChange && isReceived) return appendEnd(audit, ended);
+          const end = { result: outcome, revisionAfter: isChange ? revision() : null };
+          if (isChange && received !== null) return appendEnd(audit, { ...fact, ...end });
           // A request that never came whole has held a place of this host until its time was over.
-          const isRefused = refusalCodes.has(outcome) || (outcome === 'TIMED_OUT' && !isReceived);
-          return isRefused ? audit.refused(ended) : null;
+          const isRefused = refusalCodes.has(outcome) || (outcome === 'TIMED_OUT' && received === null);
+          if (!isRefused) return null;
+          return audit.refused({ ...(received === null ? fact : withRequest(fact, received.request)), ...end });
         },
       };
     },
-    hashing: (definition) =>
+    remembering: (definition) =>
       Object.fromEntries(
         Object.entries(definition).map(([name, method]) => [
           name,
@@ -131,7 +138,7 @@ export const createCallAudit = ({ audit, revision }: CallAuditOptions): CallAudi
             ...method,
             requestDeserialize: (bytes: Buffer) => {
               const request: unknown = method.requestDeserialize(bytes);
-              if (typeof request === 'object' && request !== null) hashes.set(request, hash('sha256', bytes, 'buffer'));
+              if (typeof request === 'object' && request !== null) bytesOf.set(request, bytes);
               return request;
             },
           },

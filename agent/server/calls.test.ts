@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { connect as connectHttp2 } from 'node:http2';
 import { tmpdir } from 'node:os';
@@ -6,7 +7,7 @@ import { makeGenericClientConstructor, Metadata } from '@grpc/grpc-js';
 import type { ServiceError } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { HealthClient, HealthCheckResponse_ServingStatus } from '../../proto/gen/grpc/health/v1/health.ts';
-import { ConfigRevision_State, ConfigServiceClient } from '../../proto/gen/nest/v1/config.ts';
+import { ApplyConfigRequest, ConfigRevision_State, ConfigServiceClient } from '../../proto/gen/nest/v1/config.ts';
 import { HostServiceClient, PolicyStatus_Mode } from '../../proto/gen/nest/v1/host.ts';
 import type { WatchStatusResponse } from '../../proto/gen/nest/v1/host.ts';
 import { Reason } from '../../proto/gen/nest/v1/reason.ts';
@@ -263,6 +264,8 @@ describe('calls to an enrolled agent', () => {
         policyJson: '{}',
         rolloutId: '',
         rolloutTerm: 0n,
+        withoutDocument: false,
+        policySha256: Buffer.alloc(0),
       }),
     );
     expect(applied).toMatchObject({
@@ -274,6 +277,39 @@ describe('calls to an enrolled agent', () => {
         comment: 'cut 01JZ0000000000000000000009',
       },
     });
+  });
+
+  it('leaves the document out of its answers for who asks so', async () => {
+    const request = { planHash, transactionId: '01JZ0000000000000000000009', policyJson: '{}' };
+    const answers = await withConfig((client) =>
+      Promise.all(
+        [true, false].map((withoutDocument) =>
+          ask(client.applyConfig.bind(client), ApplyConfigRequest.fromPartial({ ...request, withoutDocument })),
+        ),
+      ),
+    );
+    expect(answers.map(({ config }) => config?.policyJson)).toEqual(['', '{}']);
+  });
+
+  it('applies the document of a plan for who names its hash, and no other', async () => {
+    const request = { planHash, transactionId: '01JZ0000000000000000000009' };
+    const sha256 = (text: string): Buffer => createHash('sha256').update(text).digest();
+    const applied = await withConfig(async (client) => {
+      const apply = (more: object): Promise<unknown> =>
+        ask(client.applyConfig.bind(client), ApplyConfigRequest.fromPartial({ ...request, ...more })).then(
+          ({ config }) => config?.policyJson,
+          (error: unknown) => describeRefusal(error as ServiceError).reason,
+        );
+      const plan = await ask(client.planConfig.bind(client), { baseRevision: 3n, policyJson: '{"a":1}', flowWindowMinutes: 0 });
+      return [
+        plan.documentKept,
+        await apply({ policySha256: sha256('{"a":1}') }),
+        await apply({ policySha256: sha256('{"a":2}') }),
+        await apply({ policySha256: sha256('{"a":1}'), policyJson: '{"a":1}' }),
+        await apply({ policySha256: sha256('{"a":1}'), planHash: '00'.repeat(32) }),
+      ];
+    });
+    expect(applied).toEqual([true, '{"a":1}', 'PLAN_MISMATCH', 'INPUT_INVALID', 'PLAN_EXPIRED']);
   });
 
   it.each([
@@ -292,6 +328,8 @@ describe('calls to an enrolled agent', () => {
       policyJson: '{}',
       rolloutId: '',
       rolloutTerm: 0n,
+      withoutDocument: false,
+      policySha256: Buffer.alloc(0),
       ...change,
     };
     expect(await withConfig((client) => refusalOf(ask(client.applyConfig.bind(client), request)))).toMatchObject({ reason });

@@ -296,8 +296,8 @@ const createFakeRevisions = (): RevisionControl => ({
     throw new NestError('REVISION_UNKNOWN', `There is no revision ${revision}. List the revisions.`);
   },
   repeated: async () => null,
-  apply: async ({ author, comment, transactionId, confirmWithinSeconds }) => ({
-    revision: { ...fakeRevision, revision: 4, state: 'pending', author, comment: `${comment} ${transactionId}` },
+  apply: async ({ policyJson, author, comment, transactionId, confirmWithinSeconds }) => ({
+    revision: { ...fakeRevision, policyJson, revision: 4, state: 'pending', author, comment: `${comment} ${transactionId}` },
     rollbackAtMs: 1_767_225_760_000,
     remainingMs: confirmWithinSeconds * 1000,
     loadMs: 1,

@@ -7,7 +7,7 @@ import { Metadata } from '@grpc/grpc-js';
 import type { Client, ServiceError } from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { rpcAccess } from '../../proto/gen/access.ts';
-import { ConfigServiceClient } from '../../proto/gen/nest/v1/config.ts';
+import { ApplyConfigRequest, ConfigServiceClient } from '../../proto/gen/nest/v1/config.ts';
 import { HostServiceClient } from '../../proto/gen/nest/v1/host.ts';
 import { SessionServiceClient } from '../../proto/gen/nest/v1/session.ts';
 import type { AuthenticateResponse, StepUpResponse } from '../../proto/gen/nest/v1/session.ts';
@@ -213,7 +213,7 @@ describe('a dangerous call of who has a second factor', () => {
     const back = { toRevision: 0n, comment: '', confirmWithinSeconds: 0, transactionId };
     expect(await outcome(ask(client.rollbackConfig.bind(client), back))).toBe('OK');
     expect(await outcome(ask(client.rollbackConfig.bind(client), { ...back, toRevision: 1n }))).toBe('MFA_REQUIRED');
-    const apply = { planHash: 'cd'.repeat(32), transactionId, confirmWithinSeconds: 10, comment: '', policyJson: '{}', rolloutTerm: 1n };
+    const apply = ApplyConfigRequest.fromPartial({ planHash: 'cd'.repeat(32), transactionId, policyJson: '{}', rolloutTerm: 1n });
     expect(await outcome(ask(client.applyConfig.bind(client), { ...apply, rolloutId: '' }))).toBe('MFA_REQUIRED');
     // A name of a rollout is no approval of one.
     expect(await outcome(ask(client.applyConfig.bind(client), { ...apply, rolloutId: '01JZ0000000000000000000009' }))).toBe('MFA_REQUIRED');

@@ -12,8 +12,6 @@ import type {
 } from '../../proto/gen/nest/v1/certificate.ts';
 import { ConfigServiceService } from '../../proto/gen/nest/v1/config.ts';
 import type {
-  ApplyConfigRequest,
-  ApplyConfigResponse,
   ApproveMappingRequest,
   ApproveMappingResponse,
   CheckDriftResponse,
@@ -22,8 +20,6 @@ import type {
   DriftMode,
   EditLease,
   HoldEditLeaseRequest,
-  PlanConfigRequest,
-  PlanConfigResponse,
   RollbackConfigRequest,
   RollbackConfigResponse,
   SetDriftModeResponse,
@@ -62,6 +58,8 @@ import type { FlowBatch } from '../../proto/model/flow-columns.ts';
 import { addDelta } from '../../proto/model/status-delta.ts';
 import { callStream, callUnary, followStream } from './call.ts';
 import type { CallOptions } from './call.ts';
+import { createPlannedApply } from './planned-apply.ts';
+import type { PlannedApply } from './planned-apply.ts';
 import type { Wire } from './wire.ts';
 
 export type { CallOptions } from './call.ts';
@@ -75,7 +73,7 @@ export interface Acquaintance {
 }
 
 /** Every method raises what the agent said, HOST_UNREACHABLE, TIMED_OUT, CERTIFICATE_INVALID, IDENTITY_MISMATCH or CANCELLED. */
-export interface AgentClient {
+export interface AgentClient extends PlannedApply {
   hello(request: HelloRequest, options: CallOptions): Promise<HelloResponse>;
   enrollFactor(request: EnrollFactorRequest, options: CallOptions): Promise<void>;
   stepUp(request: StepUpRequest, options: CallOptions): Promise<StepUpResponse>;
@@ -88,8 +86,6 @@ export interface AgentClient {
   /** 0 = the current revision. */
   getConfig(revision: number, options: CallOptions): Promise<ConfigRevision>;
   listRevisions(options: CallOptions): Promise<readonly ConfigRevision[]>;
-  planConfig(request: PlanConfigRequest, options: CallOptions): Promise<PlanConfigResponse>;
-  applyConfig(request: ApplyConfigRequest, options: CallOptions): Promise<ApplyConfigResponse>;
   confirmConfig(request: ConfirmConfigRequest, options: CallOptions): Promise<ConfigRevision>;
   rollbackConfig(request: RollbackConfigRequest, options: CallOptions): Promise<RollbackConfigResponse>;
   approveMapping(request: ApproveMappingRequest, options: CallOptions): Promise<ApproveMappingResponse>;
@@ -143,8 +139,7 @@ export const createAgentClient = (wire: Wire, bulk: Pick<Wire, 'stream'>): Agent
   getConfig: async (revision, options) =>
     required((await callUnary(wire, ConfigServiceService.getConfig, { request: { revision: BigInt(revision) }, ...options })).config),
   listRevisions: async (options) => (await callUnary(wire, ConfigServiceService.listRevisions, { request: {}, ...options })).revisions,
-  planConfig: (request, options) => callUnary(wire, ConfigServiceService.planConfig, { request, ...options }),
-  applyConfig: (request, options) => callUnary(wire, ConfigServiceService.applyConfig, { request, ...options }),
+  ...createPlannedApply(wire),
   confirmConfig: async (request, options) =>
     required((await callUnary(wire, ConfigServiceService.confirmConfig, { request, ...options })).config),
   rollbackConfig: (request, options) => callUnary(wire, ConfigServiceService.rollbackConfig, { request, ...options }),

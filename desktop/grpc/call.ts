@@ -2,6 +2,7 @@
 import { rpcAccess } from '../../proto/gen/access.ts';
 import { NestError } from '../../proto/model/error.ts';
 import { throwIfCancelled } from '../lib/api.ts';
+import type { LongText } from './long-text.ts';
 import type { Wire } from './wire.ts';
 
 export interface Method<Request, Response> {
@@ -23,10 +24,10 @@ const queuedMax = 4;
 export const callUnary = async <Request, Response>(
   wire: Pick<Wire, 'unary'>,
   method: Method<Request, Response>,
-  { request, signal, deadlineMs }: CallOptions & { readonly request: Request },
+  { request, signal, deadlineMs, ending }: CallOptions & { readonly request: Request; readonly ending?: LongText },
 ): Promise<Response> => {
   throwIfCancelled(signal);
-  const call = { signal, deadlineMs: deadlineMsOf(method.path, deadlineMs) };
+  const call = { signal, deadlineMs: deadlineMsOf(method.path, deadlineMs), ...(ending === undefined ? {} : { ending }) };
   return read(method, await wire.unary(method.path, method.requestSerialize(request), call));
 };
 

@@ -3,6 +3,7 @@ import { cancelled, throwIfCancelled } from '../lib/api.ts';
 import { AgentSession } from './agent-session.ts';
 import type { CredentialOptions, Endpoint } from './agent-tls.ts';
 import { GrpcCall } from './grpc-call.ts';
+import { withLongText } from './long-text.ts';
 import { statusErrorOf, grpcStatus } from './status-error.ts';
 import type { StreamSink, Wire, WireCall, WireStream } from './wire.ts';
 import { bulkWindowBytes, reconnectLimits, statusWindowBytes } from './wire-limits.ts';
@@ -87,7 +88,7 @@ class AgentChannel implements Channel {
     for (const session of this.#leaving) session.close();
   }
 
-  #unary(message: Outgoing, { signal, deadlineMs }: WireCall): Promise<Uint8Array> {
+  #unary(message: Outgoing, { signal, deadlineMs, ending }: WireCall): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
       throwIfCancelled(signal);
       let answer: Buffer | undefined;
@@ -101,7 +102,7 @@ class AgentChannel implements Channel {
           else reject(statusErrorOf({ code: grpcStatus.internal, message: 'the answer has no message' }));
         },
       };
-      const running = this.#call({ ...message, deadlineMs, sink });
+      const running = this.#call({ ...message, request: withLongText(message.request, ending), deadlineMs, sink });
       signal.addEventListener('abort', abort, { once: true });
     });
   }

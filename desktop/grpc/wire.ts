@@ -1,5 +1,6 @@
 /** Bytes to and from one agent: what calls travel on, whether the connection is made here or in another thread. */
 import type { NestError } from '../../proto/model/error.ts';
+import type { LongText } from './long-text.ts';
 
 /** Who takes the messages of a stream; both must return at once. */
 export interface StreamSink {
@@ -20,6 +21,8 @@ export interface WireCall {
   readonly signal: AbortSignal;
   /** Milliseconds from now. */
   readonly deadlineMs: number;
+  /** Comes after the request's bytes. */
+  readonly ending?: LongText;
 }
 
 /** Requests and answers are serialised messages; errors are translated. */

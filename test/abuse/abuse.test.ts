@@ -218,7 +218,7 @@ describe('of an enrolled host', () => {
   };
   const confirm = (certificate: TestCertificate): Promise<unknown> => {
     const client = config(certificate);
-    return ask(client.confirmConfig.bind(client), { revision: 1n, transactionId: 'abuse-transaction' });
+    return ask(client.confirmConfig.bind(client), { revision: 1n, transactionId: 'abuse-transaction', withoutDocument: false });
   };
   const subject = (name: string): string => `spiffe://${fleetId}/operator/${name}`;
 

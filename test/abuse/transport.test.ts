@@ -89,6 +89,8 @@ describe.skipIf(process.platform !== 'linux')('abuse of the transport', { timeou
           policyJson: '{}',
           rolloutId: '',
           rolloutTerm: 0n,
+          withoutDocument: false,
+          policySha256: Buffer.alloc(0),
         }).finish(),
       ),
       Buffer.from(WatchFlowsRequest.encode({ filter: undefined, columns: false }).finish()),

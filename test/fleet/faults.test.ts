@@ -163,7 +163,7 @@ const operatorAt = (port: number, certificate: TestCertificate) => {
     apply: (policyJson: string, planHash: string, confirmWithinSeconds = 60): Promise<ApplyConfigResponse> => {
       changes += 1;
       const transactionId = `${own}-${String(changes)}`;
-      const conducted = { rolloutId: '', rolloutTerm: 0n };
+      const conducted = { rolloutId: '', rolloutTerm: 0n, withoutDocument: false, policySha256: Buffer.alloc(0) };
       return ask(client.applyConfig.bind(client), { policyJson, planHash, transactionId, confirmWithinSeconds, comment: '', ...conducted });
     },
     /** The change of the last apply. */
@@ -171,6 +171,7 @@ const operatorAt = (port: number, certificate: TestCertificate) => {
       ask(client.confirmConfig.bind(client), {
         revision: BigInt(revision),
         transactionId: `${own}-${String(changes)}`,
+        withoutDocument: false,
       }),
   };
 };

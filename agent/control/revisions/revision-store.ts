@@ -1,8 +1,8 @@
-import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
+import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
 import { revisionsKept } from '../../../proto/model/limits.ts';
 import type { Revision, RevisionState } from './api.ts';
 import type { Deadline } from './deadline.ts';
-import { inTransaction } from './state-database.ts';
+import { inTransaction, withStateErrors } from './state-database.ts';
 
 /** An applied revision that waits for its confirmation. */
 export interface PendingRow {
@@ -25,7 +25,7 @@ export interface Outcome {
 
 export type NewRevision = Omit<Revision, 'revision'>;
 
-/** Everything on disk. Each method is one transaction and raises STATE_FAILED when the disk fails. */
+/** Everything on disk. Each method is one transaction, or one reading, and raises STATE_FAILED when the disk fails. */
 export interface RevisionStore {
   /** The one confirmed revision; undefined before the first. */
   confirmed(): Revision | undefined;
@@ -88,6 +88,13 @@ export const revisionMigrations: readonly string[] = [
      error_details TEXT,
      at_ms INTEGER NOT NULL
    ) STRICT, WITHOUT ROWID`,
+  // A revision changes its state twice or thrice; its document, which may be long, is written once.
+  `CREATE TABLE document (
+     revision INTEGER PRIMARY KEY REFERENCES revision (revision) ON DELETE CASCADE,
+     policy_json TEXT NOT NULL
+   ) STRICT;
+   INSERT INTO document SELECT revision, policy_json FROM revision;
+   ALTER TABLE revision DROP COLUMN policy_json`,
 ];
 
 /** How long the outcome of a transaction id is kept. */
@@ -98,34 +105,44 @@ const outcomesMax = 10_000;
 const columns =
   'revision, etag, generation, state, author, comment, created_at_ms, settled_at_ms, settled_reason, mapping_count, service_count';
 
+const insertRevision = `INSERT INTO revision (${columns.replace('revision, ', '')}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+const insertDocument = 'INSERT INTO document VALUES (?, ?)';
+/** What is newer than the oldest that is kept is not looked at. */
+const dropOldRevisions = `DELETE FROM revision WHERE state NOT IN ('confirmed', 'pending')
+  AND revision <= (SELECT revision FROM revision ORDER BY revision DESC LIMIT 1 OFFSET ?)`;
+const insertOutcome = 'INSERT OR IGNORE INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?, ?)';
+const dropOldOutcomes = 'DELETE FROM outcome WHERE at_ms < ?';
+const dropExcessOutcomes = `DELETE FROM outcome WHERE (SELECT count(*) FROM outcome) > ?1
+  AND transaction_id NOT IN (SELECT transaction_id FROM outcome ORDER BY at_ms DESC LIMIT ?1)`;
+
 /** A store in an opened and migrated database. */
 export const createRevisionStore = (database: DatabaseSync): RevisionStore => new SqliteRevisionStore(database);
 
 class SqliteRevisionStore implements RevisionStore {
   readonly #database: DatabaseSync;
+  /** By their text, of which this file has a score. */
+  readonly #statements = new Map<string, StatementSync>();
 
   constructor(database: DatabaseSync) {
     this.#database = database;
   }
 
   confirmed(): Revision | undefined {
-    return this.#atomically(() => this.#fullRow("state = 'confirmed'"));
+    return this.#fullRow("state = 'confirmed'");
   }
 
   get(revision: number): Revision | undefined {
-    return this.#atomically(() => this.#fullRow('revision = ?', revision));
+    return this.#fullRow('revision = ?', revision);
   }
 
   list(): Revision[] {
     const sql = `SELECT ${columns}, '' AS policy_json FROM revision ORDER BY revision DESC LIMIT ?`;
-    return this.#atomically(() => this.#database.prepare(sql).all(revisionsKept).map(toRevision));
+    return this.#reading(() => this.#statement(sql).all(revisionsKept).map(toRevision));
   }
 
   pending(): PendingRow | null {
-    return this.#atomically(() => {
-      const row = this.#database.prepare('SELECT * FROM pending').get();
-      return row === undefined ? null : toPending(row);
-    });
+    const row = this.#reading(() => this.#statement('SELECT * FROM pending').get());
+    return row === undefined ? null : toPending(row);
   }
 
   begin(revision: NewRevision, pending: Omit<PendingRow, 'revision' | 'isActivated'>): number {
@@ -164,27 +181,22 @@ class SqliteRevisionStore implements RevisionStore {
   }
 
   outcome(transactionId: string, notBeforeMs: number): Outcome | undefined {
-    return this.#atomically(() => {
-      const sql = 'SELECT * FROM outcome WHERE transaction_id = ? AND at_ms >= ?';
-      const row = this.#database.prepare(sql).get(transactionId, notBeforeMs);
-      return row === undefined ? undefined : toOutcome(row);
-    });
+    const sql = 'SELECT * FROM outcome WHERE transaction_id = ? AND at_ms >= ?';
+    const row = this.#reading(() => this.#statement(sql).get(transactionId, notBeforeMs));
+    return row === undefined ? undefined : toOutcome(row);
   }
 
   close(): void {
+    this.#statements.clear();
     if (this.#database.isOpen) this.#database.close();
   }
 
   #insert(revision: NewRevision): number {
     const { etag, generation, state, author, comment, createdAtMs, settledAtMs, settledReason, mappingCount, serviceCount } = revision;
     const values = [etag, generation, state, author, comment, createdAtMs, settledAtMs, settledReason, mappingCount, serviceCount];
-    const sql = `INSERT INTO revision (${columns.replace('revision, ', '')}, policy_json) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
-    const { lastInsertRowid } = this.#database.prepare(sql).run(...values, revision.policyJson);
-    this.#run(
-      `DELETE FROM revision WHERE state NOT IN ('confirmed', 'pending')
-       AND revision NOT IN (SELECT revision FROM revision ORDER BY revision DESC LIMIT ?)`,
-      revisionsKept,
-    );
+    const { lastInsertRowid } = this.#statement(insertRevision).run(...values);
+    this.#run(insertDocument, lastInsertRowid, revision.policyJson);
+    this.#run(dropOldRevisions, revisionsKept);
     return Number(lastInsertRowid);
   }
 
@@ -200,22 +212,33 @@ class SqliteRevisionStore implements RevisionStore {
 
   #keepOutcome({ transactionId, revision, loadMs, flipMs, error }: Outcome, atMs: number): void {
     const failure = [error?.code ?? null, error?.message ?? null, error?.detailsJson ?? null];
-    this.#run('INSERT OR IGNORE INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?, ?)', transactionId, revision, loadMs, flipMs, ...failure, atMs);
-    this.#run(
-      `DELETE FROM outcome WHERE at_ms < ?
-       OR transaction_id NOT IN (SELECT transaction_id FROM outcome ORDER BY at_ms DESC LIMIT ?)`,
-      atMs - outcomeLifeMs,
-      outcomesMax,
-    );
+    this.#run(insertOutcome, transactionId, revision, loadMs, flipMs, ...failure, atMs);
+    this.#run(dropOldOutcomes, atMs - outcomeLifeMs);
+    this.#run(dropExcessOutcomes, outcomesMax);
   }
 
   #fullRow(where: string, ...values: SQLInputValue[]): Revision | undefined {
-    const row = this.#database.prepare(`SELECT ${columns}, policy_json FROM revision WHERE ${where}`).get(...values);
+    const sql = `SELECT ${columns}, policy_json FROM revision JOIN document USING (revision) WHERE ${where}`;
+    const row = this.#reading(() => this.#statement(sql).get(...values));
     return row === undefined ? undefined : toRevision(row);
   }
 
   #run(sql: string, ...values: SQLInputValue[]): void {
-    this.#database.prepare(sql).run(...values);
+    this.#statement(sql).run(...values);
+  }
+
+  /** Made once: to parse the SQL costs more than to run it. */
+  #statement(sql: string): StatementSync {
+    const known = this.#statements.get(sql);
+    if (known !== undefined) return known;
+    const made = this.#database.prepare(sql);
+    this.#statements.set(sql, made);
+    return made;
+  }
+
+  /** One statement that reads is atomic by itself. */
+  #reading<T>(work: () => T): T {
+    return withStateErrors(this.#database, work);
   }
 
   #atomically<T>(work: () => T): T {

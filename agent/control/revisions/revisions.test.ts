@@ -123,6 +123,21 @@ describe('revision control', () => {
     expect(state(await open())).toEqual({ kernel: 'b', current: 'b', pending: null });
   });
 
+  it('knows the same after each step as an agent that reads it from the disk', async () => {
+    const told = (control: RevisionControl): unknown => ({ ...control.current(), pending: control.pending() });
+    const control = await open();
+    for (const step of [
+      () => control.apply(request(control, 'a'), signal),
+      () => control.confirm({ revision: 1, transactionId: 't-a' }),
+      () => control.apply(request(control, 'b'), signal),
+      () => control.confirm({ revision: 2, transactionId: 't-b' }),
+    ]) {
+      await step();
+      expect(told(await open())).toEqual(told(control));
+    }
+    expect(control.get(1).state).toBe('superseded');
+  });
+
   it('takes an unconfirmed revision back when its time is over, not before', async () => {
     const control = await open();
     await keep(control, 'a');

@@ -145,10 +145,11 @@ class StoredRevisionControl implements RevisionControl {
       const pending = this.#pending;
       const isSame = pending?.row.revision === request.revision && pending.row.transactionId === request.transactionId;
       if (!isSame || this.#remaining() === 0) return this.#confirmedBefore(request);
-      this.#store.confirm(this.#options.clock.nowMs());
+      const settledAtMs = this.#options.clock.nowMs();
+      this.#store.confirm(settledAtMs);
       this.#disarm();
-      this.#confirmed = this.#store.confirmed() ?? revisionZero;
-      this.#readPending();
+      this.#confirmed = { ...pending.revision, state: 'confirmed', settledAtMs };
+      this.#pending = null;
       this.#options.log.info('revision confirmed', { revision: request.revision });
       this.#publish(this.#confirmed);
       return this.#confirmed;
@@ -219,9 +220,11 @@ class StoredRevisionControl implements RevisionControl {
   ): Promise<Applied> {
     const windowMs = confirmWithinSeconds * 1000;
     const deadline = deadlineAfter(windowMs, this.#options.clock, this.#boot);
-    const previousRevision = this.current().revision;
-    this.#store.begin(this.#newPending(document), { previousRevision, transactionId, deadline });
-    this.#readPending();
+    const waiting = { previousRevision: this.current().revision, transactionId, deadline };
+    const begun = this.#newPending(document);
+    const revision = this.#store.begin(begun, waiting);
+    // As the disk has it now.
+    this.#pending = { row: { ...waiting, revision, isActivated: false }, revision: { ...begun, revision } };
     return await this.#activatePending(transactionId, windowMs);
   }
 
@@ -240,7 +243,7 @@ class StoredRevisionControl implements RevisionControl {
       await this.#takeBack({ state: 'failed', reason: 'The disk did not note that it was applied.' });
       throw error;
     }
-    this.#readPending();
+    if (this.#pending !== null) this.#pending = { ...this.#pending, row: { ...this.#pending.row, deadline, isActivated: true } };
     this.#arm();
     log.info('revision applied, waiting for its confirmation', { revision, loadMs, flipMs, confirmWithinMs: windowMs });
     this.#publish(this.current());

@@ -38,8 +38,8 @@ export const openStateDatabase = (options: StateDatabaseOptions): StateDatabase 
 };
 
 /** Runs the work in one transaction: all of it is on disk afterwards, or nothing. Raises STATE_FAILED for a failing disk; other errors pass. */
-export const inTransaction = <T>(database: DatabaseSync, work: () => T): T => {
-  try {
+export const inTransaction = <T>(database: DatabaseSync, work: () => T): T =>
+  withStateErrors(database, () => {
     database.exec('BEGIN IMMEDIATE');
     try {
       const result = work();
@@ -49,6 +49,12 @@ export const inTransaction = <T>(database: DatabaseSync, work: () => T): T => {
       if (database.isTransaction) database.exec('ROLLBACK');
       throw error;
     }
+  });
+
+/** Runs work on the database. Raises STATE_FAILED for a failing disk; other errors pass. */
+export const withStateErrors = <T>(database: DatabaseSync, work: () => T): T => {
+  try {
+    return work();
   } catch (error) {
     throw sqliteCode(error) === undefined ? error : asStateFailure(error, database.location() ?? 'in memory');
   }

@@ -23,12 +23,15 @@ import { revisionConflict } from '../../../proto/model/conflict.ts';
 import { NestError } from '../../../proto/model/error.ts';
 import { confirmWithinSeconds, policyBytesMax } from '../../../proto/model/limits.ts';
 import { emptyPolicyJson } from '../../control/revisions/api.ts';
-import type { Applied, RevisionControl } from '../../control/revisions/api.ts';
+import type { Applied, Revision, RevisionControl } from '../../control/revisions/api.ts';
 import type { RolloutControl } from '../../control/rollout/api.ts';
 import type { Traffic } from '../../domains/traffic/api.ts';
+import type { Clock } from '../../lib/clock.ts';
 import type { Service } from '../acceptor.ts';
 import type { Call } from '../call-adapter.ts';
 import { callerOf } from '../call-context.ts';
+import { createPlannedDocuments } from '../planned-documents.ts';
+import type { PlannedDocuments } from '../planned-documents.ts';
 import { refuseOtherMappings } from '../policy-touch.ts';
 import { toSafeNumber, withDefault } from '../wire/number-wire.ts';
 import { toWirePlan } from '../wire/plan-wire.ts';
@@ -42,12 +45,14 @@ export interface ConfigServiceOptions extends HostWatchOptions {
   readonly revisions: RevisionControl;
   readonly rollouts: Pick<RolloutControl, 'admit'>;
   readonly traffic: Pick<Traffic, 'plan' | 'takePlan' | 'status' | 'checkApprovals' | 'approve'>;
+  readonly clock: Clock;
 }
 
 const planHashPattern = /^[0-9a-f]{64}$/;
 
 /** The host's one document on the wire: plan, apply, confirm, take back, watch. */
-export const createConfigService = ({ adapter, revisions, rollouts, traffic, drift, leases }: ConfigServiceOptions): Service => {
+export const createConfigService = ({ adapter, revisions, rollouts, traffic, drift, leases, clock }: ConfigServiceOptions): Service => {
+  const documents = createPlannedDocuments(clock);
   const implementation: ConfigServiceServer = {
     ...hostWatchCalls({ adapter, drift, leases }),
     getConfig: adapter.unary<GetConfigRequest, GetConfigResponse>(async ({ revision }) => ({
@@ -56,17 +61,20 @@ export const createConfigService = ({ adapter, revisions, rollouts, traffic, dri
     listRevisions: adapter.unary<ListRevisionsRequest, ListRevisionsResponse>(async () => ({
       revisions: revisions.list().map((revision) => toWireRevision({ ...revision, policyJson: '' })),
     })),
-    planConfig: adapter.unary<PlanConfigRequest, PlanConfigResponse>((request, call) => plan({ revisions, traffic }, request, call)),
+    planConfig: adapter.unary<PlanConfigRequest, PlanConfigResponse>((request, call) =>
+      plan({ revisions, traffic, documents }, request, call),
+    ),
     applyConfig: adapter.unary<ApplyConfigRequest, ApplyConfigResponse>((request, call) =>
-      apply({ revisions, rollouts, traffic }, request, call),
+      apply({ revisions, rollouts, traffic, documents }, request, call),
     ),
     approveMapping: adapter.unary<ApproveMappingRequest, ApproveMappingResponse>(async (request, call) =>
       toWireApplied(await approveMapping({ revisions, traffic }, request, call)),
     ),
-    confirmConfig: adapter.unary<ConfirmConfigRequest, ConfirmConfigResponse>(async ({ revision, transactionId }, call) => {
+    confirmConfig: adapter.unary<ConfirmConfigRequest, ConfirmConfigResponse>(async (request, call) => {
+      const { revision, transactionId, withoutDocument } = request;
       const asked = { revision: toSafeNumber(revision, 'revision'), transactionId: checkedTransactionId(transactionId) };
       refuseOthersPending(revisions, call);
-      return { config: toWireRevision(await revisions.confirm(asked)) };
+      return { config: toWireRevision(shown(await revisions.confirm(asked), withoutDocument)) };
     }),
     rollbackConfig: adapter.unary<RollbackConfigRequest, RollbackConfigResponse>((request, call) => rollback(revisions, request, call)),
     watchConfig: adapter.stream<WatchConfigRequest, WatchConfigResponse>((_request, call) => watch(revisions, call)),
@@ -74,9 +82,9 @@ export const createConfigService = ({ adapter, revisions, rollouts, traffic, dri
   return { definition: ConfigServiceService, implementation };
 };
 
-type Domains = Pick<ConfigServiceOptions, 'revisions' | 'traffic'>;
+type Domains = Pick<ConfigServiceOptions, 'revisions' | 'traffic'> & { readonly documents: PlannedDocuments };
 
-const plan = async ({ revisions, traffic }: Domains, request: PlanConfigRequest, call: Call): Promise<PlanConfigResponse> => {
+const plan = async ({ revisions, traffic, documents }: Domains, request: PlanConfigRequest, call: Call): Promise<PlanConfigResponse> => {
   checkPolicySize(request.policyJson);
   const flowWindowMinutes = withDefault(request.flowWindowMinutes, { field: 'flow_window_minutes', min: 1, max: 60, fallback: 15 });
   const current = revisions.current();
@@ -93,14 +101,17 @@ const plan = async ({ revisions, traffic }: Domains, request: PlanConfigRequest,
     },
     call.signal,
   );
-  return toWirePlan(planned);
+  const documentKept = planned.planHash !== '' && documents.put(planned.planHash, request.policyJson);
+  return { ...toWirePlan(planned), documentKept };
 };
 
 const apply = async (
-  { revisions, rollouts, traffic }: Domains & Pick<ConfigServiceOptions, 'rollouts'>,
+  { revisions, rollouts, traffic, documents }: Domains & Pick<ConfigServiceOptions, 'rollouts'>,
   request: ApplyConfigRequest,
   call: Call,
 ): Promise<ApplyConfigResponse> => {
+  const isNamed = request.policySha256.length > 0;
+  if (isNamed && request.policyJson !== '') throw new NestError('INPUT_INVALID', 'Send policy_json or policy_sha256, not both.');
   checkPolicySize(request.policyJson);
   refuseDuplicateKeys(request.policyJson);
   if (!planHashPattern.test(request.planHash))
@@ -112,17 +123,18 @@ const apply = async (
   if (request.rolloutId !== '') rollouts.admit(request.rolloutId, toSafeNumber(request.rolloutTerm, 'rollout_term'));
   // An agent that was restarted knows no plans, but what became of this very apply.
   const earlier = await revisions.repeated(transactionId);
-  if (earlier !== null) return toWireApplied(earlier);
+  if (earlier !== null) return appliedOf(earlier, request);
+  const policyJson = isNamed ? documents.take(request.planHash, request.policySha256) : request.policyJson;
   // Who conducts the rollout of another brings that one's requests.
   const author = request.rolloutId === '' ? personOf(callerOf(call)) : null;
-  traffic.checkApprovals({ policyJson: request.policyJson, basePolicyJson: revisions.current().policyJson, author });
-  const taken = await traffic.takePlan(request.planHash, request.policyJson);
+  traffic.checkApprovals({ policyJson, basePolicyJson: revisions.current().policyJson, author });
+  const taken = await traffic.takePlan(request.planHash, policyJson);
   if (!taken.canApply) throw new NestError('OBSERVE_ONLY', taken.cannotApplyReason);
   // The base of the plan: it is applied to that revision or not at all.
-  if (!call.isHeldFor('')) refuseOtherMappings(call, { before: policyOf(revisions, taken.baseRevision), after: request.policyJson });
+  if (!call.isHeldFor('')) refuseOtherMappings(call, { before: policyOf(revisions, taken.baseRevision), after: policyJson });
   const applied = await revisions.apply(
     {
-      policyJson: request.policyJson,
+      policyJson,
       generation: taken.generation,
       mappingCount: taken.mappingCount,
       serviceCount: taken.serviceCount,
@@ -134,8 +146,14 @@ const apply = async (
     },
     call.signal,
   );
-  return toWireApplied(applied);
+  return appliedOf(applied, request);
 };
+
+const appliedOf = (applied: Applied, { withoutDocument }: ApplyConfigRequest): ApplyConfigResponse =>
+  toWireApplied({ ...applied, revision: shown(applied.revision, withoutDocument) });
+
+/** Without the document where the caller has no use for it. */
+const shown = (revision: Revision, withoutDocument: boolean): Revision => (withoutDocument ? { ...revision, policyJson: '' } : revision);
 
 const rollback = async (revisions: RevisionControl, request: RollbackConfigRequest, call: Call): Promise<RollbackConfigResponse> => {
   const toRevision = toSafeNumber(request.toRevision, 'to_revision');

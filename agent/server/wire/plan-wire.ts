@@ -9,7 +9,7 @@ const diffKinds = { same: DiffLine_Kind.SAME, added: DiffLine_Kind.ADDED, remove
 const severities = { error: Problem_Severity.ERROR, warning: Problem_Severity.WARNING } as const;
 
 /** A plan on the wire. */
-export const toWirePlan = (plan: Plan): PlanConfigResponse => ({
+export const toWirePlan = (plan: Plan): Omit<PlanConfigResponse, 'documentKept'> => ({
   planHash: plan.planHash,
   baseRevision: BigInt(plan.baseRevision),
   baseEtag: plan.baseEtag,

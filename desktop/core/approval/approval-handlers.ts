@@ -40,7 +40,7 @@ export const approvalHandlers = (context: HandlerContext): Pick<BridgeHandlers, 
     const request = { mapping, baseRevision: BigInt(revision), transactionId, confirmWithinSeconds, comment: comment ?? '' };
     const { config } = await client.approveMapping(request, { signal, deadlineMs });
     // Over this very connection: an approval that cuts it off is taken back by the host.
-    const kept = await client.confirmConfig({ revision: config?.revision ?? 0n, transactionId }, { signal });
+    const kept = await client.confirmConfig({ revision: config?.revision ?? 0n, transactionId, withoutDocument: false }, { signal });
     return revisionOf(hostId, kept, clock.now());
   },
 });

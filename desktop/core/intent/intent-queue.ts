@@ -212,7 +212,7 @@ export class IntentQueue {
       const client = await host.client(signal);
       const { config } = await client.deliverIntent({ intent: envelopeOfText(intent.envelope) }, { signal, deadlineMs: deliverDeadlineMs });
       await clock.sleep(observeMs, signal);
-      const asked = { revision: config?.revision ?? 0n, transactionId: intent.intentId };
+      const asked = { revision: config?.revision ?? 0n, transactionId: intent.intentId, withoutDocument: true };
       await (await host.client(signal)).confirmConfig(asked, { signal });
       this.#put({ ...intent, state: 'kept', problem: null });
       this.#waiting.delete(host.record.hostId);

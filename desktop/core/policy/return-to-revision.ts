@@ -18,5 +18,5 @@ export const returnToRevision = async (
     { toRevision: BigInt(toRevision), transactionId, confirmWithinSeconds, comment },
     { signal, deadlineMs },
   );
-  return client.confirmConfig({ revision: config?.revision ?? 0n, transactionId }, { signal });
+  return client.confirmConfig({ revision: config?.revision ?? 0n, transactionId, withoutDocument: false }, { signal });
 };

@@ -53,6 +53,7 @@ export const applyStep = async (
           policyJson: request.policy,
           rolloutId: request.conducted?.rolloutId ?? '',
           rolloutTerm: BigInt(request.conducted?.term ?? 0),
+          withoutDocument: true,
         },
         { signal, deadlineMs: applyDeadlineMs },
       );
@@ -77,7 +78,7 @@ export const applyStep = async (
 export const confirmStep = (context: StepContext, pending: RolloutHost): Promise<HostChange> =>
   untilAnswered(context, pending, async (client) => {
     const config = await client.confirmConfig(
-      { revision: BigInt(pending.revision ?? 0), transactionId: context.transactionId },
+      { revision: BigInt(pending.revision ?? 0), transactionId: context.transactionId, withoutDocument: true },
       { signal: context.signal },
     );
     return changeOf(config);

@@ -7,6 +7,8 @@ import { createAgentClient } from '../agent-client.ts';
 import type { AgentClient } from '../agent-client.ts';
 import type { LinkState } from '../agent-link.ts';
 import type { Endpoint } from '../channel.ts';
+import { createSharedTexts, withLongText } from '../long-text.ts';
+import type { SharedTexts } from '../long-text.ts';
 import type { OperatorMaterial } from '../operator-identity.ts';
 import type { StepUpEvidence } from '../wire-session.ts';
 import type { AgentIdentity } from '../peer-identity.ts';
@@ -69,6 +71,7 @@ interface Remote {
   readonly credit: (call: number, messages: number, urgency: Urgency) => void;
   readonly links: Map<number, OpenLink>;
   readonly calls: Map<number, Waiter>;
+  readonly texts: SharedTexts;
   numbers: number;
   isLost: boolean;
 }
@@ -91,6 +94,7 @@ export const createRemoteShard = ({ port, clock, onLost }: RemoteShardOptions): 
     credit: (call, messages, urgency) => outbox.addCredit(call, messages, urgency),
     links: new Map(),
     calls: new Map(),
+    texts: createSharedTexts(),
     numbers: 0,
     isLost: false,
   };
@@ -207,7 +211,7 @@ const plainIdentity = ({ fleetId, agentId, spkiSha256, nextSpkiSha256 }: AgentId
 });
 
 const remoteWire = (remote: Remote, place: { readonly link: number; readonly connection: number }, isBulk: boolean): Wire => ({
-  unary: (path, request, { signal, deadlineMs }) =>
+  unary: (path, request, { signal, deadlineMs, ending: text }) =>
     new Promise((resolve, reject) => {
       throwIfCancelled(signal);
       if (remote.isLost) throw lost();
@@ -229,7 +233,9 @@ const remoteWire = (remote: Remote, place: { readonly link: number; readonly con
         },
       });
       signal.addEventListener('abort', abort, { once: true });
-      remote.orderWith(request, (piece) => ({ kind: 'call', call, ...place, path, request: piece, deadlineMs }));
+      const ending = text === undefined ? null : remote.texts.bytes(text);
+      const bytes = ending === null ? withLongText(request, text) : request;
+      remote.orderWith(bytes, (piece) => ({ kind: 'call', call, ...place, path, request: piece, deadlineMs, ending }));
     }),
   stream: (path, request, sink) => {
     const call = (remote.numbers += 1);

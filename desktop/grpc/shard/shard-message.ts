@@ -31,7 +31,8 @@ export type ShardOrder =
   /** Ends the connection because of this, and makes it anew. */
   | { readonly kind: 'renew'; readonly link: number; readonly connection: number; readonly error: ErrorShape }
   | { readonly kind: 'close'; readonly link: number }
-  | ({ readonly kind: 'call'; readonly deadlineMs: number } & CallPlace)
+  /** `ending`: the last bytes of the request, the same for many hosts and therefore in memory that both ends see; another process needs a copy. */
+  | ({ readonly kind: 'call'; readonly deadlineMs: number; readonly ending: Uint8Array | null } & CallPlace)
   | ({ readonly kind: 'stream'; readonly isBulk: boolean } & CallPlace)
   | { readonly kind: 'cancel'; readonly call: number };
 

@@ -188,7 +188,8 @@ const call = (shard: Shard, order: Extract<ShardOrder, { kind: 'call' }>, reques
   }
   const abort = new AbortController();
   calls.set(order.call, { cancel: () => abort.abort(), credit: () => undefined });
-  wires.calls.unary(order.path, request, { signal: abort.signal, deadlineMs: order.deadlineMs }).then(
+  const whole = order.ending === null ? request : Buffer.concat([request, order.ending]);
+  wires.calls.unary(order.path, whole, { signal: abort.signal, deadlineMs: order.deadlineMs }).then(
     (answer) => {
       calls.delete(order.call);
       outbox.addWith(answer, (piece) => ({ kind: 'answer', call: order.call, answer: piece }));

@@ -122,14 +122,23 @@ const fanout = async (stage: Stage, policyJson: string): ReturnType<OrderHandler
     const baseRevision = BigInt(host.reading?.policy.revision ?? 0);
     const { planHash } = await client.planConfig({ baseRevision, policyJson, flowWindowMinutes: 1 }, { signal: never });
     const applied = await client.applyConfig(
-      { planHash, transactionId, confirmWithinSeconds, comment: 'bench', policyJson, rolloutId: '', rolloutTerm: 0n },
+      {
+        planHash,
+        transactionId,
+        confirmWithinSeconds,
+        comment: 'bench',
+        policyJson,
+        rolloutId: '',
+        rolloutTerm: 0n,
+        withoutDocument: true,
+      },
       { signal: never },
     );
     const revision = applied.config?.revision ?? 0n;
-    return (await client.confirmConfig({ revision, transactionId }, { signal: never })).settledAtMs > 0n;
+    return (await client.confirmConfig({ revision, transactionId, withoutDocument: true }, { signal: never })).settledAtMs > 0n;
   });
-  const { ms, blockMs } = end();
-  return { ms, blockMs, confirmed: confirmed.filter(Boolean).length };
+  const { ms, cpuMs, blockMs } = end();
+  return { ms, cpuMs, blockMs, confirmed: confirmed.filter(Boolean).length };
 };
 
 /** One call after the other. */

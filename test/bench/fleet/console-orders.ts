@@ -28,6 +28,8 @@ export interface SteadyFigures {
 
 export interface FanoutFigures {
   readonly ms: number;
+  /** Of the console. */
+  readonly cpuMs: number;
   readonly confirmed: number;
   readonly blockMs: number;
 }

@@ -13,8 +13,11 @@ export const fanoutSection: FleetSection = {
     await using console = await bench.console(fleet, { from: 0, to: agents });
     await console.order('connect', {});
     const figures: FanoutFigures[] = [];
+    const agentsCpuMs: number[] = [];
     for (let round = 0; round < rounds; round += 1) {
+      const before = await fleet.measure();
       const done = await console.order('fanout', { policy: policyOf(round) });
+      agentsCpuMs.push(((await fleet.measure()).cpuMicros - before.cpuMicros) / 1000 / agents);
       if (done.confirmed !== agents) throw new Error(`${agents - done.confirmed} agents did not confirm.`);
       figures.push(done);
       // The next plan starts from the revision that statuses tell.
@@ -28,6 +31,8 @@ export const fanoutSection: FleetSection = {
         samples: figures.map(({ ms }) => ms / 1000),
         target: { op: '<=', value: 4 },
       }),
+      toRow({ figure: 'fan-out: console CPU a host', unit: 'ms', samples: figures.map(({ cpuMs }) => cpuMs / agents) }),
+      toRow({ figure: 'fan-out: CPU of the agent itself', unit: 'ms', samples: agentsCpuMs }),
       toRow({ figure: 'fan-out: longest event-loop block', unit: 'ms', samples: figures.map(({ blockMs }) => blockMs) }),
     ];
   },
