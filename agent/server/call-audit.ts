@@ -26,8 +26,11 @@ export interface CallRecord {
   under(right: string): void;
   /** A request is about to reach the handler. Raises AUDIT_FAILED: then it must not. */
   received(request: unknown): Promise<void> | null;
-  /** The call is over. Raises AUDIT_FAILED: then the caller must be told that instead. */
-  finished(outcome: string): Promise<void> | null;
+  /**
+   * The call is over. Raises AUDIT_FAILED: then the caller must be told that instead. With `isCut` its caller lost his rights while it ran:
+   * that has its effect whatever can be written, so nothing is waited for, and what could not be written is kept until it can be.
+   */
+  finished(outcome: string, isCut?: boolean): Promise<void> | null;
 }
 
 export interface CallAudit {
@@ -112,14 +115,18 @@ export const createCallAudit = ({ audit, revision }: CallAuditOptions): CallAudi
             fact = { ...fact, opening };
           });
         },
-        finished: (outcome) => {
+        finished: (outcome, isCut = false) => {
           const ended = { ...fact, result: outcome, revisionAfter: isChange ? revision() : null };
           // A dangerous call whose first entry failed has touched nothing: that entry would fail, too.
           if (outcome === 'AUDIT_FAILED') return null;
           if (isChange && isReceived) return appendEnd(audit, ended);
           // A request that never came whole has held a place of this host until its time was over.
           const isRefused = refusalCodes.has(outcome) || (outcome === 'TIMED_OUT' && !isReceived);
-          return isRefused ? audit.refused(ended) : null;
+          if (!isRefused) return null;
+          const written = audit.refused(ended);
+          if (!isCut) return written;
+          void written.catch(() => audit.note(ended));
+          return null;
         },
       };
     },
