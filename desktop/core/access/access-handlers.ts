@@ -9,6 +9,9 @@ import { trustedRoots } from '../authority/root-change-record.ts';
 import type { HandlerContext } from '../handler-context.ts';
 import { accessViewOf, checkAccess } from './access-view.ts';
 
+/** A page is told so often at most what a thousand hosts answer one by one, milliseconds. */
+const viewEveryMs = 200;
+
 type Handled = Extract<keyof BridgeHandlers, `access.${string}`>;
 
 export const accessHandlers = ({ keeper, clock, random }: HandlerContext): Pick<BridgeHandlers, Handled> => {
@@ -31,6 +34,7 @@ export const accessHandlers = ({ keeper, clock, random }: HandlerContext): Pick<
           const text = JSON.stringify(view);
           if (text !== last) yield view;
           last = text;
+          await clock.sleep(viewEveryMs, ended).catch(() => undefined);
           const { index, done } = await Promise.race(waits.map(async (wait, at) => ({ index: at, done: (await wait).done })));
           const source = sources[index];
           if (done === true || source === undefined) return;
