@@ -190,45 +190,45 @@ describe('access control', () => {
     for (const one of [access, again]) one.close();
   });
 
+  const cut = (text: string): string => text.slice(0, -9);
+  const torn = { damage: cut, warnings: ['ACCESS_ROLLED_BACK'], scope: 'mappings:read', refusal: null };
   it.each([
-    [
-      'a step that was not finished is as if it had not been',
-      'chain.log',
-      (text: string) => text.slice(0, -9),
-      'ACCESS_ROLLED_BACK',
-      'mappings:read',
-      null,
-    ],
-    [
-      'nor is one that was not finished, and has no mark yet',
-      'both',
-      (text: string) => text.slice(0, -9),
-      undefined,
-      'mappings:write',
-      null,
-    ],
-    [
-      'a step that is damaged leaves only recovery',
-      'chain.log',
-      (text: string) => `x${text}`,
-      'ACCESS_ROLLED_BACK',
-      'mappings:read',
-      'ACCESS_STALE',
-    ],
-    ['the marks alone do not matter', 'marks.log', () => '', undefined, 'mappings:write', null],
-  ])('reads its journals with care: %s', async (_what, name, damage, warning, scope, refusal) => {
+    { what: 'a step that is marked but was not finished is missed', files: ['chain.log'], ...torn },
+    {
+      what: 'one that was not finished and has no mark yet is not',
+      files: ['chain.log', 'marks.log'],
+      ...torn,
+      warnings: [],
+      scope: 'mappings:write',
+    },
+    {
+      what: 'one that is damaged leaves only recovery',
+      files: ['chain.log'],
+      ...torn,
+      damage: (text: string) => `x${text}`,
+      refusal: 'ACCESS_STALE',
+    },
+    {
+      what: 'lost marks are known from the steps',
+      files: ['marks.log'],
+      damage: () => '',
+      warnings: [],
+      scope: 'mappings:write',
+      refusal: null,
+    },
+  ])('reads its journals with care: $what', async ({ files, damage, warnings, scope, refusal }) => {
     const made = bundle();
     const access = await open();
     await access.push(made.updates);
     await access.push([made.change(put({ operators: [operator('bob')] }))]);
     await access.push([made.change(put({ operators: [operator('eve')] }))]);
     access.close();
-    for (const file of name === 'both' ? ['chain.log', 'marks.log'] : [name]) {
+    for (const file of files) {
       const path = join(stateDir, 'access', file);
       await writeFile(path, damage(await readFile(path, 'utf8')));
     }
     const restored = await open();
-    expect([...raised.keys()]).toEqual(warning === undefined ? [] : [warning]);
+    expect([...raised.keys()]).toEqual(warnings);
     expect(restored.decide(caller('ada'), scope)).toBe(refusal);
     // The next delivery goes on from what is there.
     await restored.push(made.updates);

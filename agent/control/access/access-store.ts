@@ -75,8 +75,9 @@ export const openAccessStore = async (stateDir: string): Promise<AccessStore> =>
   return {
     load: async ({ fleetId, fleetRoot, rootStep = null }) => {
       stored = null;
+      const marked = readMarks(await readTextIfPresent(join(folder, marksFile)), fleetId);
+      const marks = withMarkLines(marked, await markLines.lines(), fleetId);
       const root = rootTrustOf(fleetRoot, rootStep);
-      const marks = withMarkLines(readMarks(await readTextIfPresent(join(folder, marksFile)), fleetId), await markLines.lines(), fleetId);
       const empty = emptyChain(fleetId, root, marks);
       const text = await readTextIfPresent(join(folder, chainFile));
       if (text === null) return { chain: empty, problem: marks.size === 0 ? '' : 'The stored access bundle is gone.' };
@@ -101,21 +102,11 @@ export const openAccessStore = async (stateDir: string): Promise<AccessStore> =>
       // Until it has succeeded nobody knows what the files hold.
       stored = null;
       try {
-        if (before !== null && added !== null && before.steps + added.length <= journalStepsMax) {
-          const isAdded = await addSteps(chain, { added, before }).then(
-            () => true,
-            // A journal that cannot be written, or was removed: what is written whole does not need it.
-            () => false,
-          );
-          if (isAdded) return;
-        }
+        const isShort = before !== null && added !== null && before.steps + added.length <= journalStepsMax;
+        if (isShort && (await isDone(addSteps(chain, { added, before })))) return;
         await writeWhole(chain);
       } catch (error) {
-        throw new NestError(
-          'STATE_FAILED',
-          'The access bundle is in force but could not be stored on the host. Check the free space and the rights of its state directory.',
-          { cause: error },
-        );
+        throw notStored(error);
       }
     },
     close: async () => {
@@ -123,6 +114,20 @@ export const openAccessStore = async (stateDir: string): Promise<AccessStore> =>
     },
   };
 };
+
+/** A journal that cannot be written, or was removed, is no failure: what is written whole does not need it. */
+const isDone = (work: Promise<void>): Promise<boolean> =>
+  work.then(
+    () => true,
+    () => false,
+  );
+
+const notStored = (cause: unknown): NestError =>
+  new NestError(
+    'STATE_FAILED',
+    'The access bundle is in force but could not be stored on the host. Check the free space and the rights of its state directory.',
+    { cause },
+  );
 
 /** The updates that lead from one chain to the other, one after the other; null when more than that has changed. */
 const stepsBetween = (before: AccessChain, after: AccessChain): readonly SignedUpdate[] | null => {
