@@ -176,6 +176,22 @@ describe('delivery of access bundles', () => {
     expect([first?.said.sent, first?.revision]).toEqual([2, 4]);
   });
 
+  it('asks a host anew that another console has reached while it was being sent something', async () => {
+    const [first] = all;
+    for (const { has } of all) has(bundle.updates);
+    sync.start();
+    await settle();
+    first?.hold();
+    book.take([lock('bob')]);
+    await settle();
+    first?.has([lock('eve')]);
+    first?.letGo();
+    await settle();
+    expect([first?.said.asked, sync.states()[0]?.state]).toEqual([2, 'behind']);
+    await tellAll();
+    expect(first?.said.asked).toBe(3);
+  });
+
   it('asks a host that did not take what was sent, and shows why', async () => {
     const [first] = all;
     for (const { has } of all) has(bundle.updates);

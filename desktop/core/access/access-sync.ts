@@ -26,6 +26,8 @@ const tellsAskAgainMs = 10 * 60_000;
 const forkAskAgainMs = 2_000;
 /** The same when it took nothing from us: it may have to hear of another root first, milliseconds. */
 const refusedAskAgainMs = 5_000;
+/** The same when it had something else than what it was sent: another console was there in the same moment. */
+const behindAskAgainMs = 500;
 const forkWarning = 'ACCESS_FORKED';
 /** Sides of a fork that a merge can name. */
 const sidesMax = 3;
@@ -199,6 +201,7 @@ export class AccessSync {
     if (isForked(host) !== (note.state === 'forked') && sinceMs > forkAskAgainMs) return true;
     if (hasMoved(host, note)) return true;
     if (note.state === 'refused') return sinceMs > refusedAskAgainMs;
+    if (note.state === 'behind') return sinceMs > behindAskAgainMs;
     const tells = note.state === 'current' && host.standing?.accessHash === note.hash;
     return sinceMs > (tells ? tellsAskAgainMs : askAgainMs);
   }
