@@ -149,15 +149,17 @@ export const createFakeAgent = async (): Promise<FakeAgent> => {
       settlePending(state, { state: ConfigRevision_State.ROLLED_BACK, reason: 'Not confirmed in time.' });
       emit();
     },
-    lockOut: () => {
-      for (const watcher of watchers)
-        watcher.emit('error', Object.assign(new Error('REVOKED'), statusOf(new NestError('REVOKED', 'You are locked out.'))));
-      watchers.clear();
-    },
+    lockOut: () => lockOut(watchers),
     // A restart on its way would listen again behind our back.
     stop: () => restarted.then(() => close()),
     start: listen,
   };
+};
+
+const lockOut = (watchers: Set<ServerWritableStream<WatchStatusRequest, WatchStatusResponse>>): void => {
+  const refusal = statusOf(new NestError('REVOKED', 'You are locked out.'));
+  for (const watcher of watchers) watcher.emit('error', Object.assign(new Error('REVOKED'), refusal));
+  watchers.clear();
 };
 
 const closeFront = async (open: {
