@@ -131,9 +131,7 @@ describe('a link whose connection lives in a shard', () => {
     const link = poolOf(openShardHere).link({ endpoint: { address: '127.0.0.1', port: agent.port }, identity, operator });
     const done = Promise.withResolvers<void>();
     const work: Parameters<AgentLink['maintain']>[0] = async (client, signal) => {
-      const watching = (async () => {
-        for await (const _status of client.watchStatus(signal)) seen.resolve();
-      })().catch(errorCodeOf);
+      const watching = client.watchStatus(() => seen.resolve(), signal).catch(errorCodeOf);
       await done.promise;
       throw new NestError('HOST_UNREACHABLE', String(await watching));
     };

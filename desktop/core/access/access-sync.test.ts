@@ -51,7 +51,8 @@ const createHost = (index: number) => {
   const host = {
     record: { hostId: `host-${String(index)}`, name: `host-${String(index)}` },
     linkState: { kind: 'up', since: clock.now(), client },
-    reading: null as { at: number; accessHash: string; warnings: readonly [] } | null,
+    standing: null as { accessHash: string; warnings: readonly [] } | null,
+    heardAt: null as number | null,
     client: () => Promise.resolve(client),
   };
   return {
@@ -69,7 +70,7 @@ const createHost = (index: number) => {
     /** It has this, by whatever way. */
     has: (updates: readonly SignedEnvelope[]) => updates.forEach((update) => ({ chain } = takeUpdate(chain, update, 0))),
     /** What a status tells. */
-    tell: () => (host.reading = { at: clock.now(), accessHash: chain.head?.hash ?? '', warnings: [] }),
+    tell: () => Object.assign(host, { heardAt: clock.now(), standing: { accessHash: chain.head?.hash ?? '', warnings: [] } }),
   };
 };
 
