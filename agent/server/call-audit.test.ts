@@ -63,6 +63,7 @@ beforeEach(async () => {
     },
     head: () => log.head(),
     extent: () => log.extent(),
+    end: () => log.end(),
     broken: () => log.broken(),
     entries: (after, max) => log.entries(after, max),
     verify: () => log.verify(),
