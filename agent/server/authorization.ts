@@ -8,11 +8,10 @@ import type { AccessCaller, AccessControl } from '../control/access/api.ts';
 import type { BreakGlassUse, SessionControl } from '../control/session/api.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Connection, Connections } from './connections.ts';
+import { createCutting } from './cutting.ts';
 import { createStepUpRule } from './step-up-rule.ts';
 import type { StepUpRule, StepUpRuleOptions } from './step-up-rule.ts';
 
-/** A connection that lost its rights is closed so long after its calls were told why, milliseconds. */
-const cutGraceMs = 200;
 /** Wrong keys of one client before it has to wait, and how long, milliseconds. */
 const wrongKeysMax = 5;
 const wrongKeysMs = 15 * 60_000;
@@ -69,6 +68,7 @@ export const createAuthorization = (options: AuthorizationOptions): Authorizatio
   const { access, connections, sessions, clock } = options;
   const stepUp = createStepUpRule(options);
   const running = new Set<Running>();
+  const cutting = createCutting(clock, (connection) => [...running].some((call) => call.connection === connection));
   const checkKey = createKeyCheck(access, clock);
   const check = ({ connection, scope, path, mapping }: Running): void => {
     const caller = accessCallerOf(connection);
@@ -90,7 +90,7 @@ export const createAuthorization = (options: AuthorizationOptions): Authorizatio
       const caller = accessCallerOf(connection);
       return caller !== null && access.isCut(caller) && sessions.grantOf(caller) === null;
     });
-    if (cut.length > 0) clock.after(cutGraceMs, () => cut.forEach(({ socket }) => socket.destroy()));
+    cut.forEach((connection) => cutting.cut(connection));
   };
   const stops = [access.onChanged(recheck), sessions.onChanged(recheck)];
   return {
@@ -99,13 +99,16 @@ export const createAuthorization = (options: AuthorizationOptions): Authorizatio
       const caller = accessCallerOf(request.connection);
       const isHeldFor = (mapping: string): boolean =>
         caller !== null && (sessions.grantOf(caller) !== null || access.decide(caller, request.scope, mapping) === null);
+      const end = (): void => {
+        if (running.delete(call)) cutting.told(call.connection);
+      };
       if (request.scope === 'public')
-        return liveCallOf(call, { check: () => undefined, isHeldFor, running, stepUp, caller: null, grant: null });
+        return liveCallOf(call, { check: () => undefined, isHeldFor, end, stepUp, caller: null, grant: null });
       check(call);
       checkKey(request);
       if (caller !== null) stepUp.begin(caller, request);
       running.add(call);
-      return liveCallOf(call, { check, isHeldFor, running, stepUp, caller, grant: caller === null ? null : sessions.grantOf(caller) });
+      return liveCallOf(call, { check, isHeldFor, end, stepUp, caller, grant: caller === null ? null : sessions.grantOf(caller) });
     },
     admit: (connection) => {
       const caller = accessCallerOf(connection);
@@ -118,14 +121,14 @@ export const createAuthorization = (options: AuthorizationOptions): Authorizatio
 interface LiveParts {
   readonly check: (call: Running) => void;
   readonly isHeldFor: LiveCall['isHeldFor'];
-  readonly running: Set<Running>;
+  readonly end: LiveCall['end'];
   readonly stepUp: StepUpRule;
   /** Null where nothing has to be proven. */
   readonly caller: AccessCaller | null;
   readonly grant: BreakGlassUse | null;
 }
 
-const liveCallOf = (call: Running, { check, isHeldFor, running, stepUp, caller, grant }: LiveParts): LiveCall => ({
+const liveCallOf = (call: Running, { check, isHeldFor, end, stepUp, caller, grant }: LiveParts): LiveCall => ({
   revoked: call.abort.signal,
   isHeldFor,
   grant,
@@ -137,7 +140,7 @@ const liveCallOf = (call: Running, { check, isHeldFor, running, stepUp, caller, 
     }
     if (caller !== null) stepUp.checkMessage(caller, call, message);
   },
-  end: () => void running.delete(call),
+  end,
 });
 
 /** The requests that name a mapping, by path: they are allowed to who holds the scope for that mapping alone. */

@@ -14,7 +14,7 @@ import { auditGenesis, auditHeadType, decodeAuditEntry, emptyFact, extendChain, 
 import type { AuditEntry } from '../../proto/model/audit.ts';
 import { verifyEnvelope } from '../../proto/model/envelope.ts';
 import { NestError } from '../../proto/model/error.ts';
-import type { AuditControl } from '../control/audit/api.ts';
+import type { AuditControl, AuditFact } from '../control/audit/api.ts';
 import { createAuditControl } from '../control/audit/audit-control.ts';
 import { createHeadSigner } from '../control/audit/head-signer.ts';
 import type { IdentityControl } from '../control/identity/api.ts';
@@ -25,6 +25,7 @@ import { systemClock } from '../lib/clock.ts';
 import { silentLogger } from '../lib/log.ts';
 import { systemRandom } from '../lib/random.ts';
 import { createServer } from './api.ts';
+import { createCallAudit } from './call-audit.ts';
 import type { AgentServer } from './api.ts';
 import { createFakeDomains } from './fake-domains.ts';
 import type { FakeDomains } from './fake-domains.ts';
@@ -63,6 +64,7 @@ beforeEach(async () => {
     head: () => log.head(),
     end: () => log.end(),
     extent: () => log.extent(),
+    end: () => log.end(),
     broken: () => log.broken(),
     entries: (after, max) => log.entries(after, max),
     verify: () => log.verify(),
@@ -217,6 +219,21 @@ describe('the audit of calls', () => {
     expect(refusal).toMatchObject({ reason: 'AUDIT_FAILED' });
     expect(refusal.message).toMatch(/^The call ended with .+, but its audit entry could not be written yet\./);
     expect(noted).toEqual([expect.stringContaining('/nest.v1.ConfigService/ConfirmConfig')]);
+  });
+
+  it('lets nobody who lost his rights wait for the disk to hear why, and keeps the entry until it can be written', async () => {
+    const { promise: disk, reject } = Promise.withResolvers<void>();
+    const facts: string[] = [];
+    const note = ({ action, result }: AuditFact): void => void facts.push(`${action} ${result}`);
+    const calls = createCallAudit({ audit: { append: () => Promise.resolve(1), refused: () => disk, note }, revision: () => 1 });
+    const access = { scope: 'hosts:read', idempotent: true, dangerous: false, maxDeadlineMs: 0 };
+    const call = () => calls.begin({ path: '/nest.v1.HostService/WatchStatus', access, subject: 'ada', device: '', source: '' });
+    expect([call().finished('REVOKED', true), call().finished('OK', true)]).toEqual([null, null]);
+    const refusal = call().finished('REVOKED');
+    expect(refusal).toBeInstanceOf(Promise);
+    reject(new NestError('AUDIT_FAILED', 'The disk is full.'));
+    await expect(refusal).rejects.toMatchObject({ code: 'AUDIT_FAILED' });
+    await expect.poll(() => facts).toEqual(['/nest.v1.HostService/WatchStatus REVOKED']);
   });
 
   it('has an entry for what is refused, and none for what only reads', async () => {

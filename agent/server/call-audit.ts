@@ -26,8 +26,11 @@ export interface CallRecord {
   under(right: string): void;
   /** A request is about to reach the handler. Raises AUDIT_FAILED: then it must not. */
   received(request: unknown): Promise<void> | null;
-  /** The call is over. Raises AUDIT_FAILED: then the caller must be told that instead. */
-  finished(outcome: string): Promise<void> | null;
+  /**
+   * The call is over. Raises AUDIT_FAILED: then the caller must be told that instead. With `isCut` its caller lost his rights while it ran:
+   * that has its effect whatever can be written, so nothing is waited for, and what could not be written is kept until it can be.
+   */
+  finished(outcome: string, isCut?: boolean): Promise<void> | null;
 }
 
 export interface CallAudit {
@@ -118,7 +121,7 @@ export const createCallAudit = ({ audit, revision }: CallAuditOptions): CallAudi
             fact = { ...fact, opening };
           });
         },
-        finished: (outcome) => {
+        finished: (outcome, isCut = false) => {
           // A dangerous call whose first entry failed has touched nothing: that entry would fail, too.
           if (outcome === 'AUDIT_FAILED') return null;
           const end = { result: outcome, revisionAfter: isChange ? revision() : null };
@@ -126,7 +129,11 @@ export const createCallAudit = ({ audit, revision }: CallAuditOptions): CallAudi
           // A request that never came whole has held a place of this host until its time was over.
           const isRefused = refusalCodes.has(outcome) || (outcome === 'TIMED_OUT' && received === null);
           if (!isRefused) return null;
-          return audit.refused({ ...(received === null ? fact : withRequest(fact, received.request)), ...end });
+          const ended = { ...(received === null ? fact : withRequest(fact, received.request)), ...end };
+          const written = audit.refused(ended);
+          if (!isCut) return written;
+          void written.catch(() => audit.note(ended));
+          return null;
         },
       };
     },

@@ -6,7 +6,7 @@ import { errorCodeOf, NestError } from '../../proto/model/error.ts';
 import type { NestErrorCode } from '../../proto/model/error.ts';
 import type { AuthenticationEvent } from '../lib/authentication-event.ts';
 import type { Logger } from '../lib/log.ts';
-import type { CallAudit, CallRecord } from './call-audit.ts';
+import type { CallAudit } from './call-audit.ts';
 import type { Authorization, LiveCall } from './authorization.ts';
 import type { CallContext, CallContexts } from './call-context.ts';
 import { endpointsOf } from './connections.ts';
@@ -75,7 +75,8 @@ export const createCallGuard = (options: CallGuardOptions): ServerInterceptor =>
     const target = isServed ? '' : method.path.slice(0, targetMax);
     const record = options.audit.begin({ path, access: isServed ? accessOf(method.path) : null, target, ...peer });
     let live: LiveCall | null = null;
-    finishThrough(call, record, (coded, outcome) => {
+    const written = (outcome: CallReport['outcome']): Promise<void> | null => record.finished(outcome, live?.revoked.aborted === true);
+    finishThrough(call, written, (coded, outcome) => {
       live?.end();
       report(options, { path, outcome, durationMs: options.monotonicMs() - startedMs });
       tellAuthentication(options, peer, { path, outcome });
@@ -123,7 +124,7 @@ export const createCallGuard = (options: CallGuardOptions): ServerInterceptor =>
  */
 const finishThrough = (
   call: ServerInterceptingCallInterface,
-  record: CallRecord,
+  audit: (outcome: CallReport['outcome']) => Promise<void> | null,
   finish: (status: CallStatus, outcome: CallReport['outcome']) => CallStatus,
 ): void => {
   const send = call.sendStatus.bind(call);
@@ -133,7 +134,7 @@ const finishThrough = (
     finished = true;
     const coded = withNestDetails(status);
     const outcome = coded.code ?? (status.code === Code.OK ? 'OK' : 'INTERNAL');
-    const written = record.finished(outcome);
+    const written = audit(outcome);
     if (written === null) send(finish(coded.status, outcome));
     else
       written.then(

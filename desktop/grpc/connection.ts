@@ -16,7 +16,7 @@ import { nestErrorOf } from './status-error.ts';
 import type { Wire } from './wire.ts';
 import { createSessionWire, createWireSession } from './wire-session.ts';
 import type { HandshakePace } from './handshake-pace.ts';
-import { reconnectAttemptsLong, reconnectLimits, stableAfterMs } from './wire-limits.ts';
+import { lockedOutLimits, reconnectLimits, stableAfterMs } from './wire-limits.ts';
 
 /** What both ends said of themselves when the connection was made. */
 export interface Greeting {
@@ -67,11 +67,11 @@ export interface ConnectionWork {
 export const maintainConnection = async (options: ConnectionOptions, work: ConnectionWork, signal: AbortSignal): Promise<void> => {
   const { clock } = options;
   let since: number | null = null;
+  let lockedOut = 0;
   for (let attempts = 1; !signal.aborted; attempts += 1) {
     const bulk = createBulkChannel(() => openBulkChannel(options.endpoint, credentialsOf(options)));
     let channel: Channel | undefined;
     let isUp = false;
-    let isLockedOut = false;
     const startedMs = clock.monotonicMs();
     try {
       // Behind the gate, too: a thousand channels made in one turn would hold up the event loop.
@@ -87,15 +87,15 @@ export const maintainConnection = async (options: ConnectionOptions, work: Conne
       if (signal.aborted || isCancelled(error)) break;
       if (isUp && clock.monotonicMs() - startedMs > stableAfterMs) attempts = 1;
       since ??= clock.now();
-      // Who was locked out does not get in again by asking often.
-      isLockedOut = errorCodeOf(error) === 'REVOKED';
+      // Who was locked out does not get in again by asking often, and every handshake costs the host as much as him.
+      lockedOut = errorCodeOf(error) === 'REVOKED' ? lockedOut + 1 : 0;
       work.broke({ error: nestErrorOf(error), since, attempts });
     } finally {
       bulk.close();
       channel?.close();
     }
-    const pauses = isLockedOut ? reconnectAttemptsLong : attempts;
-    await clock.sleep(backoffDelayMs(pauses, reconnectLimits, options.random), signal).catch(() => undefined);
+    const [pauses, limits] = lockedOut > 0 ? ([lockedOut, lockedOutLimits] as const) : ([attempts, reconnectLimits] as const);
+    await clock.sleep(backoffDelayMs(pauses, limits, options.random), signal).catch(() => undefined);
   }
   throwIfCancelled(signal);
 };

@@ -43,7 +43,7 @@ import { proofInput, tokenKeyInfo, tokenPrefix } from '../../proto/model/enrollm
 import type { ProofLabel, Transcript } from '../../proto/model/enrollment.ts';
 import { NestError } from '../../proto/model/error.ts';
 import { sessionMetadata } from '../../proto/model/step-up.ts';
-import { answer } from './fake-answer.ts';
+import { answer, statusOf } from './fake-answer.ts';
 import { createFakeTraffic, flowService, trafficService } from './fake-traffic.ts';
 import type { FakeTraffic } from './fake-traffic.ts';
 
@@ -77,6 +77,8 @@ export interface FakeAgent {
   emit(): void;
   /** Takes the pending revision back as the dead-man timer would. */
   expire(): void;
+  /** Ends every status stream as an agent does whose caller was locked out. */
+  lockOut(): void;
   /** Cuts every connection and listens no more. */
   stop(): Promise<void>;
   start(): Promise<void>;
@@ -147,10 +149,17 @@ export const createFakeAgent = async (): Promise<FakeAgent> => {
       settlePending(state, { state: ConfigRevision_State.ROLLED_BACK, reason: 'Not confirmed in time.' });
       emit();
     },
+    lockOut: () => lockOut(watchers),
     // A restart on its way would listen again behind our back.
     stop: () => restarted.then(() => close()),
     start: listen,
   };
+};
+
+const lockOut = (watchers: Set<ServerWritableStream<WatchStatusRequest, WatchStatusResponse>>): void => {
+  const refusal = statusOf(new NestError('REVOKED', 'You are locked out.'));
+  for (const watcher of watchers) watcher.emit('error', Object.assign(new Error('REVOKED'), refusal));
+  watchers.clear();
 };
 
 const closeFront = async (open: {

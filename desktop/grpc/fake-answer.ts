@@ -23,7 +23,8 @@ export const answer =
     void respond();
   };
 
-const statusOf = (error: unknown): { readonly code: grpcStatus; readonly details: string; readonly metadata: Metadata } => {
+/** An error as agents send it. */
+export const statusOf = (error: unknown): { readonly code: grpcStatus; readonly details: string; readonly metadata: Metadata } => {
   const metadata = new Metadata();
   const { code, message, details } =
     error instanceof NestError ? error : new NestError('INTERNAL', error instanceof Error ? (error.stack ?? '') : String(error));

@@ -127,6 +127,23 @@ afterEach(async () => {
 });
 
 describe('a link whose connection lives in a shard', () => {
+  it('is down as soon as a stream says that its operator is locked out, before whoever used it has done anything', async () => {
+    const link = poolOf(openShardHere).link({ endpoint: { address: '127.0.0.1', port: agent.port }, identity, operator });
+    const done = Promise.withResolvers<void>();
+    const work: Parameters<AgentLink['maintain']>[0] = async (client, signal) => {
+      const watching = client.watchStatus(() => seen.resolve(), signal).catch(errorCodeOf);
+      await done.promise;
+      throw new NestError('HOST_UNREACHABLE', String(await watching));
+    };
+    const seen = Promise.withResolvers<void>();
+    upkeep.push(link.maintain(work, stop.signal).catch(errorCodeOf));
+    await seen.promise;
+    agent.lockOut();
+    expect(await reached(link, ({ kind }) => kind === 'down')).toMatchObject({ error: { code: 'REVOKED' } });
+    done.resolve();
+    expect(link.state.kind).toBe('down');
+  });
+
   it('comes up, carries calls, refusals, deadlines and cancellation, and goes down with its agent', async () => {
     const link = maintain(poolOf(openShardHere));
     expect(await reached(link, isUp)).toMatchObject({ agentVersion: '1.2.3', isResumed: false });

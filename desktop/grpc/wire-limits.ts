@@ -30,8 +30,8 @@ export const connectPlaceMsMax = 4_000;
 export const helloTimeoutMsMax = 30_000;
 /** Pauses between attempts to reach a host. */
 export const reconnectLimits: BackoffLimits = { firstMs: 500, maxMs: 10_000, factor: 1.6, jitter: 0.2 };
-/** An attempt whose pause is the longest. */
-export const reconnectAttemptsLong = 16;
+/** The same for who is locked out of the fleet: a console that lost a thousand hosts at once must not come back to all of them at once. */
+export const lockedOutLimits: BackoffLimits = { firstMs: 30_000, maxMs: 120_000, factor: 2, jitter: 0.5 };
 /** A connection that lived so long starts the pauses anew when it breaks. */
 export const stableAfterMs = 10_000;
 /** TLS sessions kept for resumption; the oldest goes first. */

@@ -15,6 +15,7 @@ import { createManualClock } from '../../lib/manual-clock.ts';
 import { createTestFleet, testAgentId } from '../identity/test-fleet.ts';
 import type { TestFleet } from '../identity/test-fleet.ts';
 import { createAccessControl } from './access-control.ts';
+import { journalStepsMax } from './access-store.ts';
 import type { AccessCaller, AccessControl } from './api.ts';
 
 const fleetId = '01jz000000000000000000000a';
@@ -123,6 +124,7 @@ describe('access control', () => {
     await access.push([made.change(put({ locks: [{ id: 'l', target: 'operator/eve', reason: '', sinceMs: 1n }] }))]);
     access.close();
     await writeFile(join(stateDir, 'access', 'chain.json'), old);
+    await rm(join(stateDir, 'access', 'chain.log'));
     const restored = await open();
     expect([...raised.keys()]).toEqual(['ACCESS_ROLLED_BACK']);
     expect([restored.decide(caller('ada'), 'mappings:read'), restored.decide(caller('ada'), 'mappings:write')]).toEqual([
@@ -155,6 +157,97 @@ describe('access control', () => {
     await (await open()).refresh();
     await access.push([lock]);
     expect((await open()).head().revision).toBe(2);
+  });
+
+  it('has a lock in force while an update before it is still on its way to the disk, and answers both when they are there', async () => {
+    const made = bundle();
+    const access = await open();
+    await access.push(made.updates);
+    const before = access.push([made.change(put({ operators: [operator('bob')] }))]);
+    const lock = access.push([made.change(put({ locks: [{ id: 'l', target: 'operator/eve', reason: '', sinceMs: 1n }] }))]);
+    // No turn of the event loop, so no answer of the file system.
+    for (let turn = 0; turn < 64; turn++) await Promise.resolve();
+    expect(access.isLocked(caller('eve'))).toBe(true);
+    expect(await Promise.all([before, lock])).toEqual([{ accepted: 1 }, { accepted: 1 }]);
+    const again = await open();
+    expect(again.head().revision).toBe(3);
+    for (const one of [access, again]) one.close();
+  });
+
+  it('adds steps to a journal, and writes the whole anew now and then', async () => {
+    const made = bundle();
+    const access = await open();
+    await access.push(made.updates);
+    const size = async (name: string): Promise<number> => (await readFile(join(stateDir, 'access', name))).length;
+    const whole = await size('chain.json');
+    for (let step = 0; step < journalStepsMax; step++) await access.push([made.change(put({ operators: [operator('bob')] }))]);
+    expect([await size('chain.json'), (await size('chain.log')) > 0, (await size('marks.log')) > 0]).toEqual([whole, true, true]);
+    await access.push([made.change(put({ operators: [operator('bob')] }))]);
+    expect([(await size('chain.json')) > whole, await size('chain.log'), await size('marks.log')]).toEqual([true, 0, 0]);
+    await access.push([made.change(put({ operators: [operator('eve')] }))]);
+    const again = await open();
+    expect([again.head().revision, raised.size]).toEqual([journalStepsMax + 3, 0]);
+    for (const one of [access, again]) one.close();
+  });
+
+  const cut = (text: string): string => text.slice(0, -9);
+  const torn = { damage: cut, warnings: ['ACCESS_ROLLED_BACK'], scope: 'mappings:read', refusal: null };
+  it.each([
+    { what: 'a step that is marked but was not finished is missed', files: ['chain.log'], ...torn },
+    {
+      what: 'one that was not finished and has no mark yet is not',
+      files: ['chain.log', 'marks.log'],
+      ...torn,
+      warnings: [],
+      scope: 'mappings:write',
+    },
+    {
+      what: 'one that is damaged leaves only recovery',
+      files: ['chain.log'],
+      ...torn,
+      damage: (text: string) => `x${text}`,
+      refusal: 'ACCESS_STALE',
+    },
+    {
+      what: 'lost marks are known from the steps',
+      files: ['marks.log'],
+      damage: () => '',
+      warnings: [],
+      scope: 'mappings:write',
+      refusal: null,
+    },
+  ])('reads its journals with care: $what', async ({ files, damage, warnings, scope, refusal }) => {
+    const made = bundle();
+    const access = await open();
+    await access.push(made.updates);
+    await access.push([made.change(put({ operators: [operator('bob')] }))]);
+    await access.push([made.change(put({ operators: [operator('eve')] }))]);
+    access.close();
+    for (const file of files) {
+      const path = join(stateDir, 'access', file);
+      await writeFile(path, damage(await readFile(path, 'utf8')));
+    }
+    const restored = await open();
+    expect([...raised.keys()]).toEqual(warnings);
+    expect(restored.decide(caller('ada'), scope)).toBe(refusal);
+    // The next delivery goes on from what is there.
+    await restored.push(made.updates);
+    await restored.push([made.change(put({ operators: [operator('kim')] }))]);
+    const again = await open();
+    expect([again.head().revision, raised.size]).toEqual([4, 0]);
+    for (const one of [restored, again]) one.close();
+  });
+
+  it('stores a lock also when its journal was removed under it', async () => {
+    const made = bundle();
+    const access = await open();
+    await access.push(made.updates);
+    await access.push([made.change(put({ operators: [operator('bob')] }))]);
+    await rm(join(stateDir, 'access', 'chain.log'));
+    await access.push([made.change(put({ locks: [{ id: 'l', target: 'operator/eve', reason: '', sinceMs: 1n }] }))]);
+    const again = await open();
+    expect([again.isLocked(caller('eve')), raised.size]).toEqual([true, 0]);
+    for (const one of [access, again]) one.close();
   });
 
   it('takes what holds of a delivery, up to what does not', async () => {

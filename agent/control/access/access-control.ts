@@ -1,5 +1,5 @@
 import { isRolledBack, isStale, takeUpdate } from '../../../proto/model/access/chain.ts';
-import type { AccessChain } from '../../../proto/model/access/chain.ts';
+import type { AccessChain, RootTrust } from '../../../proto/model/access/chain.ts';
 import { compileAccess } from '../../../proto/model/access/decide.ts';
 import type { AccessSubject, CompiledAccess, Refusal } from '../../../proto/model/access/decide.ts';
 import { isChangingScope } from '../../../proto/model/access/scope.ts';
@@ -34,6 +34,12 @@ export interface AccessOptions {
   ) => void;
 }
 
+interface Took {
+  readonly accepted: number;
+  /** To be raised once the rest is stored; null for none. */
+  readonly problem: unknown;
+}
+
 /** Loads what is stored. Raises STATE_FAILED. */
 export const createAccessControl = async (options: AccessOptions): Promise<AccessControl> => {
   const control = new Access(options, await openAccessStore(options.stateDir));
@@ -48,9 +54,15 @@ class Access implements AccessControl {
   #chain: AccessChain | null = null;
   #compiled: CompiledAccess | null = null;
   #isStale = false;
-  #isUnsaved = false;
+  /** Chains taken, and the last of them that is on the disk. */
+  #taken = 0;
+  #saved = 0;
   #waiting = 0;
   #pushing: Promise<unknown> = Promise.resolve();
+  /** The save that runs, and one that stores all that is taken until it begins. */
+  #saving: Promise<void> = Promise.resolve();
+  #nextSave: Promise<void> | null = null;
+  #trust: { readonly of: FleetTrust; readonly root: RootTrust } | null = null;
   #timer: Timer | null = null;
 
   constructor(options: AccessOptions, store: AccessStore) {
@@ -62,7 +74,8 @@ class Access implements AccessControl {
     const fleet = this.#options.fleet();
     if (fleet !== null && fleet.fleetId === this.#chain?.fleetId) {
       // The fleet may have changed its root meanwhile; what was taken stays taken.
-      this.#chain = { ...this.#chain, root: rootTrustOf(fleet.fleetRoot, fleet.rootStep ?? null) };
+      const root = this.#rootOf(fleet);
+      if (root !== this.#chain.root) this.#chain = { ...this.#chain, root };
       return;
     }
     if (fleet === null && this.#chain === null) return;
@@ -70,6 +83,7 @@ class Access implements AccessControl {
       this.#adopt(null);
       return;
     }
+    await this.#saving;
     const { chain, problem } = await this.#store.load(fleet);
     if (problem !== '') this.#options.log.error('access bundle lost', { problem });
     this.#adopt(chain);
@@ -130,9 +144,10 @@ class Access implements AccessControl {
     if (this.#waiting >= pushesMax)
       return Promise.reject(new NestError('LIMIT_REACHED', 'Too many consoles deliver access updates at once. Try again in a moment.'));
     this.#waiting++;
-    const work = this.#pushing.then(() => this.#take(envelopes)).finally(() => this.#waiting--);
-    this.#pushing = work.catch(() => undefined);
-    return work;
+    // The next may be taken while this one is on its way to the disk: a lock is in force before an older update is stored.
+    const taking = this.#pushing.then(() => this.#take(envelopes));
+    this.#pushing = taking.catch(() => undefined);
+    return this.#stored(taking).finally(() => this.#waiting--);
   }
 
   updates(after: Parameters<AccessControl['updates']>[0]): ReturnType<AccessControl['updates']> {
@@ -158,22 +173,50 @@ class Access implements AccessControl {
   close(): void {
     this.#timer?.cancel();
     this.#listeners.clear();
+    void this.#saving.then(() => this.#store.close()).catch(() => undefined);
   }
 
-  async #take(envelopes: readonly SignedEnvelope[]): Promise<{ readonly accepted: number }> {
+  async #take(envelopes: readonly SignedEnvelope[]): Promise<Took> {
     await this.refresh();
     const before = this.#chain;
     if (before === null) throw new NestError('NOT_ENROLLED', 'This host belongs to no fleet yet. Run "nest-agent join <token>" on it.');
     const { chain, accepted, problem } = takeAll(before, envelopes, this.#options.clock.nowMs());
-    if (chain !== before || this.#isUnsaved) {
-      // In force first: a lock counts also while the disk is full.
-      this.#isUnsaved = true;
+    // In force first: a lock counts also while the disk is full.
+    if (chain !== before) {
+      this.#taken++;
       this.#adopt(chain);
-      await this.#store.save(chain);
-      this.#isUnsaved = false;
     }
+    return { accepted, problem };
+  }
+
+  /** Answers when what was taken is on the disk, and what an earlier delivery left unstored. */
+  async #stored(taking: Promise<Took>): Promise<{ readonly accepted: number }> {
+    const { accepted, problem } = await taking;
+    if (this.#saved !== this.#taken) await this.#save();
     if (problem !== null) throw problem;
     return { accepted };
+  }
+
+  #save(): Promise<void> {
+    this.#nextSave ??= this.#saving.then(async () => {
+      this.#nextSave = null;
+      const [taken, chain] = [this.#taken, this.#chain];
+      if (chain === null || taken === this.#saved) return;
+      await this.#store.save(chain);
+      this.#saved = taken;
+    });
+    const save = this.#nextSave;
+    this.#saving = save.catch(() => undefined);
+    return save;
+  }
+
+  /** Reading certificates costs more than all the rest; the same object while nothing has changed. */
+  #rootOf(fleet: FleetTrust): RootTrust {
+    const known = this.#trust;
+    if (known !== null && known.of.fleetRoot === fleet.fleetRoot && known.of.rootStep === fleet.rootStep) return known.root;
+    const root = rootTrustOf(fleet.fleetRoot, fleet.rootStep ?? null);
+    this.#trust = { of: { ...fleet }, root };
+    return root;
   }
 
   #adopt(chain: AccessChain | null): void {

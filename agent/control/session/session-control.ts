@@ -66,6 +66,8 @@ class Sessions implements SessionControl {
   readonly #key = createTokenKey();
   readonly #digests = new Map<string, string>();
   #named = new Map<string, AccessFactor>();
+  /** Ids that the store was told to keep last; null after it took another. */
+  #kept: string | null = null;
   readonly #stop: () => void;
 
   constructor(options: SessionOptions, parts: Parts) {
@@ -87,6 +89,7 @@ class Sessions implements SessionControl {
       offer.recoveryHashes.every(({ length }) => length === 32);
     if (!isWhole || caller.kind !== 'operator')
       throw new NestError('INPUT_INVALID', 'This is no second factor of an operator. Upgrade the console.');
+    this.#kept = null;
     this.#parts.factors.put(shortOf(caller), offer, this.#options.clock.nowMs());
     this.#follow();
   }
@@ -197,8 +200,11 @@ class Sessions implements SessionControl {
     const body = this.#options.access.body();
     this.#digests.clear();
     this.#named = new Map(body?.operators.flatMap(({ subject, factor }) => (factor === undefined ? [] : [[subject, factor]])) ?? []);
-    // A host without a bundle knows nothing, which is no reason to forget.
-    if (body !== null) this.#parts.factors.keepNamed(new Set([...this.#named.values()].map(({ id }) => id)));
+    const ids = [...this.#named.values()].map(({ id }) => id);
+    // A host without a bundle knows nothing, which is no reason to forget. Most updates change no factor: a lock should not wait for a database.
+    if (body === null || this.#kept === ids.join(' ')) return;
+    this.#parts.factors.keepNamed(new Set(ids));
+    this.#kept = ids.join(' ');
   }
 
   #enrolled(): AgentIdentity {

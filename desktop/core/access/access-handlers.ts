@@ -3,11 +3,15 @@ import { NestError } from '../../../proto/model/error.ts';
 import { requireScope } from '../../../proto/model/access/scope.ts';
 import type { AccessChangeResult, AccessOwnKey, AccessView } from '../../bridge/access-model.ts';
 import type { BridgeHandlers } from '../../bridge/contract.ts';
+import { followAny } from '../../lib/api.ts';
 import type { FleetSession } from '../fleet/fleet-session.ts';
 import { issueClient } from '../authority/fleet-authority.ts';
 import { trustedRoots } from '../authority/root-change-record.ts';
 import type { HandlerContext } from '../handler-context.ts';
 import { accessViewOf, checkAccess } from './access-view.ts';
+
+/** A page is told so often at most what a thousand hosts answer one by one, milliseconds. */
+const viewEveryMs = 200;
 
 type Handled = Extract<keyof BridgeHandlers, `access.${string}`>;
 
@@ -23,18 +27,13 @@ export const accessHandlers = ({ keeper, clock, random }: HandlerContext): Pick<
       let last = '';
       const stop = new AbortController();
       const ended = AbortSignal.any([signal, stop.signal]);
-      const sources = [book.changes, sync.changes].map((changes) => changes.follow(ended)[Symbol.asyncIterator]());
       try {
-        const waits = sources.map((source) => source.next());
-        while (!signal.aborted) {
+        for await (const _change of followAny([book.changes, sync.changes], ended)) {
           const view = viewOf(session);
           const text = JSON.stringify(view);
           if (text !== last) yield view;
           last = text;
-          const { index, done } = await Promise.race(waits.map(async (wait, at) => ({ index: at, done: (await wait).done })));
-          const source = sources[index];
-          if (done === true || source === undefined) return;
-          waits[index] = source.next();
+          await clock.sleep(viewEveryMs, ended).catch(() => undefined);
         }
       } finally {
         stop.abort();

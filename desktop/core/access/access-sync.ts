@@ -1,33 +1,34 @@
 /** Carries access bundles between this console and the hosts: pushes what a host lacks, pulls what it has and we have not. */
+import { setImmediate } from 'node:timers/promises';
 import type { AccessHead } from '../../../proto/gen/nest/v1/access.ts';
-import { emptyChain, takeUpdate } from '../../../proto/model/access/chain.ts';
 import type { AccessChain } from '../../../proto/model/access/chain.ts';
-import { errorCodeOf, toErrorShape } from '../../../proto/model/error.ts';
-import type { SignedEnvelope } from '../../../proto/model/access/update.ts';
+import { toErrorShape } from '../../../proto/model/error.ts';
 import type { AccessHostState } from '../../bridge/access-model.ts';
-import type { AgentClient } from '../../grpc/api.ts';
 import { createGate, createLatest, createTaskGroup, isCancelled } from '../../lib/api.ts';
 import type { Clock, Latest, TaskGroup } from '../../lib/api.ts';
 import type { HostRoster } from '../hosts/host-roster.ts';
 import type { ManagedHost } from '../hosts/managed-host.ts';
 import type { AccessBook } from './access-book.ts';
+import { chainOfHost, exchange, hashOf, pushSince } from './access-exchange.ts';
 
-/** Hosts that are spoken to at the same time; the rest waits in line. */
-const inFlightMax = 32;
+/** Hosts that are asked at the same time; the rest waits in line. */
+const asksInFlightMax = 32;
+/** Hosts that are sent a change at the same time, because it is known what they lack: a lock is under way to all before any has answered. */
+const pushesInFlightMax = 2_048;
 const waitingMax = 10_000;
+/** Hosts that are begun with in one turn of the event loop. */
+const startsPerTurn = 128;
 /** A host is asked anew so often, for what other consoles have delivered, milliseconds. */
 const askAgainMs = 30_000;
+/** The same while its statuses say what it has. */
+const tellsAskAgainMs = 10 * 60_000;
 /** The same when its warnings and what it said before do not agree about a fork, milliseconds. */
 const forkAskAgainMs = 2_000;
 /** The same when it took nothing from us: it may have to hear of another root first, milliseconds. */
 const refusedAskAgainMs = 5_000;
+/** The same when it had something else than what it was sent: another console was there in the same moment. */
+const behindAskAgainMs = 500;
 const forkWarning = 'ACCESS_FORKED';
-/** As agents take them. */
-const updatesPerPush = 64;
-/** One message holds less than 4 MB; an update alone is smaller than that. */
-const pushBytesMax = 2 << 20;
-/** Answers of one host to one pull: more updates than that come with the next. */
-const pullsMax = 64;
 /** Sides of a fork that a merge can name. */
 const sidesMax = 3;
 /** An owner's console looks so often whether its bundle is to be signed anew, milliseconds. */
@@ -50,17 +51,33 @@ interface HostNote {
   readonly compared: string;
   /** What the host had then, hex. */
   readonly hash: string;
+  /** Counts exchanges: what was begun later is newer. */
+  readonly order: number;
 }
 
-const unknownNote: HostNote = { state: 'unknown', epoch: null, revision: null, checkedAt: null, problem: null, compared: '', hash: '' };
+const unknownNote: HostNote = {
+  state: 'unknown',
+  epoch: null,
+  revision: null,
+  checkedAt: null,
+  problem: null,
+  compared: '',
+  hash: '',
+  order: 0,
+};
 
 export class AccessSync {
   readonly #options: AccessSyncOptions;
   readonly #notes = new Map<string, HostNote>();
-  readonly #running = new Map<string, Promise<void>>();
+  /** Hosts that are asked, and those that are sent something; one of each at a time for a host. */
+  readonly #asking = new Map<string, Promise<void>>();
+  readonly #pushing = new Map<string, Promise<boolean>>();
   readonly #changes = createLatest(0);
-  readonly #gate = createGate({ inFlightMax, waitingMax });
+  readonly #asks = createGate({ inFlightMax: asksInFlightMax, waitingMax });
+  readonly #pushes = createGate({ inFlightMax: pushesInFlightMax, waitingMax });
   readonly #tasks: TaskGroup;
+  #orders = 0;
+  #revisions: { readonly of: AccessChain['hashes']; readonly byHash: ReadonlyMap<string, number> } = { of: new Map(), byHash: new Map() };
 
   constructor(options: AccessSyncOptions) {
     this.#options = options;
@@ -75,12 +92,17 @@ export class AccessSync {
   /** Follows the hosts and the book until `close`. */
   start(): void {
     const { roster, book, clock } = this.#options;
-    roster.onReading((host) => {
-      if (this.#isDue(host)) this.#tasks.start('sync', (signal) => this.#sync(host, signal));
-    }, this.#tasks.signal);
+    roster.onReading((host) => this.#look(host), this.#tasks.signal);
     this.#tasks.start('changes', async (signal) => {
       for await (const _count of book.changes.follow(signal)) {
-        for (const host of roster.all) if (this.#isDue(host)) this.#tasks.start('sync', (ended) => this.#sync(host, ended));
+        // What can wait does: a lock goes before everything else.
+        roster.hurry();
+        let begun = 0;
+        for (const host of roster.all) {
+          if (!this.#look(host)) continue;
+          begun += 1;
+          if (begun % startsPerTurn === 0) await setImmediate();
+        }
       }
     });
     this.#tasks.start('renewal', async (signal) => {
@@ -93,7 +115,7 @@ export class AccessSync {
 
   /** Brings every connected host up to date now, and waits for it. */
   async syncAll(signal: AbortSignal): Promise<void> {
-    await Promise.all(this.#options.roster.all.map((host) => this.#sync(host, AbortSignal.any([signal, this.#tasks.signal]))));
+    await Promise.all(this.#options.roster.all.map((host) => this.#bring(host, AbortSignal.any([signal, this.#tasks.signal]))));
   }
 
   /** The chains of connected hosts that stand on another side of a fork, each side once. */
@@ -115,7 +137,7 @@ export class AccessSync {
     const { roster, book } = this.#options;
     const hash = book.chain.head?.hash ?? '';
     return roster.all.map(({ record }) => {
-      const { compared, hash: _hash, ...note } = this.#notes.get(record.hostId) ?? unknownNote;
+      const { compared, hash: _hash, order: _order, ...note } = this.#notes.get(record.hostId) ?? unknownNote;
       const isOld = note.state === 'current' && !compared.endsWith(` ${hash}`);
       return { hostId: record.hostId, name: record.name, ...note, state: isOld ? 'behind' : note.state };
     });
@@ -126,11 +148,42 @@ export class AccessSync {
     this.#changes.close();
   }
 
-  /** Our revision that the host had when it was last spoken to over the connection of now; null when that is not known. */
-  #hadOn({ linkState }: ManagedHost, { state, epoch, revision, compared }: HostNote): number | null {
-    const { head, hashes } = this.#options.book.chain;
-    if (linkState?.kind !== 'up' || state !== 'current' || revision === null || epoch !== head?.epoch) return null;
-    return compared === `${String(linkState.since)} ${hashes.get(revision) ?? ''}` ? revision : null;
+  /** Begins what a host needs, unless that is being done; true when something was begun. */
+  #look(host: ManagedHost): boolean {
+    const { hostId } = host.record;
+    if (!this.#isDue(host)) return false;
+    const known = this.#knownOf(host);
+    if ((known === null ? this.#asking : this.#pushing).has(hostId)) return false;
+    this.#tasks.start('sync', (signal) => (known === null ? this.#ask(host, signal) : this.#sync(host, signal)));
+    return true;
+  }
+
+  /** What is begun for a host by hand: also when nothing seems to be due. */
+  async #bring(host: ManagedHost, signal: AbortSignal): Promise<void> {
+    if (this.#isDue(host) && this.#knownOf(host) !== null) await this.#sync(host, signal);
+    else await this.#ask(host, signal);
+  }
+
+  /** A revision of ours, older than our newest, that the host is known to have over the connection of now; null when that is not known. */
+  #knownOf(host: ManagedHost): number | null {
+    const { linkState, standing, heardAt } = host;
+    const { head } = this.#options.book.chain;
+    const note = this.#notes.get(host.record.hostId) ?? unknownNote;
+    if (linkState?.kind !== 'up' || head === null || note.state === 'refused' || note.state === 'unsupported') return null;
+    if (note.state === 'forked' || isForked(host)) return null;
+    const isTold = (heardAt ?? 0) > (note.checkedAt ?? 0) && (heardAt ?? 0) >= linkState.since;
+    const told = standing?.accessHash ?? '';
+    const isNoted = note.compared.startsWith(`${String(linkState.since)} `);
+    const revision = this.#revisionOf(isTold && told !== '' ? told : isNoted ? note.hash : '');
+    return revision === null || revision >= head.revision ? null : revision;
+  }
+
+  /** The number of an update of ours; null for one that is not. */
+  #revisionOf(hash: string): number | null {
+    const { hashes } = this.#options.book.chain;
+    if (this.#revisions.of !== hashes)
+      this.#revisions = { of: hashes, byHash: new Map([...hashes].map(([revision, known]) => [known, revision])) };
+    return this.#revisions.byHash.get(hash) ?? null;
   }
 
   #comparisonOf({ linkState }: ManagedHost): string | null {
@@ -140,54 +193,71 @@ export class AccessSync {
 
   #isDue(host: ManagedHost): boolean {
     const comparison = this.#comparisonOf(host);
+    if (comparison === null) return false;
     const note = this.#notes.get(host.record.hostId);
-    if (comparison === null || this.#running.has(host.record.hostId)) return false;
+    if (note === undefined || note.compared !== comparison) return true;
+    const sinceMs = this.#options.clock.now() - (note.checkedAt ?? 0);
     // The host raises the alarm within a second; asking it only now and then would not.
-    const isForked = host.standing?.warnings.some(({ code }) => code === forkWarning) ?? false;
-    if (
-      note?.state !== undefined &&
-      isForked !== (note.state === 'forked') &&
-      this.#options.clock.now() - (note.checkedAt ?? 0) > forkAskAgainMs
-    )
-      return true;
-    if (note !== undefined && this.#hasMoved(host, note)) return true;
-    if (note?.state === 'refused' && this.#options.clock.now() - (note.checkedAt ?? 0) > refusedAskAgainMs) return true;
-    return note?.compared !== comparison || this.#options.clock.now() - (note.checkedAt ?? 0) > askAgainMs;
+    if (isForked(host) !== (note.state === 'forked') && sinceMs > forkAskAgainMs) return true;
+    if (hasMoved(host, note)) return true;
+    if (note.state === 'refused') return sinceMs > refusedAskAgainMs;
+    if (note.state === 'behind') return sinceMs > behindAskAgainMs;
+    const tells = note.state === 'current' && host.standing?.accessHash === note.hash;
+    return sinceMs > (tells ? tellsAskAgainMs : askAgainMs);
   }
 
-  /** Another console was there: a status that came after we asked tells of another bundle. */
-  #hasMoved({ standing, heardAt }: ManagedHost, { hash, checkedAt }: HostNote): boolean {
-    const said = standing?.accessHash ?? '';
-    return said !== '' && said !== hash && (heardAt ?? 0) > (checkedAt ?? 0);
-  }
-
-  /** One exchange at a time with a host; who comes while one runs waits for another, because the book may have changed. */
+  /** Sends what is new, and asks when that did not help. One at a time for a host: who comes while one runs waits for it, because the book may have changed. */
   async #sync(host: ManagedHost, signal: AbortSignal): Promise<void> {
     const { hostId } = host.record;
-    await this.#running.get(hostId);
-    const work = this.#gate
+    await this.#pushing.get(hostId);
+    const work = this.#pushes
+      .run(() => this.#push(host, signal), signal)
+      .finally(() => {
+        if (this.#pushing.get(hostId) === work) this.#pushing.delete(hostId);
+      });
+    this.#pushing.set(hostId, work);
+    if (await work) this.#look(host);
+    else await this.#ask(host, signal);
+  }
+
+  /** False when the host is not up to date by it. */
+  async #push(host: ManagedHost, signal: AbortSignal): Promise<boolean> {
+    const { book } = this.#options;
+    const revision = this.#knownOf(host);
+    const order = (this.#orders += 1);
+    const link = host.linkState;
+    if (revision === null || link?.kind !== 'up') return false;
+    const pushed = await pushSince(link.client, book, { revision, signal });
+    if (pushed === null) return false;
+    this.#keep(host, { ...noteOf(pushed.head, pushed.offered), compared: `${String(link.since)} ${pushed.offered}`, order });
+    return true;
+  }
+
+  async #ask(host: ManagedHost, signal: AbortSignal): Promise<void> {
+    const { hostId } = host.record;
+    await this.#asking.get(hostId);
+    const work = this.#asks
       .run(() => this.#exchange(host, signal), signal)
       .finally(() => {
-        if (this.#running.get(hostId) === work) this.#running.delete(hostId);
+        if (this.#asking.get(hostId) === work) this.#asking.delete(hostId);
       });
-    this.#running.set(hostId, work);
+    this.#asking.set(hostId, work);
     await work;
     // A lock that was set meanwhile does not wait for the next reading.
-    if (this.#isDue(host)) this.#tasks.start('sync', (ended) => this.#sync(host, ended));
+    this.#look(host);
   }
 
   async #exchange(host: ManagedHost, signal: AbortSignal): Promise<void> {
-    const { book, clock } = this.#options;
-    const { hostId } = host.record;
-    const before = this.#notes.get(hostId) ?? unknownNote;
+    const { book } = this.#options;
+    const before = this.#notes.get(host.record.hostId) ?? unknownNote;
+    const order = (this.#orders += 1);
     // What the book says later on, while this runs, has not been compared.
     let compared = this.#comparisonOf(host) ?? '';
     try {
-      const client = await host.client(signal);
-      const { head, offered } = await exchange(client, book, { had: this.#hadOn(host, before), signal });
+      const { head, offered } = await exchange(await host.client(signal), book, signal);
       const link = host.linkState;
       compared = link?.kind === 'up' ? `${String(link.since)} ${offered}` : '';
-      this.#notes.set(hostId, { ...noteOf(head, offered), checkedAt: clock.now(), compared });
+      this.#keep(host, { ...noteOf(head, offered), compared, order });
     } catch (error) {
       if (isCancelled(error)) throw error;
       const { code, message } = toErrorShape(error);
@@ -195,147 +265,30 @@ export class AccessSync {
       const isOlder = code === 'INTERNAL' || code === 'METHOD_UNKNOWN';
       const state = isAway ? before.state : isOlder ? 'unsupported' : 'refused';
       const hash = host.standing?.accessHash ?? before.hash;
-      this.#notes.set(hostId, { ...before, state, problem: message, checkedAt: clock.now(), compared, hash });
+      this.#keep(host, { ...before, state, problem: message, compared, hash, order });
     }
+  }
+
+  /** An answer to an older question says nothing new. */
+  #keep(host: ManagedHost, note: Omit<HostNote, 'checkedAt'>): void {
+    const { hostId } = host.record;
+    if ((this.#notes.get(hostId)?.order ?? 0) > note.order) return;
+    this.#notes.set(hostId, { ...note, checkedAt: this.#options.clock.now() });
     this.#changes.set(this.#changes.value + 1);
   }
 }
 
-/** All a host has, as a chain of its own. */
-const chainOfHost = async (host: ManagedHost, { fleetId, root, head }: AccessChain, signal: AbortSignal): Promise<AccessChain> => {
-  const client = await host.client(signal);
-  let chain = emptyChain(fleetId, root);
-  for (let pulls = 0; pulls < pullsMax; pulls += 1) {
-    const after = { epoch: head?.epoch ?? 0, afterRevision: chain.head?.revision ?? 0 };
-    const { updates, more } = await client.accessUpdates(after, { signal });
-    chain = updates.reduce((at, envelope) => takeUpdate(at, envelope, 0).chain, chain);
-    if (!more) break;
-  }
-  return chain;
+const isForked = ({ standing }: ManagedHost): boolean => standing?.warnings.some(({ code }) => code === forkWarning) ?? false;
+
+/** Another console was there: a status that came after we asked tells of another bundle. */
+const hasMoved = ({ standing, heardAt }: ManagedHost, { hash, checkedAt }: HostNote): boolean => {
+  const said = standing?.accessHash ?? '';
+  return said !== '' && said !== hash && (heardAt ?? 0) > (checkedAt ?? 0);
 };
 
-interface Exchanged {
-  /** Of the host, afterwards. */
-  readonly head: AccessHead;
-  /** Hash of the bundle it was offered. */
-  readonly offered: string;
-}
-
-/** Pulls, then pushes; pushes at once what is new since a revision of ours that the host had: a lock should not wait for a question. */
-const exchange = async (
-  client: AgentClient,
-  book: AccessBook,
-  { had, signal }: { readonly had: number | null; readonly signal: AbortSignal },
-): Promise<Exchanged> => {
-  const options = { signal };
-  const pushed = had === null ? null : await pushSince(client, book, { revision: had, signal });
-  if (pushed !== null) return pushed;
-  let head = await client.accessHead(options);
-  if (hashOf(head) === book.chain.head?.hash && head.forks.length === 0) return { head, offered: hashOf(head) };
-  // The other side of a fork is evidence for everybody.
-  takeEach(
-    book,
-    head.forks.flatMap(({ refused }) => refused ?? []),
-  );
-  await pull(client, book, { head, signal });
-  const { chain } = book;
-  const offered = chain.head?.hash ?? '';
-  if (chain.head === null || hashOf(head) === offered) return { head, offered };
-  const wanted = missingOf(book, head);
-  try {
-    for (const batch of batchesOf(wanted)) head = await client.pushAccessUpdates(batch, options);
-    return { head, offered };
-  } catch (error) {
-    // A fork is no failure of the exchange: the host shows it now, and so do we.
-    head = await client.accessHead(options);
-    if (head.forks.length === 0) throw error;
-    return { head, offered };
-  }
-};
-
-/** Null when there is nothing new, or when the host did not get up to date by it. */
-const pushSince = async (
-  client: AgentClient,
-  book: AccessBook,
-  { revision, signal }: { readonly revision: number; readonly signal: AbortSignal },
-): Promise<Exchanged | null> => {
-  const { chain } = book;
-  const offered = chain.head?.hash ?? '';
-  const wanted = chain.updates.filter((update) => update.revision > revision).map(({ envelope }) => envelope);
-  let head: AccessHead | null = null;
-  try {
-    for (const batch of batchesOf(wanted)) head = await client.pushAccessUpdates(batch, { signal });
-  } catch (error) {
-    if (isCancelled(error)) throw error;
-    // Why, the whole exchange finds out.
-    return null;
-  }
-  return head !== null && head.forks.length === 0 && hashOf(head) === offered ? { head, offered } : null;
-};
-
-/** Updates in messages that a host takes, in order. */
-const batchesOf = (updates: readonly SignedEnvelope[]): readonly (readonly SignedEnvelope[])[] => {
-  const batches: SignedEnvelope[][] = [];
-  let bytes = 0;
-  for (const update of updates) {
-    const last = batches.at(-1);
-    bytes += update.payload.length;
-    if (last === undefined || last.length >= updatesPerPush || bytes > pushBytesMax) {
-      batches.push([update]);
-      bytes = update.payload.length;
-    } else last.push(update);
-  }
-  return batches;
-};
-
-/** What the host has and we have not. A fork among it is noted in the book; updates that do not hold are the host's problem, not ours. */
-const pull = async (
-  client: AgentClient,
-  book: AccessBook,
-  { head, signal }: { readonly head: AccessHead; readonly signal: AbortSignal },
-): Promise<void> => {
-  const epoch = Number(head.epoch);
-  const own = book.chain.head;
-  if (epoch === 0 || epoch < (own?.epoch ?? 0)) return;
-  const { hashes } = book.chain;
-  if (epoch === own?.epoch && hashes.get(Number(head.revision)) === hashOf(head)) return;
-  // From where both may have parted: our number when the host is ahead, else one before its own.
-  let after = epoch === own?.epoch ? Math.max(0, Math.min(own.revision, Number(head.revision) - 1)) : 0;
-  for (let pulls = 0; pulls < pullsMax; pulls += 1) {
-    const { updates, more } = await client.accessUpdates({ epoch, afterRevision: after }, { signal });
-    const known = book.chain.head;
-    takeEach(book, updates);
-    after = book.chain.head?.revision ?? 0;
-    if (!more || known === book.chain.head) return;
-  }
-};
-
-/** One by one, so that what does not fit here does not hide what does. */
-const takeEach = (book: AccessBook, envelopes: readonly SignedEnvelope[]): void => {
-  for (const envelope of envelopes) {
-    try {
-      book.take([envelope]);
-    } catch (error) {
-      // A host may keep what nobody else would take: it is told so when it gets ours.
-      if (errorCodeOf(error) !== 'ACCESS_INVALID' && errorCodeOf(error) !== 'INPUT_INVALID') throw error;
-    }
-  }
-};
-
-/** Our updates from where the host stands on, or all of them when its last is not one of ours. */
-const missingOf = (book: AccessBook, head: AccessHead): readonly SignedEnvelope[] => {
-  const { chain } = book;
-  const isSameEpoch = Number(head.epoch) === chain.head?.epoch;
-  const isOurs = isSameEpoch && chain.hashes.get(Number(head.revision)) === hashOf(head);
-  const from = isOurs ? Number(head.revision) : isSameEpoch ? Number(head.revision) - 1 : 0;
-  return chain.updates.filter(({ revision }) => revision > from).map(({ envelope }) => envelope);
-};
-
-const noteOf = (head: AccessHead, hash: string): Omit<HostNote, 'checkedAt' | 'compared'> => {
+const noteOf = (head: AccessHead, hash: string): Omit<HostNote, 'checkedAt' | 'compared' | 'order'> => {
   const isCurrent = hashOf(head) === hash;
   const state =
     Number(head.epoch) === 0 ? 'none' : head.forks.length > 0 ? 'forked' : head.stale ? 'stale' : isCurrent ? 'current' : 'behind';
   return { state, epoch: Number(head.epoch), revision: Number(head.revision), problem: null, hash: hashOf(head) };
 };
-
-const hashOf = ({ hash }: AccessHead): string => hash.toString('hex');

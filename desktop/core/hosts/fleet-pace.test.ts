@@ -46,3 +46,16 @@ it('takes documents of a few hosts at once and of the others in their turn, also
   await Promise.all(all);
   expect(taken - atOnce).toBe(20);
 });
+
+it('holds back what can wait while something urgent goes out', async () => {
+  const clock = createManualClock();
+  const pace = createFleetPace({ hostCount: () => 3, handshakes: { waiting: 0 }, clock });
+  const done: string[] = [];
+  pace.hurry();
+  const turn = pace.check(async () => void done.push('check'), new AbortController().signal);
+  await clock.advance(1_500);
+  expect(done).toEqual([]);
+  await clock.advance(600);
+  await turn;
+  expect(done).toEqual(['check']);
+});

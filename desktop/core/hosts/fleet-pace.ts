@@ -14,6 +14,9 @@ const refreshesInFlightMax = 4;
 const refreshesWaitingMax = 100_000;
 /** Hosts whose audit logs are looked at in a second. */
 const checksPerSecond = 50;
+/** What can wait waits so long for something urgent, and looks so often whether that is over, milliseconds. */
+const hurryMs = 2_000;
+const hurryPollMs = 100;
 /** Hosts that need not wait for their second: all of a small fleet. */
 const burstMax = 16;
 
@@ -28,6 +31,8 @@ export interface FleetPace {
   readonly checkNow: Turns;
   /** True while hosts wait for a handshake: whatever can wait does. */
   readonly isConnecting: boolean;
+  /** Something urgent goes out to all hosts: turns that have not begun wait for a moment. */
+  hurry(): void;
 }
 
 export type Turns = (work: () => Promise<void>, signal: AbortSignal) => Promise<void>;
@@ -39,10 +44,12 @@ export const createFleetPace = (fleet: {
   readonly clock: Pick<Clock, 'monotonicMs' | 'sleep'>;
 }): FleetPace => {
   const refreshes = createGate({ inFlightMax: refreshesInFlightMax, waitingMax: refreshesWaitingMax });
+  let urgentUntilMs = Number.NEGATIVE_INFINITY;
   const turns = (perSecond: number): Turns => {
     const wait = turnsOf(fleet.clock, perSecond);
     return async (work, signal) => {
       await wait(signal);
+      while (fleet.clock.monotonicMs() < urgentUntilMs) await fleet.clock.sleep(hurryPollMs, signal);
       await refreshes.run(work, signal);
     };
   };
@@ -58,6 +65,9 @@ export const createFleetPace = (fleet: {
     checkNow: (work, signal) => refreshes.run(work, signal),
     get isConnecting() {
       return fleet.handshakes.waiting > 0;
+    },
+    hurry: () => {
+      urgentUntilMs = fleet.clock.monotonicMs() + hurryMs;
     },
   };
 };

@@ -71,6 +71,11 @@ export class HostRoster {
     signal.addEventListener('abort', () => this.#readings.delete(listener), { once: true });
   }
 
+  /** Something urgent goes out to all hosts: background work of this console waits for a moment. */
+  hurry(): void {
+    this.#pace.hurry();
+  }
+
   /** Connects every host, now and when one is added. */
   connect(connector: Connector): void {
     this.#connector = connector;

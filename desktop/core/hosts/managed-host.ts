@@ -97,7 +97,11 @@ export class ManagedHost {
     this.#link = link;
     this.#tasks.start('link', (signal) => link.maintain((client, connected) => this.#attend(client, connected), signal));
     this.#tasks.start('link states', async (signal) => {
-      for await (const _state of link.follow(signal)) this.#touch();
+      for await (const state of link.follow(signal)) {
+        // Whoever is locked out of one host is soon out of the others: background work would only be refused.
+        if (state.kind === 'down' && state.error.code === 'REVOKED') this.#options.pace.hurry();
+        this.#touch();
+      }
     });
   }
 

@@ -219,6 +219,9 @@ const stream = (shard: Shard, order: Extract<ShardOrder, { kind: 'stream' }>, re
     ended: (error) => {
       calls.delete(order.call);
       outbox.add({ kind: 'ended', call: order.call, error: error === null ? null : toErrorShape(error) });
+      // Who is locked out is so on every way to this host: that takes no word of the console, which hears it of a thousand hosts at once.
+      const link = shard.links.get(order.link);
+      if (error?.code === 'REVOKED' && link?.connection === order.connection) link.fail(error);
     },
   });
   calls.set(order.call, {

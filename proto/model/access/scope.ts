@@ -65,8 +65,19 @@ const known: readonly (ScopePattern & { readonly text: string })[] = accessResou
   accessVerbs.map((verb) => ({ resource, verb, text: `${resource}:${verb}` })),
 );
 
-/** Every scope this build knows that the patterns mean; what cannot be parsed means nothing. */
+/** Roles share their lists, which nobody changes: each is expanded once. */
+const expanded = new WeakMap<readonly string[], ReadonlySet<string>>();
+
+/** Every scope this build knows that the patterns mean; what cannot be parsed means nothing. The list must not be changed later. */
 export const expandScopes = (patterns: readonly string[]): ReadonlySet<string> => {
+  const before = expanded.get(patterns);
+  if (before !== undefined) return before;
+  const scopes = newlyExpanded(patterns);
+  expanded.set(patterns, scopes);
+  return scopes;
+};
+
+const newlyExpanded = (patterns: readonly string[]): ReadonlySet<string> => {
   const held = patterns.flatMap((text) => parseScope(text) ?? []);
   return new Set(known.filter((scope) => held.some((one) => covers(one, scope))).map(({ text }) => text));
 };
