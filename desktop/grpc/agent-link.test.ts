@@ -67,6 +67,7 @@ const maintain = (
     readonly identity?: Partial<AgentIdentity>;
     readonly port?: number;
     readonly gate?: Gate;
+    readonly work?: Parameters<AgentLink['maintain']>[0];
   } = {},
 ): AgentLink => {
   const link = createAgentLink({
@@ -82,7 +83,7 @@ const maintain = (
   const work: Parameters<AgentLink['maintain']>[0] = async (client, signal) => {
     await client.watchStatus(() => undefined, signal);
   };
-  upkeep.push(link.maintain(work, stop.signal).catch(() => undefined));
+  upkeep.push(link.maintain(changes.work ?? work, stop.signal).catch(() => undefined));
   return link;
 };
 
@@ -132,6 +133,21 @@ describe('a link to an enrolled agent', () => {
     await expect(link.client(20, never)).rejects.toMatchObject({ code: 'HOST_UNREACHABLE' });
     await agent.start();
     await expect(link.client(8_000, never)).resolves.toBeDefined();
+  });
+
+  it('starts over when the agent cancels what it was asked, which is not the end of the link', async () => {
+    let times = 0;
+    const twice = new Promise<void>((resolve) => {
+      maintain({
+        work: async () => {
+          times += 1;
+          if (times === 2) resolve();
+          throw new NestError('CANCELLED', 'The call was cancelled.');
+        },
+      });
+    });
+    await twice;
+    expect(times).toBe(2);
   });
 
   it('does not wait for a host that takes the connection and says nothing', async () => {

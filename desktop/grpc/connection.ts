@@ -2,7 +2,7 @@
 import { SessionServiceService } from '../../proto/gen/nest/v1/session.ts';
 import { errorCodeOf, NestError } from '../../proto/model/error.ts';
 import { wireFeatures } from '../../proto/model/limits.ts';
-import { backoffDelayMs, isCancelled, throwIfCancelled } from '../lib/api.ts';
+import { backoffDelayMs, throwIfCancelled } from '../lib/api.ts';
 import type { Clock, Gate, RandomBytes } from '../lib/api.ts';
 import type { CredentialOptions } from './agent-tls.ts';
 import { createBulkChannel } from './bulk-channel.ts';
@@ -84,7 +84,7 @@ export const maintainConnection = async (options: ConnectionOptions, work: Conne
       await work.work({ calls: made.calls, bulk }, made.greeting, signal);
       throw new NestError('HOST_UNREACHABLE', 'The agent ended the connection. It will be made again.');
     } catch (error) {
-      if (signal.aborted || isCancelled(error)) break;
+      if (signal.aborted) break;
       if (isUp && clock.monotonicMs() - startedMs > stableAfterMs) attempts = 1;
       since ??= clock.now();
       // Who was locked out does not get in again by asking often, and every handshake costs the host as much as him.

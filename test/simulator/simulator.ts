@@ -6,7 +6,7 @@
 import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -18,8 +18,11 @@ import { consoleFolderOf, createSimulatedFleet, writeInventory } from './simulat
 import type { FleetFolder } from './simulated-fleet.ts';
 import type { WorkerFigures, WorkerOrder, WorkerReport } from './worker-protocol.ts';
 
-/** Listeners, state files and connections of one agent need about eight descriptors; processes have 20,000 or fewer. */
-const agentsPerProcess = 1250;
+/** Listeners, state files and connections of one agent: a process without any left drops who connects. */
+const descriptorsPerAgent = 20;
+const agentsPerProcessMax = 1250;
+/** Where the limit of a process cannot be read. */
+const descriptorsUsual = 1024;
 /** Processes at least, so that making identities uses more than one processor. */
 const processesLeast = 2;
 export const agentsMax = 20_000;
@@ -78,7 +81,7 @@ export class Simulator implements AsyncDisposable {
       const keys = await createSimulatedFleet(fleet);
       progress('fleet made');
       const agents = plannedAgents(options, folder);
-      const perProcess = Math.ceil(agents.length / Math.max(processesLeast, Math.ceil(agents.length / agentsPerProcess)));
+      const perProcess = Math.ceil(agents.length / Math.max(processesLeast, Math.ceil(agents.length / agentsPerProcess())));
       const shares = Array.from({ length: Math.ceil(agents.length / perProcess) }, (_, share) =>
         agents.slice(share * perProcess, (share + 1) * perProcess),
       );
@@ -146,6 +149,13 @@ export class Simulator implements AsyncDisposable {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 }
+
+/** As many as the open files of a process allow. */
+const agentsPerProcess = (): number => {
+  const limits = existsSync('/proc/self/limits') ? readFileSync('/proc/self/limits', 'utf8') : '';
+  const descriptors = Number(/^Max open files +(\d+)/m.exec(limits)?.[1] ?? descriptorsUsual);
+  return Math.max(1, Math.min(agentsPerProcessMax, Math.floor(descriptors / descriptorsPerAgent)));
+};
 
 const startTimeMs = (agents: number): number => Math.max(startMsLeast, agents * startMsPerAgent);
 
