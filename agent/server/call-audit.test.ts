@@ -64,7 +64,6 @@ beforeEach(async () => {
     head: () => log.head(),
     end: () => log.end(),
     extent: () => log.extent(),
-    end: () => log.end(),
     broken: () => log.broken(),
     entries: (after, max) => log.entries(after, max),
     verify: () => log.verify(),

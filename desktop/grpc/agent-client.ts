@@ -206,14 +206,14 @@ const watchStatus = (
 ): Promise<void> => {
   let own: HostStatus | undefined;
   const failed = Promise.withResolvers<never>();
-  const introduce = ({ describe }: Acquaintance, description: HostDescription | undefined): void => {
+  const introduce = (known: Acquaintance, description: HostDescription | undefined): void => {
     if (description !== undefined) {
-      if (description.facts !== undefined) describe(description);
+      if (description.facts !== undefined) known.describe(description);
       return;
     }
     // An agent of an earlier version does not describe itself here.
     callUnary(wire, HostServiceService.getHost, { request: {}, signal }).then(
-      (answer) => describe({ ...answer, hash: Buffer.alloc(0) }),
+      (answer) => known.describe({ ...answer, hash: Buffer.alloc(0) }),
       (error: unknown) => signal.aborted || failed.reject(error),
     );
   };

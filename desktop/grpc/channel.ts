@@ -55,16 +55,13 @@ class AgentChannel implements Channel {
   async settled(timeoutMs: number, signal: AbortSignal): Promise<void> {
     if (this.#isClosed || signal.aborted) return;
     const { opened } = this.#connected();
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      const timer = setTimeout(done, timeoutMs);
-      signal.addEventListener('abort', done, { once: true });
-      opened.then(done, done);
-    });
+    const given = Promise.withResolvers<void>();
+    const giveUp = (): void => given.resolve();
+    const timer = setTimeout(giveUp, timeoutMs);
+    signal.addEventListener('abort', giveUp, { once: true });
+    await Promise.race([opened.catch(() => undefined), given.promise]);
+    clearTimeout(timer);
+    signal.removeEventListener('abort', giveUp);
   }
 
   unary(path: string, request: Uint8Array, call: WireCall): Promise<Uint8Array> {

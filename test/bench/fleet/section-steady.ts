@@ -40,7 +40,7 @@ export const steadySection: FleetSection = {
         samples: figures.map(({ statuses }) => (statuses / steadyMs) * 1000),
       }),
       ...lagRows('1,000 agents', figures),
-      memoryRow('1,000 agents', [connected], agents, null),
+      memoryRow('1,000 agents', [connected, agents], null),
     ];
   },
 };
@@ -66,7 +66,7 @@ export const crowdSection: FleetSection = {
       toRow({ figure: `${who}: CPU`, unit: '% of a core', samples: figures.map(({ cpu }) => cpu * 100) }),
       toRow({ figure: `${who}: CPU of the agents`, unit: '% of a core', samples: agentsCpu }),
       ...lagRows(who, figures),
-      memoryRow(who, [connected], crowdAgents, kilobytesMax),
+      memoryRow(who, [connected, crowdAgents], kilobytesMax),
     ];
   },
 };
@@ -86,10 +86,14 @@ const lagRows = (who: string, figures: readonly SteadyFigures[]): readonly Row[]
 ];
 
 /** A thousand hosts share what threads cost among few: the aim is for five thousand. */
-const memoryRow = (who: string, figures: readonly ConnectFigures[], connections: number, kilobytes: number | null): Row =>
+const memoryRow = (
+  who: string,
+  [{ beforeBytes, afterBytes }, connections]: readonly [ConnectFigures, number],
+  kilobytes: number | null,
+): Row =>
   toRow({
     figure: `${who}: memory a connection`,
     unit: 'KB',
-    samples: figures.map(({ beforeBytes, afterBytes }) => (afterBytes - beforeBytes) / connections / 1024),
+    samples: [(afterBytes - beforeBytes) / connections / 1024],
     ...(kilobytes === null ? {} : { target: { op: '<=', value: kilobytes } as const }),
   });
