@@ -59,6 +59,8 @@ export interface GroupPlan {
   }[];
   /** Hosts that this console would no longer reach. */
   readonly cutOff: readonly string[];
+  /** Hosts that have replayed flows: the figures are their sums. */
+  readonly measured: number;
   readonly replayed: number;
   readonly unchanged: number;
   readonly cut: number;

@@ -131,17 +131,26 @@ const addVerifyCommand = (audit: Command, invocation: Invocation): void => {
 
 const headsWaitMs = 4_000;
 const headsPollMs = 100;
+/** Names told in a line; of the others only the number. */
+const namesShown = 8;
 
-/** Waits a moment until hosts that answer have shown their heads. */
-const settledHeads = async ({ handlers, clock, signal }: CommandContext): Promise<void> => {
-  const startedAt = clock.now();
+/** Waits a moment until hosts that answer have shown their heads to this very command; says which have not. */
+const settledHeads = async ({ handlers, clock, signal, startedAt, terminal }: CommandContext): Promise<void> => {
   const deadline = clock.monotonicMs() + headsWaitMs;
   const rows = await handlers['hosts.list']({}, signal);
   const answering = new Set(rows.flatMap(({ hostId, state }) => (state === 'healthy' || state === 'degraded' ? [hostId] : [])));
-  const isFresh = ({ hostId, checkedAt, state, problem }: AuditHeadRow): boolean =>
-    !answering.has(hostId) || state === 'alarm' || problem !== null || (checkedAt ?? 0) >= startedAt - headsWaitMs;
-  while (clock.monotonicMs() < deadline) {
-    if ((await handlers['audit.heads']({}, signal)).every(isFresh)) return;
+  // An alarm stays as it is, whatever the host says now, until it is accepted.
+  const isOld = ({ hostId, checkedAt, state, problem }: AuditHeadRow): boolean =>
+    answering.has(hostId) && state !== 'alarm' && problem === null && (checkedAt ?? 0) < startedAt;
+  for (;;) {
+    const old = (await handlers['audit.heads']({}, signal)).filter(isOld);
+    if (old.length === 0) return;
+    if (clock.monotonicMs() >= deadline) {
+      const more = old.length > namesShown ? ` and ${String(old.length - namesShown)} more` : '';
+      const names = old.slice(0, namesShown).map(({ hostName }) => clean(hostName));
+      terminal.note(`warning: not checked in time: ${names.join(', ')}${more}. Of those is shown what was remembered.`);
+      return;
+    }
     await clock.sleep(headsPollMs, signal);
   }
 };

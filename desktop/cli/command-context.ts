@@ -39,6 +39,8 @@ export interface CommandContext {
   readonly handlers: BridgeHandlers;
   readonly terminal: Terminal;
   readonly clock: Clock;
+  /** When the command began, before anything was opened; milliseconds since 1970. */
+  readonly startedAt: number;
   readonly signal: AbortSignal;
   readonly isJson: boolean;
   readonly options: GlobalOptions;
@@ -74,12 +76,15 @@ export const withCore = async <Result>(
   const report = (message: string, fields: Readonly<Record<string, unknown>>): void =>
     terminal.note(`warning: ${message} ${clean(detailOf(fields))}`);
   const ports = invocation.openPorts?.(options.data) ?? openSystemPorts({ dataDirectory: options.data, version, report, environment });
+  const clock = systemClock();
+  const startedAt = clock.now();
   const core = createConsoleCore({ ...ports, isShortLived: true });
   try {
     return await work({
       handlers: withStepUp(withCheckedInput(core.handlers), { terminal, signal, path: options.codeFile ?? environment['NEST_CODE_FILE'] }),
       terminal,
-      clock: systemClock(),
+      clock,
+      startedAt,
       signal,
       isJson: options.json === true,
       options,

@@ -5,7 +5,7 @@ import { askYes, findHost, readText, ReportedError, settledRows, withCore, withF
 import type { CommandContext, GlobalOptions, Invocation } from './command-context.ts';
 import { hostGrammarHelp } from './host-choice.ts';
 import { clean, formatTable, formatTime } from './output.ts';
-import { changedLines } from './plan-view.ts';
+import { changedLines, impactText } from './plan-view.ts';
 import { UsageError } from './usage-error.ts';
 
 interface SetOptions extends GlobalOptions {
@@ -127,9 +127,7 @@ const showGroupPlan = (plan: GroupPlan): string => {
       lines.push(`${clean(hostName)}: ${clean(reason ?? 'cannot take it')} (${code ?? '-'})`);
   if (cutOff.length > 0)
     lines.push(`WARNING: this policy cuts this console off from ${namesText(cutOff)}; they would take it back by themselves`);
-  lines.push(
-    '',
-    `Flows: ${String(plan.replayed)} replayed, ${String(plan.unchanged)} unchanged, ${String(plan.cut)} cut (${String(plan.cutLive)} live now), ${String(plan.newlyAllowed)} newly allowed.`,
-  );
+  const isPlanned = outcomes.same + differences.length > 0;
+  lines.push('', `All hosts: ${isPlanned ? impactText(plan, plan.measured) : 'nothing was planned.'}`);
   return lines.join('\n');
 };

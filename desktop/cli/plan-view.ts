@@ -10,19 +10,31 @@ const diffMarks = { same: ' ', added: '+', removed: '-' } as const;
 export const showPlan = (plan: FleetPlan): string => {
   const groups = new Map<string, HostPlan[]>();
   for (const host of plan.hosts) {
-    if (host.problem !== null) continue;
+    if (!isPlanned(host)) continue;
     const key = JSON.stringify(host.diff);
     groups.set(key, [...(groups.get(key) ?? []), host]);
   }
   const diffs = [...groups.values()].map((hosts) =>
     [`${hosts.map(({ hostName }) => hostName).join(', ')}:`, ...changedLines(hosts[0]?.diff ?? [])].join('\n'),
   );
-  return [
-    ...diffs,
-    ...plan.hosts.map(showHost),
-    `All hosts: ${String(plan.replayed)} flows replayed, ${String(plan.unchanged)} unchanged, ${String(plan.cut)} cut (${String(plan.cutLive)} live now), ${String(plan.newlyAllowed)} newly allowed.`,
-  ].join('\n\n');
+  return [...diffs, ...plan.hosts.map(showHost), `All hosts: ${flowsText(plan)}`].join('\n\n');
 };
+
+/** A host that does not answer, or refuses the document, has no plan. */
+const isPlanned = ({ problem, planHash }: HostPlan): boolean => problem === null && planHash !== null;
+
+/** Figures only of hosts that have replayed flows. */
+const flowsText = (plan: FleetPlan): string =>
+  plan.hosts.some(isPlanned) ? impactText(plan, plan.hosts.filter(({ impact }) => impact !== null).length) : 'nothing was planned.';
+
+/** The sums of a plan as a sentence. `measured`: hosts that have replayed flows; the sums of none would say what nobody knows. */
+export const impactText = (
+  plan: Pick<FleetPlan, 'replayed' | 'unchanged' | 'cut' | 'cutLive' | 'newlyAllowed'>,
+  measured: number,
+): string =>
+  measured === 0
+    ? 'no flows were replayed, so which are cut or newly allowed is not known.'
+    : `${String(plan.replayed)} flows replayed, ${String(plan.unchanged)} unchanged, ${String(plan.cut)} cut (${String(plan.cutLive)} live now), ${String(plan.newlyAllowed)} newly allowed.`;
 
 /** Changed lines with one line around each. */
 export const changedLines = (diff: readonly DiffLine[]): readonly string[] => {

@@ -91,6 +91,12 @@ describe('nest audit', () => {
     });
     const heads = await nest(['audit', 'heads']);
     expect(heads).toMatchObject({ code: 0, out: expect.stringMatching(/edge-1 +sound +1-\d+/) });
+    // A check of a moment ago, by the command before, does not count.
+    const number = await agent.audit.append({ ...emptyFact, actor: 'agent', action: 'test' });
+    const began = Date.now();
+    const again = await nest(['audit', 'heads', '--json']);
+    const [head] = JSON.parse(again.out) as readonly [{ readonly number: number; readonly checkedAt: number }];
+    expect([again.notes, head.checkedAt >= began, head.number >= number]).toEqual(['', true, true]);
     const file = join(folder, 'export.jsonl');
     expect(await nest(['audit', 'export', file, '--all'])).toMatchObject({
       code: 0,

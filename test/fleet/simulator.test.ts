@@ -57,6 +57,44 @@ describe.skipIf(process.platform !== 'linux')('simulator', { timeout: 60_000 }, 
     await until('confirmation', async () => (await rows()).every(({ pendingUntil, revision }) => pendingUntil === null && revision === 1));
   });
 
+  it("asks for approvals as real hosts do: in one's own name, in force when another has approved", async () => {
+    const hostIds = (await core.handlers['hosts.list']({}, never)).map(({ hostId }) => hostId).slice(0, 2);
+    const asked = (requestedBy: string): string =>
+      JSON.stringify({
+        apiVersion: 'nest/v1',
+        kind: 'Policy',
+        defaultAction: 'allow',
+        services: [],
+        mappings: [
+          {
+            name: 'temp',
+            sources: ['any'],
+            destinations: ['any'],
+            protocols: ['tcp'],
+            ports: ['443'],
+            action: 'deny',
+            priority: 100,
+            approval: { justification: 'migration', requestedBy },
+          },
+        ],
+      });
+    const plan = async (requestedBy: string) => core.handlers['policy.plan']({ policy: asked(requestedBy), hostIds }, never);
+    const forged = await plan('operator/somebody');
+    expect(forged.hosts.map(({ canApply, problems }) => [canApply, problems[0]?.code])).toEqual(
+      hostIds.map(() => [false, 'APPROVAL_REQUESTER']),
+    );
+    const { planId, hosts } = await plan('operator/demo');
+    expect(hosts[0]).toMatchObject({ canApply: true, impact: null });
+    expect(hosts[0]?.diff).toContainEqual({ kind: 'added', text: expect.stringContaining('temp') });
+    const { rolloutId } = await core.handlers['policy.apply']({ planId, confirmWithinSeconds: 60 }, never);
+    await core.handlers['policy.confirm']({ rolloutId }, never);
+    const list = async () => (await core.handlers['approval.list']({ hostIds }, never)).rows;
+    await until('what waits', async () => (await list()).filter(({ state, live }) => live && state === 'waiting').length === 2);
+    const [row] = await list();
+    const request = { hostId: row?.hostId ?? '', mapping: 'temp', revision: row?.revision ?? 0 };
+    await expect(core.handlers['approval.approve'](request, never)).rejects.toMatchObject({ code: 'APPROVAL_REFUSED' });
+  });
+
   it('cuts every connection at once and takes the console back', async () => {
     await until('health of all', async () => (await healthy()) === agents);
     expect(await simulator.drop()).toBe(agents);

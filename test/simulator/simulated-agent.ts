@@ -4,7 +4,7 @@ import { createAccessControl } from '../../agent/control/access/access-control.t
 import { createAuditControl } from '../../agent/control/audit/audit-control.ts';
 import { createHeadSigner } from '../../agent/control/audit/head-signer.ts';
 import { noteLocks } from '../../agent/control/audit/lock-notes.ts';
-import { auditConnection } from '../../agent/control/audit/local-effects.ts';
+import { auditConnection, noteMappingEnds } from '../../agent/control/audit/local-effects.ts';
 import { generateAgentKey } from '../../agent/control/identity/agent-key.ts';
 import { openIdentityStore } from '../../agent/control/identity/identity-store.ts';
 import { checkChain } from '../../agent/control/identity/certificate-chain.ts';
@@ -86,7 +86,6 @@ export const startSimulatedAgent = async (options: SimulatedAgentOptions): Promi
   opened.defer(() => identity.close());
   const host = createSimulatedHost({ ...options, clock });
   opened.defer(() => host.close());
-  const traffic = createSimulatedTraffic({ clock, index: options.index, flows: { perSecond: options.flowsPerSecond } });
   const raise: typeof host.raise = (code, warning) => host.raise(code, warning);
   const audit = await createAuditControl({
     stateDir: options.stateDir,
@@ -96,6 +95,10 @@ export const startSimulatedAgent = async (options: SimulatedAgentOptions): Promi
     sign: createHeadSigner(() => identity.identity()),
   });
   opened.defer(() => audit.close());
+  const { index, stateDir } = options;
+  const flows = { perSecond: options.flowsPerSecond };
+  const traffic = createSimulatedTraffic({ clock, index, stateDir, raise, flows, onMappingEnded: noteMappingEnds(audit) });
+  opened.defer(() => traffic.close());
   const parts = { stateDir: options.stateDir, identity, clock, log: silentLogger };
   const access = opened.adopt(await createAccessControl({ ...parts, fleet: () => identity.identity(), raise }), (control) =>
     control.close(),

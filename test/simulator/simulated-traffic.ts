@@ -1,15 +1,13 @@
-/** The traffic domain of an agent without a data path: plans by parsing, activates in memory, makes flows up from a seed. */
-import { createHash } from 'node:crypto';
-import type { Plan, PlanRequest, Traffic, TrafficCounters, TrafficStatus } from '../../agent/domains/traffic/api.ts';
-import type { Clock } from '../../agent/lib/clock.ts';
+/** The traffic domain of an agent without a data path: policy by the agent's own rules, loaded into nothing, and flows made up from a seed. */
+import type { Traffic, TrafficCounters, TrafficStatus } from '../../agent/domains/traffic/api.ts';
+import { approveIn, checkApprovals } from '../../agent/domains/traffic/approval.ts';
 import { NestError } from '../../proto/model/error.ts';
-import { planLifeMs } from '../../proto/model/limits.ts';
 import { createFlowSource } from './simulated-flows.ts';
 import type { FlowPace } from './simulated-flows.ts';
+import { SimulatedPolicy } from './simulated-policy.ts';
+import type { SimulatedPolicyOptions } from './simulated-policy.ts';
 import { createWalk } from './walk.ts';
 
-/** Plans kept until they are applied; the oldest go. */
-const plansMax = 4;
 const flowsMax = 1 << 17;
 const engine = { engine: 'simulated', available: true, reason: 'There is no data path here: this agent is simulated.' };
 const ports = ['lan0', 'wan0', 'mgmt0'] as const;
@@ -26,26 +24,24 @@ const interfaces: TrafficStatus['interfaces'] = ports.map((name) => ({
 }));
 const walks = { flows: 0, judged: 1, ports: 2 } as const;
 
-export interface SimulatedTrafficOptions {
-  readonly clock: Clock;
+export interface SimulatedTrafficOptions extends SimulatedPolicyOptions {
   readonly index: number;
   readonly flows: FlowPace;
 }
 
-/** Traffic that keeps its policy in memory. */
+/** Traffic of a host that does not exist. Raises STATE_FAILED. */
 export const createSimulatedTraffic = (options: SimulatedTrafficOptions): Traffic => {
   const { clock, index } = options;
   const walk = createWalk(index + 1_000_003);
   const startedMs = clock.monotonicMs();
-  const plans = new Map<string, Plan & { readonly policyJson: string }>();
   const source = createFlowSource(options);
-  let generation = '';
+  const policy = new SimulatedPolicy(options);
   const status = (): TrafficStatus => ({
     mode: 'enforce',
     observeReason: '',
-    generation,
-    desiredGeneration: generation,
-    withheld: [],
+    generation: policy.generation,
+    desiredGeneration: policy.generation,
+    withheld: policy.withheld,
     adopted: false,
     flows: Math.round(walk.between(walks.flows, 100, 4000)),
     flowsMax,
@@ -55,28 +51,13 @@ export const createSimulatedTraffic = (options: SimulatedTrafficOptions): Traffi
   return {
     start: async () => undefined,
     status,
-    checkApprovals: () => undefined,
-    approve: ({ policyJson }) => policyJson,
+    checkApprovals,
+    approve: (request) => approveIn(request, clock.nowMs()),
     inspect: async () => [],
     heal: async () => undefined,
-    plan: async (request) => {
-      const plan = planOf(request, clock.nowMs() + planLifeMs);
-      plans.set(plan.planHash, { ...plan, policyJson: request.policyJson });
-      const [oldest] = plans.keys();
-      if (plans.size > plansMax && oldest !== undefined) plans.delete(oldest);
-      return plan;
-    },
-    takePlan: async (planHash, policyJson) => {
-      const plan = plans.get(planHash);
-      if (plan === undefined || plan.expiresAtMs < clock.nowMs())
-        throw new NestError('PLAN_EXPIRED', 'The plan is not known or too old. Plan again.');
-      if (plan.policyJson !== policyJson) throw new NestError('PLAN_MISMATCH', 'The document is not the one that was planned. Plan again.');
-      return plan;
-    },
-    activate: async (policyJson) => {
-      generation = sha256(policyJson);
-      return { generation, loadMs: 0, flipMs: 0 };
-    },
+    plan: (request, signal) => policy.plan(request, signal),
+    takePlan: (planHash, policyJson) => policy.takePlan(planHash, policyJson),
+    activate: (policyJson, signal) => policy.activate(policyJson, signal),
     setRevision: () => undefined,
     counters: () => countersOf(walk, clock.monotonicMs() - startedMs),
     ...source,
@@ -91,43 +72,9 @@ export const createSimulatedTraffic = (options: SimulatedTrafficOptions): Traffi
     trace: async () => {
       throw new NestError('OBSERVE_ONLY', 'This agent is simulated and judges no packets. Use an agent with a data path.');
     },
-    close: async () => undefined,
+    close: () => policy.close(),
   };
 };
-
-const planOf = ({ policyJson, base }: PlanRequest, expiresAtMs: number): Plan => {
-  const document = parse(policyJson);
-  const generation = sha256(policyJson);
-  return {
-    planHash: sha256(`${base.etag} ${generation}`),
-    baseRevision: base.revision,
-    baseEtag: base.etag,
-    generation,
-    diff: [{ kind: 'added', text: `${policyJson.length} characters of policy` }],
-    problems: [],
-    impact: null,
-    expiresAtMs,
-    managementReachable: true,
-    tables: null,
-    canApply: true,
-    cannotApplyReason: '',
-    mappingCount: lengthOf(document['mappings']),
-    serviceCount: lengthOf(document['services']),
-  };
-};
-
-const parse = (policyJson: string): Readonly<Record<string, unknown>> => {
-  try {
-    const document: unknown = JSON.parse(policyJson);
-    if (typeof document === 'object' && document !== null) return { ...document };
-  } catch (error) {
-    throw new NestError('POLICY_INVALID', 'The policy is not JSON. Correct it.', { cause: error });
-  }
-  throw new NestError('POLICY_INVALID', 'The policy is not an object. Correct it.');
-};
-
-const lengthOf = (value: unknown): number => (Array.isArray(value) ? value.length : 0);
-const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
 const countersOf = (walk: ReturnType<typeof createWalk>, elapsedMs: number): TrafficCounters => {
   const count = (number: number, perSecond: number): { readonly packets: bigint; readonly bytes: bigint } => {

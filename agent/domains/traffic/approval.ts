@@ -5,12 +5,15 @@ import type { Policy } from '../../engine/api.ts';
 import type { ApprovalRequest, BroughtPolicy } from './api.ts';
 import { parseDocument } from './policy-tables.ts';
 
-/** Documents without it are not looked into: some are large. A letter of a key can be written as an escape, too. */
-const mayHoldApprovals = /"approval"|\\u/;
+/** A letter of a key can be written as an escape, too. */
+const approvalPattern = /"approval"|\\u/;
+
+/** False for documents that hold no approval for sure: those are not looked into, some are large. */
+export const mayHoldApprovals = (policyJson: string): boolean => approvalPattern.test(policyJson);
 
 /** Raises POLICY_INVALID when a document says about approvals what its author may not say. */
 export const checkApprovals = ({ policyJson, basePolicyJson, author }: BroughtPolicy): void => {
-  if (!mayHoldApprovals.test(policyJson)) return;
+  if (!mayHoldApprovals(policyJson)) return;
   const problems = approvalProblems(readable(basePolicyJson), parsePolicy(parseDocument(policyJson)), author);
   const [first] = problems;
   if (first === undefined) return;

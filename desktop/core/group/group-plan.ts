@@ -22,6 +22,7 @@ export const groupPlanOf = (group: string, plan: FleetPlan): GroupPlan => {
     rest: Math.max(0, differences.length - differencesMax),
     problems: problemsOf(plan.hosts),
     cutOff: plan.hosts.flatMap(({ managementReachable, hostName }) => (managementReachable === false ? [hostName] : [])),
+    measured: plan.hosts.filter(({ impact }) => impact !== null).length,
     replayed,
     unchanged,
     cut,

@@ -143,6 +143,7 @@ describe('the plan of a group', () => {
         { message: 'Too many.', hostNames: ['edge-5'] },
       ],
       cutOff: ['edge-2'],
+      measured: 0,
       cut: 4,
     });
     expect(summed.hosts.map(({ outcome, code }) => [outcome, code])).toEqual([

@@ -9,6 +9,8 @@ import { AuditWitness } from '../audit/audit-witness.ts';
 import type { FleetCache, HostRecord } from '../cache/fleet-cache.ts';
 import { engineOf, healthOf } from '../telemetry/host-health.ts';
 import type { Reading, Standing } from '../telemetry/reading.ts';
+import { readingOf, storedReading } from '../telemetry/stored-reading.ts';
+import type { StoredReading } from '../telemetry/stored-reading.ts';
 import { Telemetry } from '../telemetry/telemetry.ts';
 import { hostDocumentOf } from './wire-model.ts';
 import type { HostDocument } from './wire-model.ts';
@@ -52,7 +54,8 @@ export class ManagedHost {
     this.record = record;
     this.#options = options;
     this.witness = new AuditWitness({ cache: options.cache, clock: options.clock, record: () => this.record });
-    this.#telemetry = new Telemetry(options.cache.document<Reading>(record.hostId, 'sample')?.content ?? null);
+    const kept = options.cache.document<StoredReading | Reading>(record.hostId, 'sample');
+    this.#telemetry = new Telemetry(kept === null ? null : readingOf(kept.content));
     this.#document = options.cache.document<HostDocument>(record.hostId, 'host')?.content ?? null;
     this.#tasks = this.#newTasks();
   }
@@ -294,8 +297,10 @@ export class ManagedHost {
   #persist(isForced: boolean): void {
     const at = this.heardAt;
     if (at === null || at === this.#persistedAt || (!isForced && at - this.#persistedAt < this.#options.pace.samplePersistMs)) return;
+    const { reading } = this;
+    if (reading === null) return;
     this.#persistedAt = at;
-    this.#options.cache.putDocuments([{ hostId: this.record.hostId, kind: 'sample', at, content: this.reading }]);
+    this.#options.cache.putDocuments([{ hostId: this.record.hostId, kind: 'sample', at, content: storedReading(reading) }]);
   }
 
   /** Resolves when the connection has brought one. Raises CANCELLED. */

@@ -58,6 +58,7 @@ const testGroupPlan = (group: string, { hosts, groups, now }: GroupStore): Group
     rest: 0,
     problems: [],
     cutOff: [],
+    measured: changing.length,
     replayed: 10,
     unchanged: 7,
     cut: 3,

@@ -72,10 +72,18 @@ const Summary = ({ plan }: { readonly plan: GroupPlan }) => {
           ),
         )}
       </ul>
-      <p>
-        Of {formatCount(plan.replayed)} flows {formatCount(plan.unchanged)} stay, {formatCount(plan.cut)} are cut (
-        {formatCount(plan.cutLive)} live now), {formatCount(plan.newlyAllowed)} are newly allowed.
-      </p>
+      {plan.measured === 0 ? (
+        <p>
+          {plan.outcomes.same + plan.differences.length === 0
+            ? 'Nothing was planned.'
+            : 'No host could replay its flows: the effect on them is not known.'}
+        </p>
+      ) : (
+        <p>
+          Of {formatCount(plan.replayed)} flows {formatCount(plan.unchanged)} stay, {formatCount(plan.cut)} are cut (
+          {formatCount(plan.cutLive)} live now), {formatCount(plan.newlyAllowed)} are newly allowed.
+        </p>
+      )}
       {plan.cutOff.length === 0 ? null : (
         <p className="crit" role="alert">
           It cuts this console off from {namesText(plan.cutOff)}; they would take it back by themselves.

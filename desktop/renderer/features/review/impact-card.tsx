@@ -29,6 +29,7 @@ export const ImpactCard = ({ plan }: { readonly plan: FleetPlan }) => {
   const windows = plan.hosts.flatMap(({ impact }) => (impact === null ? [] : [impact.windowSeconds]));
   const lost = plan.hosts.reduce((sum, { impact }) => sum + (impact?.recordsLost ?? 0), 0);
   const isMeasured = windows.length > 0;
+  const isPlanned = plan.hosts.some(({ problem, planHash }) => problem === null && planHash !== null);
   return (
     <Card
       title="Effect on flows"
@@ -37,10 +38,20 @@ export const ImpactCard = ({ plan }: { readonly plan: FleetPlan }) => {
       aside={
         isMeasured
           ? `replayed: ${countOf(plan.replayed, 'flow')} seen in the last ${formatSpan(Math.max(...windows))} on ${countOf(windows.length, 'host')}`
-          : 'not measured'
+          : isPlanned
+            ? 'not measured'
+            : 'nothing was planned'
       }
     >
-      {isMeasured ? <ImpactBar plan={plan} /> : <p style={{ padding: 14 }}>No host could replay its flows: the effect is not known.</p>}
+      {isMeasured ? (
+        <ImpactBar plan={plan} />
+      ) : (
+        <p style={{ padding: 14 }}>
+          {isPlanned
+            ? 'No host could replay its flows: the effect is not known.'
+            : 'No host could plan this: the reasons are in the list by host.'}
+        </p>
+      )}
       {lost > 0 ? (
         <p
           className="warn"
