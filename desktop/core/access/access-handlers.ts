@@ -1,6 +1,7 @@
 /** Who may do what, as the bridge asks for it. Every answer needs the unlocked fleet. */
 import { NestError } from '../../../proto/model/error.ts';
 import { requireScope } from '../../../proto/model/access/scope.ts';
+import { missingBundleText } from '../../bridge/access-missing.ts';
 import type { AccessChangeResult, AccessOwnKey, AccessView } from '../../bridge/access-model.ts';
 import type { BridgeHandlers } from '../../bridge/contract.ts';
 import { followAny } from '../../lib/api.ts';
@@ -43,7 +44,10 @@ export const accessHandlers = ({ keeper, clock, random }: HandlerContext): Pick<
       // Whoever stole the old key must not be able to go on with it.
       if (change.kind === 'epoch') await keeper.replaceOwnerKey(signal);
       const session = await open();
-      const { clientKey } = session.access.book.change(change);
+      const { book, sync } = session.access;
+      const isBeginning = change.kind === 'begin' || change.kind === 'epoch';
+      if (!isBeginning && book.chain.body === null) throw new NestError('ACCESS_INVALID', missingBundleText(sync.states()));
+      const { clientKey } = book.change(change);
       return answer(session, clientKey);
     },
     'access.merge': async ({ keep }, signal) => {
