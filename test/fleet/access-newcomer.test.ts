@@ -38,7 +38,7 @@ it('a newcomer takes the bundle from a host, and is not told to begin one while 
   const { root } = await fleet.core.handlers['certificate.list']({}, never);
   const path = join(folder, 'grant');
   await writeFile(path, grant.file);
-  expect(await newcomer.nest(['fleet', 'join', path, '--root', root.fingerprint])).toMatchObject({ code: 0 });
+  expect(await newcomer.nest(['fleet', 'join', path, '--root-sha256', root.fingerprint])).toMatchObject({ code: 0 });
   const bind = () => newcomer.nest(['access', 'bindings', 'add', 'operator/grace', 'viewer']);
   await fleet.stop(agent);
   const away = await bind();
