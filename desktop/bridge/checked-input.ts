@@ -1,22 +1,21 @@
 /** Inputs of the contract, checked the same way for every face. */
-import { z } from 'zod/mini';
 import { NestError } from '../../proto/model/error.ts';
 import { contract } from './contract.ts';
 import type { BridgeHandlers, MethodName } from './contract.ts';
+import { fieldWords, issueWords } from './issue-words.ts';
 
 const issuesShown = 8;
-const { localeError } = z.locales.en();
 
 type Handler = (input: unknown, signal: AbortSignal) => unknown;
 
 /** What the contract makes of an input; INPUT_INVALID, with the places in details.issues, when it does not fit. */
 export const checkedInput = (method: MethodName, input: unknown): unknown => {
-  const parsed = contract[method].input.safeParse(input, { error: localeError });
+  const parsed = contract[method].input.safeParse(input, { error: issueWords });
   if (parsed.success) return parsed.data;
   const issues = parsed.error.issues.slice(0, issuesShown).map(({ path, message }) => ({ path: path.map(String).join('.'), message }));
   const first = issues[0];
-  const where = first === undefined || first.path === '' ? 'The input' : first.path;
-  return new NestError('INPUT_INVALID', `${where}: ${first?.message ?? 'not accepted'}. Correct it, then try again.`, {
+  const where = fieldWords(parsed.error.issues[0]?.path ?? []) || 'The input';
+  return new NestError('INPUT_INVALID', `${where}: ${(first?.message ?? 'not accepted').replace(/\.$/, '')}. Correct it, then try again.`, {
     details: { method, issues },
   });
 };

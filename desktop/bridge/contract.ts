@@ -10,6 +10,7 @@ import { accessChange, accessCheckInput, accessClientInput } from './access-mode
 import { command, host, hostId, name, nothing, of, passphrase, query, stream } from './contract-parts.ts';
 import { groupInput, groupName } from './group-model.ts';
 import type { GroupPlan, HostGroup } from './group-model.ts';
+import { hostAddressFault } from './host-address.ts';
 import type * as model from './model.ts';
 import type { IntentRow, StagedPlan, StagedRollout } from './rollout-model.ts';
 import { snapshotInput } from './snapshot-input.ts';
@@ -17,6 +18,11 @@ import type * as snapshot from './snapshot-model.ts';
 import { trustContract } from './trust-contract.ts';
 
 const address = z.string().check(z.minLength(1), z.maxLength(270));
+const hostAddress = address.check(
+  z.refine((text) => hostAddressFault(text) === null, {
+    error: ({ input }) => (typeof input === 'string' ? hostAddressFault(input) : null),
+  }),
+);
 const policyText = z.string().check(z.maxLength(3 << 20));
 const confirmWithin = z.int().check(z.minimum(5), z.maximum(3600));
 
@@ -137,7 +143,7 @@ export const contract = {
   'enrollment.begin': command(
     z.strictObject({
       name,
-      address,
+      address: hostAddress,
       port: z.optional(z.int().check(z.minimum(1), z.maximum(65535))),
       labels: z.optional(z.array(name).check(z.maxLength(16))),
       /** The token is good for a host that calls itself so, and for no other. */

@@ -2,8 +2,15 @@
 import { z } from 'zod/mini';
 import type { DiffLine } from './model.ts';
 
-/** Lower case, so that two groups never differ by case alone. */
-export const groupName = z.string().check(z.regex(/^[a-z0-9][a-z0-9._-]{0,62}$/));
+/** Lower case, so that two groups never differ by case alone; what may stand in a query without quotes. */
+export const groupName = z
+  .string()
+  .check(
+    z.regex(
+      /^[a-z0-9][a-z0-9._-]{0,62}$/,
+      'a group is written with lower-case letters, digits, dots, dashes and underscores, up to 63, a letter or digit first',
+    ),
+  );
 
 export const groupInput = z.strictObject({
   name: groupName,

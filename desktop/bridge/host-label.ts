@@ -30,7 +30,8 @@ export const hostLabelFault = (label: string): string | null => {
   if (/\p{Cc}/u.test(label)) return `“${label.replaceAll(/\p{Cc}/gu, '?')}” has a control character: write it anew.`;
   if (!label.includes('=')) return null;
   const { key, value } = hostLabelParts(label);
-  if (value === null) return `“${label}” is no label: write key=value, the key of letters, digits, dots, dashes and underscores.`;
+  if (value === null || value.includes('='))
+    return `“${label}” is no label: write key=value, for instance site=ams1, the key of letters, digits, dots, dashes and underscores, and one =.`;
   return isHostKey(key) ? `“${key}” is a word of the search: choose another key, for instance ${key}-name=${value}.` : null;
 };
 

@@ -23,6 +23,8 @@ export interface RootChangeView {
   readonly isConductedHere: boolean;
   /** Milliseconds since the Unix epoch; null without a change. */
   readonly startedAt: number | null;
+  /** When the present phase was signed; null without a change. */
+  readonly phaseAt: number | null;
   /** SHA-256 of the public keys, lower-case hex; the present root, and the one that follows or took its place. */
   readonly from: string;
   readonly to: string | null;

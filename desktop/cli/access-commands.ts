@@ -1,10 +1,11 @@
 /** nest access show | roles | operators | owners | bindings | clusters | clients | lock | unlock | check | push | merge | cosign | renew | epoch | key */
 import type { Command } from 'commander';
+import { missingBundleText } from '../bridge/access-missing.ts';
 import type { AccessHostState, AccessView } from '../bridge/model.ts';
-import { applyChange, deliver } from './access-delivery.ts';
+import { applyChange, deliver, exchangeBundles } from './access-delivery.ts';
 import type { RunInFleet } from './access-delivery.ts';
 import { addAccessLists } from './access-lists.ts';
-import { askYes, findHost, readText, ReportedError, settledRows, withFleet } from './command-context.ts';
+import { askYes, findHost, readText, ReportedError, withFleet } from './command-context.ts';
 import type { CommandContext, GlobalOptions, Invocation } from './command-context.ts';
 import { clean, formatAge, formatTable, formatTime, oneOf, shortHash } from './output.ts';
 
@@ -13,14 +14,16 @@ export const addAccessCommands = (program: Command, invocation: Invocation): voi
     .command('access')
     .description('who may do what: roles, people, clients, locks, and the signed bundle that hosts enforce');
   const run = (command: Command, work: (context: CommandContext) => Promise<void>): Promise<void> =>
-    withFleet(invocation, command.optsWithGlobals<GlobalOptions>(), work);
+    withFleet(invocation, command.optsWithGlobals<GlobalOptions>(), async (context) => {
+      await exchangeBundles(context);
+      await work(context);
+    });
   access
     .command('show')
     .description('the bundle, its owners, forks, and where it stands on every host')
     .action((_options: unknown, command: Command) =>
       run(command, async (context) => {
-        await settledRows(context);
-        context.print(await context.handlers['access.push']({}, context.signal), (view) => showBundle(view, context.clock.now()));
+        context.print(await context.handlers['access.get']({}, context.signal), (view) => showBundle(view, context.clock.now()));
       }),
     );
   addAccessLists(access, run);
@@ -66,7 +69,6 @@ const addBundle = (access: Command, run: RunInFleet): void => {
     .description('exchange bundles with every host that answers')
     .action((_options: unknown, command: Command) =>
       run(command, async (context) => {
-        await settledRows(context);
         context.print((await context.handlers['access.push']({}, context.signal)).hosts, (hosts) => showHosts(hosts, context.clock.now()));
       }),
     );
@@ -77,7 +79,6 @@ const addBundle = (access: Command, run: RunInFleet): void => {
     .action((_options: unknown, command: Command) => {
       const keep = oneOf('--keep', command.opts<{ readonly keep: string }>().keep, ['ours', 'theirs'] as const);
       return run(command, async (context) => {
-        await settledRows(context);
         await context.handlers['access.push']({}, context.signal);
         const { view } = await context.handlers['access.merge']({ keep }, context.signal);
         await deliver(context, { proposal: view.proposal, done: 'Both sides are one again.' });
@@ -140,7 +141,7 @@ const showHosts = (hosts: readonly AccessHostState[], now: number): string =>
 
 const showBundle = (view: AccessView, now: number): string => {
   const { head, self } = view;
-  if (head === null) return 'This fleet has no access bundle yet: every operator may do everything. "nest access begin" makes one.';
+  if (head === null) return missingBundleText(view.hosts);
   return [
     `Bundle       epoch ${String(head.epoch)}, revision ${String(head.revision)}, ${shortHash(head.hash) ?? ''}`,
     `Signed       ${formatTime(head.issuedAt)} by ${head.author}`,

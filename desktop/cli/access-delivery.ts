@@ -8,11 +8,25 @@ import { clean } from './output.ts';
 /** Runs work in the unlocked fleet with the options of a command. */
 export type RunInFleet = (command: Command, work: (context: CommandContext) => Promise<void>) => Promise<void>;
 
+/** Connected hosts have so long to say which bundle they hold, milliseconds; who is late is heard in the background. */
+const exchangeMs = 3_000;
+
+/** Takes what hosts have and this console has not, before a command looks at the bundle or changes it. */
+export const exchangeBundles = async (context: CommandContext): Promise<void> => {
+  const { handlers, clock, signal } = context;
+  await settledRows(context);
+  const done = new AbortController();
+  try {
+    await Promise.race([handlers['access.push']({}, signal), clock.sleep(exchangeMs, AbortSignal.any([signal, done.signal]))]);
+  } finally {
+    done.abort();
+  }
+};
+
 /** What a change did here, and at every host. */
 export const applyChange = async (context: CommandContext, change: AccessChange, done: string): Promise<void> => {
   // A change on top of a bundle that another owner has changed meanwhile would be a fork.
-  await settledRows(context);
-  await context.handlers['access.push']({}, context.signal);
+  await exchangeBundles(context);
   const { view, clientKey } = await context.handlers['access.change']({ change }, context.signal);
   await deliver(context, { proposal: view.proposal, clientKey, done });
 };

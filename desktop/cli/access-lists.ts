@@ -25,12 +25,15 @@ const addList = <Row>(
   run: RunInFleet,
   list: { readonly rows: (view: AccessView) => readonly Row[]; readonly columns: readonly Column<Row>[] },
 ): void => {
-  noun.command('ls', { isDefault: true }).action((_options: unknown, command: Command) =>
-    run(command, async (context) => {
-      const rows = list.rows(await context.handlers['access.get']({}, context.signal));
-      context.print(rows, (shown) => (shown.length === 0 ? 'There are none.' : formatTable(shown, list.columns)));
-    }),
-  );
+  noun
+    .command('ls', { isDefault: true })
+    .description('list them; what the noun alone does, too')
+    .action((_options: unknown, command: Command) =>
+      run(command, async (context) => {
+        const rows = list.rows(await context.handlers['access.get']({}, context.signal));
+        context.print(rows, (shown) => (shown.length === 0 ? 'There are none.' : formatTable(shown, list.columns)));
+      }),
+    );
 };
 
 const changes =
@@ -59,6 +62,7 @@ const addRoles = (access: Command, run: RunInFleet): void => {
     );
   roles
     .command('rm <name>')
+    .description('take a custom role away; it must be bound to nobody')
     .action((name: string, _options: unknown, command: Command) =>
       change(command, { kind: 'role.remove', name }, `The role ${clean(name)} is gone.`),
     );
@@ -84,6 +88,7 @@ const addPeople = (access: Command, run: RunInFleet): void => {
   });
   operators
     .command('put <name>')
+    .description('make an operator known, so that roles can be bound to it, or change its title')
     .option('--title <text>', 'full name', '')
     .action((name: string, _options: unknown, command: Command) =>
       change(
@@ -122,6 +127,7 @@ const addOwners = (access: Command, run: RunInFleet): void => {
     );
   owners
     .command('rm <key-id>')
+    .description('an owner key signs nothing any more; "nest access owners" shows the id')
     .action((keyId: string, _options: unknown, command: Command) =>
       change(command, { kind: 'owner.remove', keyId }, 'This key signs nothing any more.'),
     );
@@ -158,6 +164,7 @@ const addBindings = (access: Command, run: RunInFleet): void => {
     );
   bindings
     .command('rm <id>')
+    .description('take a role from its subject; "nest access bindings" shows the id')
     .action((id: string, _options: unknown, command: Command) => change(command, { kind: 'binding.remove', id }, 'The binding is gone.'));
 };
 
@@ -198,6 +205,7 @@ const addClusters = (access: Command, run: RunInFleet): void => {
     );
   clusters
     .command('rm <id>')
+    .description('forget a cluster; its hosts stay in the fleet')
     .action((id: string, _options: unknown, command: Command) =>
       change(command, { kind: 'cluster.remove', id }, `The cluster ${clean(id)} is gone.`),
     );
@@ -221,6 +229,7 @@ const addClients = (access: Command, run: RunInFleet): void => {
   });
   clients
     .command('put <name>')
+    .description('make a program known, so that roles can be bound to it, or change its title')
     .option('--title <text>', 'what it does', '')
     .action((name: string, _options: unknown, command: Command) =>
       change(
@@ -231,6 +240,7 @@ const addClients = (access: Command, run: RunInFleet): void => {
     );
   clients
     .command('rm <name>')
+    .description('forget a program with its keys and bindings')
     .action((name: string, _options: unknown, command: Command) =>
       change(command, { kind: 'client.remove', subject: clientOf(name) }, `${clientOf(name)} is gone.`),
     );
@@ -262,10 +272,13 @@ const addClients = (access: Command, run: RunInFleet): void => {
         context.print({ file }, () => `${clientOf(name)} connects with ${clean(file)} now.`);
       }),
     );
-  clients.command('revoke-key <name> <key-id>').action((name: string, keyId: string, ...[, command]: [unknown, Command]) => {
-    if (!/^[0-9a-f]{8}$/.test(keyId)) throw new UsageError('A key id has 8 characters: "nest access clients" lists them.');
-    return change(command, { kind: 'client.key.remove', subject: clientOf(name), keyId }, `The key ${keyId} opens nothing any more.`);
-  });
+  clients
+    .command('revoke-key <name> <key-id>')
+    .description('an API key opens nothing any more; "nest access clients" shows the id')
+    .action((name: string, keyId: string, ...[, command]: [unknown, Command]) => {
+      if (!/^[0-9a-f]{8}$/.test(keyId)) throw new UsageError('A key id has 8 characters: "nest access clients" lists them.');
+      return change(command, { kind: 'client.key.remove', subject: clientOf(name), keyId }, `The key ${keyId} opens nothing any more.`);
+    });
 };
 
 /** A new file; what is there is never overwritten. Raises INPUT_INVALID. */

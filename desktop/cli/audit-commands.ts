@@ -114,7 +114,10 @@ const addVerifyCommand = (audit: Command, invocation: Invocation): void => {
     .option('--all', 'all hosts')
     .option(...whereOption)
     .option(...groupOption)
-    .option('--root-sha256 <hex>', 'with a file: the root of the fleet must be this one; two, parted by a comma, when it was being changed')
+    .option(
+      '--root-sha256 <hex>',
+      'with a file: the root of the fleet (its certificate or its key) must be this one; two, parted by a comma, when it was being changed',
+    )
     .action((path: string | undefined, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<HostsOptions & { readonly rootSha256?: string }>();
       if (path !== undefined) return withCore(invocation, options, (context) => verifyFile(context, path, options.rootSha256));
@@ -221,7 +224,9 @@ const verifyFile = async (context: CommandContext, path: string, rootSha256: str
   const verdict = await checkAuditExport(linesOf(path));
   const wanted = rootSha256?.replaceAll(/[\s:]/g, '').toLowerCase().split(',');
   // Each root of the file must be named: one that is not could be anybody's, and heads under it would count.
-  const isOtherRoot = wanted !== undefined && !verdict.rootSha256.every((root) => wanted.includes(root));
+  const isNamed = (root: string, at: number): boolean =>
+    wanted === undefined || wanted.includes(root) || wanted.includes(verdict.rootKeySha256[at] ?? root);
+  const isOtherRoot = !verdict.rootSha256.every(isNamed);
   context.print({ ...verdict, isSound: verdict.isSound && !isOtherRoot }, showVerdict);
   if (isOtherRoot)
     throw new NestError(
@@ -304,6 +309,8 @@ const showChecks = (checks: readonly Checked[]): string =>
 const showVerdict = (verdict: AuditExportVerdict): string =>
   [
     `Fleet ${clean(verdict.fleetId)}, exported ${clean(verdict.createdAt)}`,
-    ...verdict.rootSha256.map((root) => `Root SHA-256 ${root} (compare it with the root that you trust)`),
+    ...verdict.rootSha256.map(
+      (root, at) => `Root SHA-256 ${root}, of its key ${verdict.rootKeySha256[at] ?? '-'} (compare one with the root that you trust)`,
+    ),
     showChecks(verdict.hosts),
   ].join('\n');

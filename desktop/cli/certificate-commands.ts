@@ -69,6 +69,12 @@ const findCertificate = ({ rows }: CertificateList, wanted: string): Certificate
   // Certificates of one key are one device's: the newest stands for all.
   const [row] = found.toSorted((a, b) => b.endsAt - a.endsAt);
   if (row !== undefined && found.every(({ fingerprint, kind }) => fingerprint === row.fingerprint && kind === row.kind)) return row;
+  const own = rows.find(({ kind, name }) => kind === 'operator' && name === `${wanted} (this device)`);
+  if (row === undefined && own !== undefined)
+    throw new NestError(
+      'NOT_FOUND',
+      `${wanted} is this device, which is not revoked by its name. To shut it out, revoke its serial number ${own.serial ?? ''} on the console of another owner; revoked here it goes on with a fresh key, as after a restored backup.`,
+    );
   throw new NestError(
     'NOT_FOUND',
     row === undefined

@@ -110,7 +110,8 @@ const problemLines = (details: Readonly<Record<string, unknown>>): string => {
   const { problems } = details;
   if (!Array.isArray(problems)) return '';
   return problems
-    .map((problem: { readonly path?: unknown; readonly message?: unknown }) => `\n  ${textOf(problem.path)}: ${textOf(problem.message)}`)
+    .map((problem: { readonly path?: unknown; readonly message?: unknown }) => [textOf(problem.path), textOf(problem.message)])
+    .map((parts) => `\n  ${parts.filter((part) => part !== '').join(': ')}`)
     .join('');
 };
 

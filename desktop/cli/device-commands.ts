@@ -11,11 +11,14 @@ import { UsageError } from './usage-error.ts';
 
 interface AdmitOptions extends GlobalOptions {
   readonly fingerprint?: string;
+  readonly rootSha256?: string;
+  readonly yes?: true;
   readonly share: string;
 }
 
 interface JoinOptions extends GlobalOptions {
   readonly root?: string;
+  readonly rootSha256?: string;
   readonly keychain?: true;
 }
 
@@ -33,6 +36,8 @@ export const addDeviceCommands = (fleet: Command, invocation: Invocation): void 
     .command('admit <request>')
     .description('make a grant for a request, once its fingerprint is compared; "-" reads standard input')
     .option('--fingerprint <hex>', 'admit only this key, as the other device printed it')
+    .option('--root-sha256 <hex>', 'only when the root of the fleet in this data folder is this one')
+    .option('--yes', 'admit the key in the request without comparing: only for a request that came by a way you trust')
     .option(
       '--share <keys>',
       'which authorities the device may use: none, agents (add and renew hosts), all (admit operators, too)',
@@ -45,7 +50,8 @@ export const addDeviceCommands = (fleet: Command, invocation: Invocation): void 
   fleet
     .command('join <grant>')
     .description('take a grant on the device that asked for it')
-    .option('--root <hex>', 'join only the fleet with this root, as the admitting console printed it')
+    .option('--root-sha256 <hex>', 'join only the fleet with this root, as the admitting console printed it')
+    .option('--root <hex>', 'the same, as it was called before')
     .option('--keychain', 'keep the keys in the keychain of this system')
     .action((path: string, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<JoinOptions>();
@@ -71,14 +77,17 @@ const admit = async (context: CommandContext, path: string, options: AdmitOption
   if (share !== 'none' && share !== 'agents' && share !== 'all') throw new UsageError('--share is none, agents or all.');
   const file = await readText(context, path);
   const content = await inspected(context, file, 'request');
+  const { root } = await handlers['certificate.list']({}, signal);
+  if (options.rootSha256 !== undefined && hexOf(options.rootSha256, '--root-sha256') !== root.fingerprint)
+    throw new NestError('FLEET_MISMATCH', 'The fleet in this data folder has another root: nobody was admitted. Check --data.');
   terminal.note(`${clean(content.operatorName)} asks with the key\n\n  ${spkiFingerprint(content.fingerprint)}\n`);
-  const fingerprint = await approved(context, options.fingerprint, {
+  const given = options.fingerprint ?? (options.yes === true ? content.fingerprint : undefined);
+  const fingerprint = await approved(context, given, {
     shown: content.fingerprint,
     question: 'Does the other device print the same?',
     option: '--fingerprint',
   });
   const grant = await handlers['device.admit']({ file, fingerprint, share }, signal);
-  const { root } = await handlers['certificate.list']({}, signal);
   terminal.note(`Root of this fleet, to be compared on the other device:\n\n  ${spkiFingerprint(root.fingerprint)}\n`);
   context.print(grant, (made) => made.file.trimEnd());
 };
@@ -88,10 +97,10 @@ const join = async (context: CommandContext, path: string, options: JoinOptions)
   const file = await readText(context, path);
   const content = await inspected(context, file, 'grant');
   terminal.note(grantText(content));
-  const rootFingerprint = await approved(context, options.root, {
+  const rootFingerprint = await approved(context, options.rootSha256 ?? options.root, {
     shown: content.fleet?.rootFingerprint ?? '',
     question: 'Does the console that admitted you print the same root?',
-    option: '--root',
+    option: '--root-sha256',
   });
   const { phase } = await handlers['console.state']({}, signal);
   if (phase === 'locked') await unlock(context);
@@ -135,7 +144,12 @@ const approved = async (
     if (await askYes(context, question, `${option} <hex>`)) return shown;
     throw new UsageError('Not approved: nothing was done.');
   }
-  const hex = given.replaceAll(/[\s:]/g, '').toLowerCase();
+  return hexOf(given, option);
+};
+
+/** Raises UsageError. */
+const hexOf = (text: string, option: string): string => {
+  const hex = text.replaceAll(/[\s:]/g, '').toLowerCase();
   if (!/^[0-9a-f]{64}$/.test(hex)) throw new UsageError(`${option} is 64 hex digits.`);
   return hex;
 };

@@ -33,14 +33,21 @@ describe('an inventory', () => {
   it('says all that is wrong with the line where it stands, and nothing is done', () => {
     expect(problemsOf('name,address,port\na,192.0.2.1,70000\na,192.0.2.2\nb,192.0.2.2\n,192.0.2.3\n')).toEqual([
       'INPUT_INVALID',
-      expect.stringMatching(/^line 2 port: /),
-      expect.stringMatching(/^line 5 name: /),
+      'line 2 port: it must be at most 65535',
+      'line 5 name: it is missing',
       'line 4: the address 192.0.2.2 port 50051 stands at line 3, too',
     ]);
     expect(problemsOf('name,adress\n')).toEqual(['INPUT_INVALID', expect.stringContaining('unknown columns adress')]);
-    expect(problemsOf('')).toEqual(['INPUT_INVALID', expect.stringContaining('empty')]);
+    for (const nothing of ['', 'name,address\n', '[]'])
+      expect(problemsOf(nothing)).toEqual(['INPUT_INVALID', expect.stringContaining('it has no hosts: write a header line')]);
+    expect(problemsOf('name,address,port,labels,host_name\na,999.1.1.1,x,a=b=c,\n')).toEqual([
+      'INPUT_INVALID',
+      'line 2 address: An IP address or a host name, for instance 198.18.0.11.',
+      'line 2 port: it must be a number',
+      expect.stringMatching(/^line 2 labels, entry 1: “a=b=c” is no label/),
+    ]);
     expect(problemsOf('name,address\n"a,192.0.2.1')).toEqual(['INPUT_INVALID', 'line 2: a quote is not closed']);
-    expect(problemsOf('[{"name":"a","address":"x","colour":"red"}]')).toEqual(['INPUT_INVALID', expect.stringContaining('entry 1')]);
+    expect(problemsOf('[{"name":"a","address":"x","colour":"red"}]')).toEqual(['INPUT_INVALID', 'entry 1: nobody knows "colour" here']);
     expect(problemsOf('x'.repeat(5 << 20))).toEqual(['INPUT_INVALID', expect.stringContaining('at most 4 MB')]);
   });
 

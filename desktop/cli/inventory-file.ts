@@ -2,17 +2,32 @@
 import { z } from 'zod';
 import { NestError } from '../../proto/model/error.ts';
 import { agentPortDefault } from '../../proto/model/limits.ts';
+import { hostAddressFault } from '../bridge/host-address.ts';
+import { hostLabelFault, normalHostLabel } from '../bridge/host-label.ts';
+import { fieldWords, issueWords } from '../bridge/issue-words.ts';
 
 export const inventoryHostsMax = 10_000;
 const inventoryCharactersMax = 4 << 20;
 const problemsShownMax = 20;
 
 const name = z.string().min(1).max(63);
+const address = z
+  .string()
+  .min(1)
+  .max(270)
+  .superRefine((text, context) => {
+    const message = hostAddressFault(text);
+    if (message !== null) context.addIssue({ code: 'custom', message });
+  });
+const label = name.superRefine((text, context) => {
+  const message = hostLabelFault(normalHostLabel(text));
+  if (message !== null) context.addIssue({ code: 'custom', message });
+});
 const hostSchema = z.strictObject({
   name,
-  address: z.string().min(1).max(270),
+  address,
   port: z.coerce.number().int().min(1).max(65_535).default(agentPortDefault),
-  labels: z.array(name).max(16).default([]),
+  labels: z.array(label).max(16).default([]),
   cluster: z.optional(name),
   hostName: z.optional(z.string().min(1).max(253)),
   /** As the agent prints it; the host is approved without a question when it shows this key. */
@@ -20,10 +35,12 @@ const hostSchema = z.strictObject({
     z
       .string()
       .transform((text) => text.replaceAll(/[\s:]/g, '').toLowerCase())
-      .pipe(z.string().regex(/^[0-9a-f]{64}$/, '64 hex digits')),
+      .pipe(z.string().regex(/^[0-9a-f]{64}$/, 'it must have 64 hex digits')),
   ),
 });
 export type InventoryHost = z.output<typeof hostSchema>;
+
+const noHosts = 'it has no hosts: write a header line such as "name,address", then a line for each host';
 
 /** Column names of CSV, in any order; "labels" holds several, separated by spaces. */
 const columns: Readonly<Record<string, keyof InventoryHost>> = {
@@ -41,17 +58,24 @@ export const readInventory = (text: string): readonly InventoryHost[] => {
   if (text.length > inventoryCharactersMax)
     throw invalid([{ path: '', message: `at most ${String(inventoryCharactersMax >> 20)} MB are read` }]);
   const rows = /^\s*\[/.test(text) ? jsonRows(text) : csvRows(text);
+  if (rows.length === 0) throw invalid([{ path: '', message: noHosts }]);
   if (rows.length > inventoryHostsMax) throw invalid([{ path: '', message: `at most ${String(inventoryHostsMax)} hosts are read` }]);
   const problems: Problem[] = [];
   const hosts = rows.flatMap(({ place, content }) => {
-    const parsed = hostSchema.safeParse(content);
+    const parsed = hostSchema.safeParse(content, { error: issueWords });
     if (parsed.success) return [{ place, host: parsed.data }];
-    problems.push(...parsed.error.issues.map(({ path, message }) => ({ path: `${place} ${path.join('.')}`.trim(), message })));
+    problems.push(...parsed.error.issues.map(({ path, message }) => ({ path: `${place} ${columnWords(path)}`.trim(), message })));
     return [];
   });
   problems.push(...repeated(hosts));
   if (problems.length > 0) throw invalid(problems);
   return hosts.map(({ host }) => host);
+};
+
+/** A field as the inventory calls it. */
+const columnWords = ([field, ...rest]: readonly PropertyKey[]): string => {
+  const column = Object.keys(columns).find((key) => columns[key] === field) ?? field;
+  return fieldWords(column === undefined ? [] : [column, ...rest]);
 };
 
 interface Problem {
@@ -89,7 +113,7 @@ const jsonRows = (text: string): readonly Row[] => {
 
 const csvRows = (text: string): readonly Row[] => {
   const [header, ...lines] = csvLines(text);
-  if (header === undefined) throw invalid([{ path: '', message: 'it is empty' }]);
+  if (header === undefined) throw invalid([{ path: '', message: noHosts }]);
   const names = header.cells.map((cell) => columns[cell.trim().toLowerCase()]);
   const unknown = header.cells.filter((_cell, index) => names[index] === undefined);
   if (unknown.length > 0)

@@ -60,6 +60,7 @@ const setKey = async (context: CommandContext, options: SetOptions): Promise<voi
     path: options.keyFile,
     missing: 'Give --key-file with the licence key, or run this in a terminal.',
     question: 'Licence key: ',
+    noun: 'licence key',
   });
   const view = await context.handlers['license.set']({ key }, context.signal);
   if (view.checkedAt === null)

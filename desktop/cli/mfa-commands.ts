@@ -5,6 +5,7 @@ import { applyChange, deliver } from './access-delivery.ts';
 import { askYes, findHost, readText, settledRows, withFleet } from './command-context.ts';
 import type { CommandContext, GlobalOptions, Invocation } from './command-context.ts';
 import { clean, formatTable, formatTime, oneOf } from './output.ts';
+import { requireReadable } from './secret.ts';
 import { readCode } from './step-up-prompt.ts';
 
 export const addMfaCommands = (program: Command, invocation: Invocation): void => {
@@ -59,6 +60,9 @@ const addEnrolment = (mfa: Command, run: Run): void => {
     .action((_options: unknown, command: Command) => {
       const { witness } = command.opts<{ readonly witness?: readonly string[] }>();
       return run(command, async (context) => {
+        // The secret is shown once: a file that cannot be read is found before it is made.
+        const path = codePath(context);
+        if (path !== undefined) await requireReadable(path, 'code');
         const hostIds =
           witness === undefined ? undefined : await Promise.all(witness.map(async (name) => (await findHost(context, name)).hostId));
         const offer = await context.handlers['mfa.enrol'](hostIds === undefined ? {} : { hostIds }, context.signal);

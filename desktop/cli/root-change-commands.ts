@@ -73,11 +73,12 @@ const questionOf = ({ next, back, phase }: RootChangeView, direction: 'advance' 
 };
 
 const showRootChange = (view: RootChangeView): string => {
-  const { phase, from, to, startedAt, next, back, holds, backHolds, behind, isUnderWay, isConductedHere } = view;
+  const { phase, from, to, startedAt, phaseAt, next, back, holds, backHolds, behind, isUnderWay, isConductedHere } = view;
   if (phase === 'none') return `Root         ${spkiFingerprint(from)}\nPhase        none: the root was never changed`;
   const where = !isUnderWay ? 'it has ended' : isConductedHere ? 'conducted here' : 'conducted by another console';
   return [
-    `Phase        ${phase}, since ${formatTime(startedAt)}, ${where}`,
+    `Phase        ${phase}, since ${formatTime(phaseAt)}, ${where}`,
+    `Begun        ${formatTime(startedAt)}`,
     `Old root     ${spkiFingerprint(from)}`,
     `New root     ${to === null ? '-' : spkiFingerprint(to)}`,
     ...(isUnderWay ? [`Next         ${next ?? '-'}; back to ${back ?? '-'}`] : []),

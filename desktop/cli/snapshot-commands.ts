@@ -101,7 +101,7 @@ const addCheckCommands = (snapshot: Command, invocation: Invocation): void => {
 const withTrust = (command: Command): Command =>
   command.option(
     '--root-sha256 <hex>',
-    'SHA-256 of the root certificate of its fleet, as its author tells it; not needed for files of this fleet',
+    'SHA-256 of the root of its fleet (of the certificate or of its key), as its author tells it; not needed for files of this fleet',
   );
 
 /** Options of every command that looks into a file. */

@@ -1,5 +1,6 @@
 /** nest rollout plan | start | ls | watch | pause | resume | abort | takeover; nest intents ls | leave | cancel */
 import type { Command } from 'commander';
+import { settledPhases } from '../../proto/model/rollout.ts';
 import type { InputOf } from '../bridge/contract.ts';
 import type { IntentRow, StagedPlan, StagedRollout } from '../bridge/rollout-model.ts';
 import { askYes, chosenHosts, readText, ReportedError, settledRows, withFleet } from './command-context.ts';
@@ -56,20 +57,30 @@ export const addStagedCommands = (program: Command, invocation: Invocation): voi
     .action((rolloutId: string, _options: unknown, command: Command) =>
       withFleet(invocation, command.optsWithGlobals<GlobalOptions>(), (context) => follow(context, rolloutId)),
     );
-  for (const [name, method, about] of verbs)
-    rollout
-      .command(`${name} <id>`)
-      .description(about)
-      .action((rolloutId: string, _options: unknown, command: Command) =>
-        withFleet(invocation, command.optsWithGlobals<GlobalOptions>(), async (context) => {
-          await settledRows(context);
-          const shown = await context.handlers[method]({ rolloutId }, context.signal);
-          // What this process conducts ends with it.
-          if (shown.conducted === 'here' && name !== 'pause') await follow(context, rolloutId);
-          else context.print(shown, showStaged);
-        }),
-      );
+  for (const [name, method, about] of verbs) {
+    const verb = rollout.command(`${name} <id>`).description(about);
+    if (name === 'takeover') verb.option('--yes', 'do not ask');
+    verb.action((rolloutId: string, _options: unknown, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions & { readonly yes?: true }>();
+      return withFleet(invocation, options, async (context) => {
+        await settledRows(context);
+        if (name === 'takeover' && !(await isTakeoverAgreed(context, options.yes === true))) return;
+        const shown = await context.handlers[method]({ rolloutId }, context.signal);
+        // What this process conducts ends with it.
+        if (shown.conducted === 'here' && name !== 'pause') await follow(context, rolloutId);
+        else context.print(shown, showStaged);
+      });
+    });
+  }
   addIntentCommands(program, invocation);
+};
+
+/** Who can be asked is asked; scripts took over without --yes before there was one. */
+const isTakeoverAgreed = async (context: CommandContext, isAgreed: boolean): Promise<boolean> => {
+  if (isAgreed || !context.terminal.isInteractive) return true;
+  if (await askYes(context, 'Take this rollout over? The console that conducts it now stops.', '--yes')) return true;
+  context.terminal.note('Nothing was changed.');
+  return false;
 };
 
 const verbs = [
@@ -178,6 +189,9 @@ const showStagedPlan = (plan: StagedPlan): string => {
   return `${table}\n${limits}\nLive flows that would be cut: ${String(plan.cutLive)}, newly allowed: ${String(plan.newlyAllowed)}.`;
 };
 
+/** What has ended is conducted by nobody. */
+const isOver = ({ phase }: StagedRollout): boolean => phase !== 'yielded' && settledPhases.has(phase);
+
 const showRollouts = (list: readonly StagedRollout[], now: number): string =>
   list.length === 0
     ? 'No rollouts.'
@@ -185,7 +199,7 @@ const showRollouts = (list: readonly StagedRollout[], now: number): string =>
         { title: 'ROLLOUT', value: ({ rolloutId }) => rolloutId },
         { title: 'NAME', value: ({ name }) => name },
         { title: 'STATE', value: ({ phase }) => phase },
-        { title: 'CONDUCTED', value: ({ conducted }) => conducted },
+        { title: 'CONDUCTED', value: (rollout) => (isOver(rollout) ? null : rollout.conducted) },
         { title: 'WAVE', value: ({ wave, waves }) => `${String(wave + 1)}/${String(waves)}` },
         { title: 'KEPT', value: ({ hosts }) => `${String(hosts.filter(({ state }) => state === 'kept').length)}/${String(hosts.length)}` },
         { title: 'OPERATOR', value: ({ operator }) => operator.replace(/^.*\//, '') },

@@ -44,6 +44,7 @@ export const readCode = async (prompt: StepUpPrompt, question = 'Code of your au
     path: prompt.path,
     missing: 'This needs a code of your authenticator: give --code-file, or run it in a terminal.',
     question,
+    noun: 'code',
   });
   return code.trim();
 };

@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { z } from 'zod/mini';
 import { NestError } from '../../proto/model/error.ts';
 import type { BridgeHandlers } from '../bridge/contract.ts';
+import { issueWords } from '../bridge/issue-words.ts';
 import type { Enrollment } from '../bridge/model.ts';
 import { throwIfCancelled } from '../lib/api.ts';
 
@@ -54,7 +55,7 @@ export const parseDemoManifest = (content: string): DemoManifest => {
   } catch (cause) {
     throw new NestError('CONFIG_INVALID', 'The manifest of the demo fleet is not JSON.', { cause });
   }
-  const parsed = manifestSchema.safeParse(value, { error: z.locales.en().localeError });
+  const parsed = manifestSchema.safeParse(value, { error: issueWords });
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw new NestError(

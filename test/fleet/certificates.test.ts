@@ -116,6 +116,7 @@ describe('certificates of a fleet', () => {
     const { rows } = await fleet.core.handlers['certificate.list']({}, never);
     expect(rows.map(({ kind, name }) => `${kind} ${name}`).toSorted()).toEqual(
       [
+        'access-bundle access bundle, epoch 1, revision 1',
         'operator ada (this device)',
         'revocation-list revoked by agents',
         'revocation-list revoked by operators',

@@ -137,7 +137,10 @@ describe('a change of the root', () => {
     const roots = { old: step?.from.toString() ?? '', new: step?.to.toString() ?? '' };
     expect(roots.old).toBe(certificatesIn(before.root.certificate)[0]?.toString());
     expect(await state(one)).toEqual(['announced', 1]);
-    expect(await advance()).toMatchObject({ phase: 'dual-trust', next: 're-issue', back: 'announced' });
+    const dual = await advance();
+    expect(dual).toMatchObject({ phase: 'dual-trust', next: 're-issue', back: 'announced' });
+    // Each phase has its own time; the change keeps the one it was begun at.
+    expect(dual.phaseAt).toBeGreaterThan(dual.startedAt ?? Number.POSITIVE_INFINITY);
     expect(await Promise.all(agents.map(state))).toEqual(agents.map(() => ['dual-trust', 2]));
     expect(await judged(one, roots)).toBe('old');
     expect(await rollBack()).toMatchObject({ phase: 'announced' });

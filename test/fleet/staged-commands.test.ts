@@ -43,6 +43,7 @@ describe('nest rollout', { timeout: 60_000 }, () => {
     const listed = JSON.parse((await nest(['rollout', 'ls', '--json'])).out) as readonly StagedRollout[];
     expect(listed).toMatchObject([{ name: 'web.json', phase: 'finished', conducted: 'idle' }]);
     const [{ rolloutId } = { rolloutId: '' }] = listed;
+    expect((await nest(['rollout', 'ls'])).out).toMatch(/web\.json {2}finished {2}- {2}/);
     expect((await nest(['rollout', 'watch', rolloutId])).code).toBe(0);
     const late = await nest(['rollout', 'abort', rolloutId]);
     expect([late.code, late.notes]).toEqual([1, 'error NOTHING_TO_CONFIRM: This rollout has ended.']);
@@ -52,7 +53,7 @@ describe('nest rollout', { timeout: 60_000 }, () => {
     expect((await nest(['rollout', 'plan', file, '--host', 'edge-2', '--waves', '50,20,100'])).notes).toContain('rising percentages');
     expect((await nest(['rollout', 'plan', file, '--host', 'edge-2', '--soak', '4000'])).code).toBe(2);
     expect((await nest(['rollout', 'start', file, ...quick])).notes).toContain('say --yes');
-    expect((await nest(['rollout', 'takeover', '01JZ0000000000000000000001'])).notes).toContain('error NOT_FOUND');
+    expect((await nest(['rollout', 'takeover', '01JZ0000000000000000000001', '--yes'])).notes).toContain('error NOT_FOUND');
   });
 });
 

@@ -127,7 +127,7 @@ export class AccessBook {
     }
     const { body, forks } = this.#fresh();
     if (body === null)
-      throw new NestError('ACCESS_INVALID', 'This console has no access bundle yet. Wait for a host that has it, or begin one.');
+      throw new NestError('ACCESS_INVALID', 'This console has no access bundle yet. "nest access push" asks the hosts for it.');
     if (forks.length > 0) throw new NestError('ACCESS_FORKED', 'The access bundle is forked. Compare both sides, then merge them first.');
     const made: string[] = [];
     const after = editBody(body, change, {

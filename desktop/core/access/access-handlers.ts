@@ -1,12 +1,15 @@
 /** Who may do what, as the bridge asks for it. Every answer needs the unlocked fleet. */
 import { NestError } from '../../../proto/model/error.ts';
 import { requireScope } from '../../../proto/model/access/scope.ts';
+import { missingBundleText } from '../../bridge/access-missing.ts';
 import type { AccessChangeResult, AccessOwnKey, AccessView } from '../../bridge/access-model.ts';
 import type { BridgeHandlers } from '../../bridge/contract.ts';
 import { followAny } from '../../lib/api.ts';
 import type { FleetSession } from '../fleet/fleet-session.ts';
 import { issueClient } from '../authority/fleet-authority.ts';
 import { trustedRoots } from '../authority/root-change-record.ts';
+import { describeCertificate } from '../certificate/certificate-rows.ts';
+import { noteClientCertificate } from '../certificate/client-certificates.ts';
 import type { HandlerContext } from '../handler-context.ts';
 import { accessViewOf, checkAccess } from './access-view.ts';
 
@@ -15,7 +18,7 @@ const viewEveryMs = 200;
 
 type Handled = Extract<keyof BridgeHandlers, `access.${string}`>;
 
-export const accessHandlers = ({ keeper, clock, random }: HandlerContext): Pick<BridgeHandlers, Handled> => {
+export const accessHandlers = ({ keeper, cache, clock, random }: HandlerContext): Pick<BridgeHandlers, Handled> => {
   const viewOf = ({ access }: FleetSession): AccessView => accessViewOf(access.book, access.sync.states(), clock.now());
   const open = async (): Promise<FleetSession> => keeper.session();
   const answer = (session: FleetSession, clientKey: string | null = null): AccessChangeResult => ({ view: viewOf(session), clientKey });
@@ -43,7 +46,10 @@ export const accessHandlers = ({ keeper, clock, random }: HandlerContext): Pick<
       // Whoever stole the old key must not be able to go on with it.
       if (change.kind === 'epoch') await keeper.replaceOwnerKey(signal);
       const session = await open();
-      const { clientKey } = session.access.book.change(change);
+      const { book, sync } = session.access;
+      const isBeginning = change.kind === 'begin' || change.kind === 'epoch';
+      if (!isBeginning && book.chain.body === null) throw new NestError('ACCESS_INVALID', missingBundleText(sync.states()));
+      const { clientKey } = book.change(change);
       return answer(session, clientKey);
     },
     'access.merge': async ({ keep }, signal) => {
@@ -70,7 +76,10 @@ export const accessHandlers = ({ keeper, clock, random }: HandlerContext): Pick<
       const { keys, access } = await open();
       if (access.book.chain.body?.clients.some((client) => client.subject === subject) !== true)
         throw new NestError('NOT_FOUND', `There is no ${subject}. Add it first.`);
-      return { ...(await issueClient(keys, subject, { now: clock.now(), random })), fleetRoot: trustedRoots(keys) };
+      const issued = await issueClient(keys, subject, { now: clock.now(), random });
+      const { serial, fingerprint, endsAt } = describeCertificate(issued.certificate);
+      noteClientCertificate(cache, { subject, serial, fingerprint, endsAt }, clock.now());
+      return { ...issued, fleetRoot: trustedRoots(keys) };
     },
     'access.check': async (question) => {
       requireScope(question.scope);

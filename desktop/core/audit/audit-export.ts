@@ -3,7 +3,7 @@
  * fleet's root, then for each host its entries (readable, and as the bytes that are hashed) and the signed head with its certificates.
  * docs/operations/audit.md describes the check by hand; `checkAuditExport` is the same in code.
  */
-import { X509Certificate, createHash } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import { SignedEnvelope } from '../../../proto/gen/nest/v1/envelope.ts';
 import { extendChain, previousHashOf } from '../../../proto/model/audit.ts';
 import type { AuditHead, ChainEnd } from '../../../proto/model/audit.ts';
@@ -14,6 +14,7 @@ import { NestError, toErrorShape } from '../../../proto/model/error.ts';
 import type { AuditExportPiece, AuditRow } from '../../bridge/model.ts';
 import { throwIfCancelled } from '../../lib/api.ts';
 import { trustedRoots } from '../authority/root-change-record.ts';
+import { rootNamesOf } from '../authority/root-name.ts';
 import type { HandlerContext } from '../handler-context.ts';
 import { auditRowOf } from './audit-timeline.ts';
 import { headSignedUnder } from './signed-head.ts';
@@ -110,6 +111,8 @@ export interface AuditExportVerdict {
   readonly createdAt: string;
   /** SHA-256 of the root certificates (DER), hex: each must be one that you trust. Two when the root was being changed. */
   readonly rootSha256: readonly string[];
+  /** SHA-256 of their public keys, hex, in the same order: as consoles print them when a device joins. */
+  readonly rootKeySha256: readonly string[];
   readonly hosts: readonly ExportedHost[];
   /** True when every host of the header is there and sound. */
   readonly isSound: boolean;
@@ -193,10 +196,12 @@ class ExportCheck {
       const { hostName, walk, signedAt } = host;
       return { hostId, hostName, first: walk.first, last: walk.end.number, signedAt, problem: host.problem ?? endProblem(host) };
     });
+    const names = this.#roots.map(rootNamesOf);
     return {
       fleetId: textOf(this.#header['fleetId']),
       createdAt: textOf(this.#header['createdAt']),
-      rootSha256: this.#roots.map(({ raw }) => createHash('sha256').update(raw).digest('hex')),
+      rootSha256: names.map(({ certificate }) => certificate),
+      rootKeySha256: names.map(({ key }) => key),
       hosts,
       isSound: hosts.every(({ problem }) => problem === null),
     };

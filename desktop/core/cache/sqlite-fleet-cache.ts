@@ -1,10 +1,11 @@
 /** The fleet cache in SQLite: checked when opened, migrated, moved aside when damaged. */
-import { chmodSync, existsSync, mkdirSync, renameSync } from 'node:fs';
+import { chmodSync, existsSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { StatementSync } from 'node:sqlite';
 import { NestError } from '../../../proto/model/error.ts';
 import { cacheVersion, migrations } from './cache-schema.ts';
+import { makeDataFolder } from './data-folder.ts';
 import type { FleetCache, HostRecord, RecordKind } from './fleet-cache.ts';
 
 const busyTimeoutMs = 3_000;
@@ -21,10 +22,11 @@ export interface OpenedCache {
   readonly problem: string | null;
 }
 
-/** Opens or makes the cache. Raises STATE_FAILED when the folder cannot be used, or the file comes from a newer console. */
+/** Opens or makes the cache. Raises STATE_FAILED, with the folder's name, when it cannot be used, or when the file comes from a newer console. */
 export const openFleetCache = (path: string, now: number): OpenedCache => {
+  const folder = dirname(path);
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    makeDataFolder(folder);
     const sound = openSound(path);
     if (sound !== undefined) return { cache: cacheOver(sound), problem: null };
     const { aside, hosts } = moveAside(path, now);
@@ -38,7 +40,10 @@ export const openFleetCache = (path: string, now: number): OpenedCache => {
     };
   } catch (error) {
     if (error instanceof NestError) throw error;
-    throw new NestError('STATE_FAILED', 'The data folder cannot be used. Check its rights and the free space.', { cause: error });
+    throw new NestError('STATE_FAILED', `The data folder ${folder} cannot be used. Check its rights and the free space.`, {
+      details: { folder },
+      cause: error,
+    });
   }
 };
 

@@ -9,8 +9,11 @@ import { emptyRevocation, refreshRevocation, revokedMax } from '../authority/rev
 import type { Revoked } from '../authority/revocation-list.ts';
 import { isRootChanging } from '../authority/root-change-record.ts';
 import { openRoot, sealRoot } from '../authority/root-file.ts';
+import type { FleetSession } from '../fleet/fleet-session.ts';
 import type { HandlerContext } from '../handler-context.ts';
 import { certificateListOf, rootStateOf } from './certificate-rows.ts';
+import type { AccessEnds } from './certificate-rows.ts';
+import { clientCertificates } from './client-certificates.ts';
 import { isDeviceLocked, lockDevice } from './device-lock.ts';
 
 type Handled = Extract<keyof BridgeHandlers, `certificate.${string}`>;
@@ -60,7 +63,7 @@ const listHandlers = (context: HandlerContext): Pick<BridgeHandlers, Exclude<Han
   };
 };
 
-const listOf = async ({ keeper, roster, clock }: HandlerContext): Promise<CertificateList> => {
+const listOf = async ({ keeper, roster, cache, clock }: HandlerContext): Promise<CertificateList> => {
   const session = await keeper.session();
   const { keys, certificates } = session;
   return certificateListOf({
@@ -68,8 +71,25 @@ const listOf = async ({ keeper, roster, clock }: HandlerContext): Promise<Certif
     isLocked: (fingerprint) => isDeviceLocked(session, fingerprint),
     hosts: roster.all.map(({ record }) => record),
     problemOf: (hostId) => certificates.problemOf(hostId),
+    clients: clientCertificates(cache),
+    bundle: accessEndsOf(session),
     now: clock.now(),
   });
+};
+
+const accessEndsOf = ({ access }: FleetSession): AccessEnds | null => {
+  const { chain, publicKey } = access.book;
+  const { head, body } = chain;
+  if (head === null || body === null) return null;
+  return {
+    epoch: head.epoch,
+    revision: head.revision,
+    endsAt: head.notAfterMs,
+    isOwner: body.owners.some(({ keyId }) => keyId === publicKey?.keyId),
+    keys: body.clients.flatMap(({ subject, keys }) =>
+      keys.flatMap(({ keyId, expiresAtMs }) => (expiresAtMs === 0n ? [] : [{ subject, keyId, endsAt: Number(expiresAtMs) }])),
+    ),
+  };
 };
 
 const operatorSerial = ({ operator }: FleetKeys): string => new X509Certificate(operator.certificate).serialNumber.toLowerCase();

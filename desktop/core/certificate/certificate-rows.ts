@@ -8,6 +8,7 @@ import { listEndsAt } from '../authority/revocation-list.ts';
 import { isRootChanging, rootStepOf } from '../authority/root-change-record.ts';
 import type { HostRecord } from '../cache/fleet-cache.ts';
 import { mayRenew } from './agent-renewal.ts';
+import type { ClientCertificate } from './client-certificates.ts';
 
 const dayMs = 86_400_000;
 
@@ -18,12 +19,34 @@ export interface CertificateSource {
   readonly problemOf: (hostId: string) => string | null;
   /** Whether the access bundle locks the device with this key. */
   readonly isLocked: (fingerprint: string) => boolean;
+  /** Made on this console, in that order. */
+  readonly clients: readonly ClientCertificate[];
+  /** The newest access bundle; null where there is none. */
+  readonly bundle: AccessEnds | null;
   readonly now: number;
+}
+
+/** What of an access bundle ends. Times: milliseconds since the Unix epoch. */
+export interface AccessEnds {
+  readonly epoch: number;
+  readonly revision: number;
+  readonly endsAt: number;
+  /** Whether this console signs the next one by itself. */
+  readonly isOwner: boolean;
+  /** API keys that do not live for ever. */
+  readonly keys: readonly { readonly subject: string; readonly keyId: string; readonly endsAt: number }[];
 }
 
 /** All rows, what ends first before the rest. */
 export const certificateListOf = (source: CertificateSource): CertificateList => {
-  const rows = [...ownRows(source), ...deviceRows(source), ...listRows(source), ...hostRows(source)];
+  const rows = [
+    ...ownRows(source),
+    ...deviceRows(source),
+    ...accessRows(source),
+    ...clientRows(source),
+    ...listRows(source),
+    ...hostRows(source),
+  ];
   return { at: source.now, root: rootStateOf(source.keys), rows: rows.sort((a, b) => a.endsAt - b.endsAt) };
 };
 
@@ -40,8 +63,11 @@ export const alertOf = (kind: CertificateKind, endsAt: number, now: number): Cer
   if (leftMs <= 0) return 'ended';
   if (leftMs <= dayMs) return 'day';
   if (leftMs <= 7 * dayMs) return 'week';
-  return leftMs <= 30 * dayMs && kind !== 'operator' ? 'month' : 'none';
+  return leftMs <= 30 * dayMs && !liveAMonth.has(kind) ? 'month' : 'none';
 };
+
+/** What lives for 30 days would always be near its end. */
+const liveAMonth: ReadonlySet<CertificateKind> = new Set(['operator', 'access-bundle']);
 
 const rowOf = (
   source: CertificateSource,
@@ -66,7 +92,8 @@ const revokedNote = (isListed: boolean, isLocked: boolean): string => {
     : 'Its device is locked in the access bundle. The list needs the authority for operators, which is not on this console.';
 };
 
-const describe = (pem: string): Pick<CertificateRow, 'serial' | 'fingerprint' | 'endsAt'> => {
+/** Of the first certificate in a text. */
+export const describeCertificate = (pem: string): Pick<ClientCertificate, 'serial' | 'fingerprint' | 'endsAt'> => {
   const certificate = new X509Certificate(pem);
   const spki = certificate.publicKey.export({ type: 'spki', format: 'der' });
   return {
@@ -82,7 +109,7 @@ const ownRows = (source: CertificateSource): readonly CertificateRow[] => {
   const root = rowOf(source, {
     kind: 'root',
     name: `${keys.fleetName} fleet root`,
-    ...describe(keys.root.certificate),
+    ...describeCertificate(keys.root.certificate),
     note: hasRoot ? 'Its key is on this console. Keep it in a safe: "nest fleet root export".' : 'Its key is not on this console.',
   });
   const authorities = (['agents', 'operators'] as const).flatMap((role) => {
@@ -91,7 +118,7 @@ const ownRows = (source: CertificateSource): readonly CertificateRow[] => {
     const note = hasRoot
       ? 'Renewed at an unlock when due.'
       : 'Its renewal needs the key of the root: "nest fleet root restore" when an alert is shown.';
-    return [rowOf(source, { kind: 'authority', name: role, ...describe(authority.certificate), note })];
+    return [rowOf(source, { kind: 'authority', name: role, ...describeCertificate(authority.certificate), note })];
   });
   return [root, ...otherRoot(source), ...authorities];
 };
@@ -109,7 +136,7 @@ const otherRoot = (source: CertificateSource): readonly CertificateRow[] => {
     rowOf(source, {
       kind: 'root',
       name: `${keys.fleetName} fleet root (${isNew ? 'next' : 'former'})`,
-      ...describe(other.toString()),
+      ...describeCertificate(other.toString()),
       note,
     }),
   ];
@@ -121,7 +148,7 @@ const deviceRows = (source: CertificateSource): readonly CertificateRow[] => {
   const own = rowOf(source, {
     kind: 'operator',
     name: `${keys.operatorName} (this device)`,
-    ...describe(keys.operator.certificate),
+    ...describeCertificate(keys.operator.certificate),
     note:
       (keys.authorities?.operators ?? keys.root).privateKey === null
         ? 'Ask an owner to admit this device again before it ends: "nest fleet request-access".'
@@ -140,6 +167,46 @@ const deviceRows = (source: CertificateSource): readonly CertificateRow[] => {
       }),
     );
   return [own, ...others];
+};
+
+const accessRows = (source: CertificateSource): readonly CertificateRow[] => {
+  const { bundle } = source;
+  if (bundle === null) return [];
+  const { epoch, revision, isOwner } = bundle;
+  const nothing = { serial: null, fingerprint: null };
+  return [
+    rowOf(source, {
+      kind: 'access-bundle',
+      name: `access bundle, epoch ${String(epoch)}, revision ${String(revision)}`,
+      ...nothing,
+      endsAt: bundle.endsAt,
+      note: isOwner
+        ? 'Signed anew by itself after ten days while this console is open; "nest access renew" does it now.'
+        : 'The console of an owner signs it anew after ten days; ask one to open it, or to run "nest access renew".',
+    }),
+    ...bundle.keys.map(({ subject, keyId, endsAt }) =>
+      rowOf(source, {
+        kind: 'client-key',
+        name: `${subject} key ${keyId}`,
+        ...nothing,
+        endsAt,
+        note: `Not renewed by itself: "nest access clients key ${programOf(subject)}" makes the next, then revoke this one.`,
+      }),
+    ),
+  ];
+};
+
+const programOf = (subject: string): string => subject.replace(/^client\//, '');
+
+/** Of a program that got a newer one only the newer is watched; the other can still be revoked. */
+const clientRows = (source: CertificateSource): readonly CertificateRow[] => {
+  const newest = new Map(source.clients.map(({ subject, serial }) => [subject, serial]));
+  return source.clients.map(({ subject, serial, fingerprint, endsAt }) => {
+    const note = `Not renewed by itself: "nest access clients certificate ${programOf(subject)} <file>" makes the next.`;
+    const row = rowOf(source, { kind: 'client', name: subject, serial, fingerprint, endsAt, note });
+    if (newest.get(subject) === serial) return row;
+    return { ...row, alert: 'none', note: 'A newer one was made for this program. Revoke this one when it is not used any more.' };
+  });
 };
 
 const listRows = (source: CertificateSource): readonly CertificateRow[] =>

@@ -252,6 +252,9 @@ describe('a snapshot of a fleet', () => {
     expect(await codeOf(open({ rootSha256: info?.rootSha256, identity: { file, passphrase: 'other words here' } }))).toBe(
       'PASSPHRASE_WRONG',
     );
+    const { root } = await own.ask['certificate.list']({}, signal);
+    const byKey = await elsewhere.ask['snapshot.inspect']({ snapshotId, rootSha256: root.fingerprint }, signal);
+    expect(byKey.info?.trust).toBe('named');
     expect(await open({ rootSha256: info?.rootSha256 })).toMatchObject({ isOpen: true, info: { trust: 'named' } });
     // Its own console knows it without being told, also when it is locked.
     await own.ask['fleet.lock']({}, signal);

@@ -5,6 +5,7 @@ import { NestError } from '../../../proto/model/error.ts';
 import type { AccessBody } from '../../../proto/model/access/body.ts';
 import type { BridgeHandlers } from '../../bridge/contract.ts';
 import type { SnapshotFile, SnapshotInfo } from '../../bridge/snapshot-model.ts';
+import { rootNamesOf } from '../authority/root-name.ts';
 import type { HandlerContext } from '../handler-context.ts';
 import { shortSubject, standingOf } from './author-standing.ts';
 import { listRecipients, putRecipient, removeRecipient } from './recipient-book.ts';
@@ -142,7 +143,7 @@ const infoOf = ({ header, author, rootSha256 }: SignedSnapshot, known: KnownFlee
     author: who.subject,
     device: who.device,
     rootSha256,
-    trust: known.roots.includes(rootSha256) ? 'own' : named === rootSha256 ? 'named' : 'foreign',
+    trust: known.roots.includes(rootSha256) ? 'own' : isNamed(header.fleetRoot, named) ? 'named' : 'foreign',
     standing: standingOf(header.fleetId === known.fleetId ? known.body : null, who, header.profile),
     profile: header.profile,
     hosts: header.hosts,
@@ -152,6 +153,12 @@ const infoOf = ({ header, author, rootSha256 }: SignedSnapshot, known: KnownFlee
     keyHolders: header.recipients.filter(({ kind }) => kind === 'key').length,
     maskKeyId: header.maskKeyId.length === 0 ? null : header.maskKeyId.toString('hex'),
   };
+};
+
+const isNamed = (root: Uint8Array, named: string | undefined): boolean => {
+  if (named === undefined) return false;
+  const names = rootNamesOf(root);
+  return named === names.certificate || named === names.key;
 };
 
 /** Before any key is touched: who signed, and whether they might. Raises SNAPSHOT_FOREIGN, REVOKED, SCOPE_MISSING. */

@@ -44,6 +44,7 @@ const testRootChange = (now: number, phase: RootChangeView['phase']): RootChange
     isUnderWay: phase === 're-issue',
     isConductedHere: phase === 're-issue',
     startedAt: now - dayMs,
+    phaseAt: now - dayMs,
     from: 'cd'.repeat(32),
     to: 'de'.repeat(32),
     next: phase === 're-issue' ? 'dropped' : null,

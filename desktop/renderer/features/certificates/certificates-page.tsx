@@ -29,6 +29,9 @@ const kinds: Readonly<Record<CertificateRow['kind'], string>> = {
   authority: 'Issuing authority',
   operator: 'Operator device',
   agent: 'Host',
+  client: 'Program',
+  'client-key': 'API key of a program',
+  'access-bundle': 'Access bundle',
   'revocation-list': 'Revocation list',
 };
 

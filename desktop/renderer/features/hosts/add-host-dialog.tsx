@@ -2,6 +2,7 @@
 import Button from '@mui/material/Button';
 import { useState } from 'react';
 import { useSearchParams } from 'react-router';
+import { hostAddressFault } from '../../../bridge/host-address.ts';
 import type { Enrollment } from '../../../bridge/model.ts';
 import { useBeginEnrollmentMutation, useWatchEnrollmentQuery } from '../../client/bridge-api.ts';
 import { failureOf } from '../../client/query-failure.ts';
@@ -12,7 +13,7 @@ import { TextField } from '../../widgets/field.tsx';
 import type { Fault } from '../../widgets/field.tsx';
 import { EnrollmentSteps, EnrollmentView } from './enrollment-view.tsx';
 import { HostLabels } from './host-labels.tsx';
-import { hostAddressFault, hostLabelFaults, hostNameFault } from './host-faults.ts';
+import { hostLabelFaults, hostNameFault } from './host-faults.ts';
 
 interface AddHostDialogProps {
   readonly onClose: () => void;

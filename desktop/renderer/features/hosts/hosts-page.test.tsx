@@ -1,9 +1,10 @@
 import { cleanup, screen, waitFor, within } from '@testing-library/react';
 import { userEvent } from '@testing-library/user-event';
 import { afterEach, describe, expect, it } from 'vitest';
+import { hostAddressFault } from '../../../bridge/host-address.ts';
 import { TestBridge } from '../../client/test-bridge.ts';
 import { renderView } from '../../client/test-view.tsx';
-import { hostAddressFault, hostNameFault } from './host-faults.ts';
+import { hostNameFault } from './host-faults.ts';
 import { HostsPage } from './hosts-page.tsx';
 
 afterEach(cleanup);

@@ -16,7 +16,7 @@ import { FailureView, Outcome } from '../../widgets/blank.tsx';
 import { Card } from '../../widgets/card.tsx';
 import { ConfirmButton } from '../../widgets/confirm-button.tsx';
 import { Page } from '../../widgets/page.tsx';
-import { conductedWords, gateText, hostLooks, phaseLooks } from './staged-words.ts';
+import { conductedWords, gateText, hostLooks, isRolloutOver, phaseLooks } from './staged-words.ts';
 import type { Look } from './staged-words.ts';
 
 export const StagedPage = () => {
@@ -46,7 +46,8 @@ const StagedView = ({ rollout }: { readonly rollout: StagedRollout }) => {
     <>
       <Card title="State" aside={<StagedActs rollout={rollout} />} testId="staged-state">
         <p data-testid="staged-phase" data-phase={rollout.phase}>
-          <State look={phaseLooks[rollout.phase]} /> wave {rollout.wave + 1} of {rollout.waves}, {conductedWords[rollout.conducted]}
+          <State look={phaseLooks[rollout.phase]} /> wave {rollout.wave + 1} of {rollout.waves}
+          {isRolloutOver(rollout) ? '' : `, ${conductedWords[rollout.conducted]}`}
         </p>
         {rollout.reason === null ? null : (
           <p role="alert">
@@ -143,7 +144,7 @@ const StagedActs = ({ rollout }: { readonly rollout: StagedRollout }) => {
   const failure = all.map(({ error }) => failureOf(error)).find((found) => found !== null) ?? null;
   const isForeign = conducted === 'elsewhere' || phase === 'yielded';
   const isLive = phase === 'running' || phase === 'paused';
-  const isResumable = phase === 'paused' || (conducted === 'idle' && phase !== 'finished' && phase !== 'stopped' && phase !== 'aborted');
+  const isResumable = phase === 'paused' || (conducted === 'idle' && !isRolloutOver(rollout));
   return (
     <div className="acts">
       {isForeign && (isLive || phase === 'yielded' || phase === 'stopping' || phase === 'aborting') ? (

@@ -34,6 +34,10 @@ export const phaseLooks: Readonly<Record<StagedRollout['phase'], Look>> = {
   yielded: { tone: 'off', shape: 'dot ring', word: 'Taken over elsewhere' },
 };
 
+/** Nobody conducts what has ended. */
+export const isRolloutOver = ({ phase }: Pick<StagedRollout, 'phase'>): boolean =>
+  phase === 'finished' || phase === 'stopped' || phase === 'aborted';
+
 export const conductedWords: Readonly<Record<StagedRollout['conducted'], string>> = {
   here: 'conducted by this console',
   beside: 'conducted by another process of this console',
