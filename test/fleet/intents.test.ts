@@ -54,7 +54,10 @@ const policyFile = async (port: number): Promise<string> => {
   const ends = { sources: ['any'], destinations: ['any'] };
   const mapping = { name: `p${String(port)}`, ...ends, protocols: ['tcp'], ports: [String(port)], action: 'allow', priority: 1 };
   const file = join(folder, `${mapping.name}.json`);
-  await writeFile(file, JSON.stringify({ apiVersion: 'nest/v1', kind: 'Policy', defaultAction: 'allow', services: [], mappings: [mapping] }));
+  await writeFile(
+    file,
+    JSON.stringify({ apiVersion: 'nest/v1', kind: 'Policy', defaultAction: 'allow', services: [], mappings: [mapping] }),
+  );
   return file;
 };
 

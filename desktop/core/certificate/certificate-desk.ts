@@ -152,7 +152,10 @@ class Desk implements CertificateDesk {
       await this.#deliver(host, signal);
       await settleKeyChange(await this.#renewalOf(host, signal));
       if (this.#isWanted(host))
-        await this.#renewals.run(() => this.#whole(signal, async (lasting) => renewAgent(await this.#renewalOf(host, lasting), false)), signal);
+        await this.#renewals.run(
+          () => this.#whole(signal, async (lasting) => renewAgent(await this.#renewalOf(host, lasting), false)),
+          signal,
+        );
       this.#failures.delete(host.record.hostId);
     } catch (error) {
       if (!isCancelled(error)) this.#fail(host, error);

@@ -122,7 +122,11 @@ describe('the queue of intents', () => {
     deliver = () => Promise.reject(new NestError('TIMED_OUT', 'No answer.'));
     const intentId = await leave(queue);
     expect(queue.list()[0]).toMatchObject({ state: 'delivering', problem: { code: 'TIMED_OUT' } });
-    expect(await Promise.resolve(intentId).then((id) => queue.cancel(id)).catch(errorCodeOf)).toBe('NOT_FOUND');
+    expect(
+      await Promise.resolve(intentId)
+        .then((id) => queue.cancel(id))
+        .catch(errorCodeOf),
+    ).toBe('NOT_FOUND');
     deliver = () => Promise.resolve(ConfigRevision_State.CONFIRMED);
     await hear();
     expect(calls.length).toBe(1);
