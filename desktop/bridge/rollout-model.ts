@@ -90,6 +90,7 @@ export interface IntentRow {
   readonly baseRevision: number;
   readonly createdAt: number;
   readonly expiresAt: number;
-  readonly state: 'waiting' | 'delivering' | 'kept' | 'refused' | 'expired' | 'cancelled';
+  /** 'taken-back': nobody confirmed it in time, so that the host returned to what it had. */
+  readonly state: 'waiting' | 'delivering' | 'kept' | 'taken-back' | 'refused' | 'expired' | 'cancelled';
   readonly problem: { readonly code: string; readonly message: string } | null;
 }

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { settledPhases } from '../../proto/model/rollout.ts';
 import type { InputOf } from '../bridge/contract.ts';
+import type { HostRow } from '../bridge/model.ts';
 import type { IntentRow, StagedPlan, StagedRollout } from '../bridge/rollout-model.ts';
 import { askYes, chosenHosts, readText, ReportedError, settledRows, withFleet } from './command-context.ts';
 import type { CommandContext, GlobalOptions, Invocation } from './command-context.ts';
@@ -23,6 +24,10 @@ interface PlanOptions extends HostChoice {
   readonly offline?: string;
   readonly yes?: true;
 }
+
+/** A signed change for hosts that answer is looked after for so long, and so often. */
+const deliveredWithinMs = 30_000;
+const deliveredPollMs = 200;
 
 export const addStagedCommands = (program: Command, invocation: Invocation): void => {
   const rollout = program.command('rollout').description('bring a policy to many hosts in waves, watched by their own counters');
@@ -230,7 +235,7 @@ const addIntentCommands = (program: Command, invocation: Invocation): void => {
     );
   intents
     .command('leave <file>')
-    .description('sign a policy for hosts that are away; a console delivers it when they return')
+    .description('sign a policy for hosts that are away; a console delivers it when they return, at once to those that answer')
     .option('--host <name...>', 'hosts it is for')
     .option('--all', 'all hosts')
     .option(...whereOption)
@@ -242,7 +247,12 @@ const addIntentCommands = (program: Command, invocation: Invocation): void => {
         const policy = await readText(context, path);
         const comment = options.comment === undefined ? {} : { comment: options.comment };
         const request = { policy, hostIds: [...(await chosenHosts(context, options))], ...comment };
-        context.print(await context.handlers['intents.leave'](request, context.signal), showIntents);
+        // The change starts from what a host has: one that answers says it first.
+        const rows = await settledRows(context);
+        const left = await context.handlers['intents.leave'](request, context.signal);
+        const shown = await delivered(context, left, rows);
+        context.print(shown, showIntents);
+        if (shown.some(({ state }) => state === 'refused' || state === 'taken-back')) throw new ReportedError();
       });
     });
   intents
@@ -253,6 +263,23 @@ const addIntentCommands = (program: Command, invocation: Invocation): void => {
         context.print(await context.handlers['intents.cancel']({ intentId }, context.signal), (intent) => showIntents([intent]));
       }),
     );
+};
+
+/** Hosts that answer get it at once: what became of it, once it is known or a while has passed. */
+const delivered = async (
+  { handlers, clock, signal }: CommandContext,
+  left: readonly IntentRow[],
+  rows: readonly HostRow[],
+): Promise<readonly IntentRow[]> => {
+  const answering = new Set(rows.flatMap(({ hostId, state }) => (state === 'healthy' || state === 'degraded' ? [hostId] : [])));
+  const deadline = clock.monotonicMs() + deliveredWithinMs;
+  for (;;) {
+    const present = new Map((await handlers['intents.list']({}, signal)).map((intent) => [intent.intentId, intent]));
+    const shown = left.map((intent) => present.get(intent.intentId) ?? intent);
+    const isOver = shown.every(({ hostId, state }) => !answering.has(hostId) || (state !== 'waiting' && state !== 'delivering'));
+    if (isOver || clock.monotonicMs() > deadline) return shown;
+    await clock.sleep(deliveredPollMs, signal);
+  }
 };
 
 const showIntents = (intents: readonly IntentRow[]): string =>

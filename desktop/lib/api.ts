@@ -6,7 +6,7 @@
  */
 export { backoffDelayMs } from './backoff.ts';
 export type { BackoffLimits } from './backoff.ts';
-export { cancelled, isCancelled, systemClock, throwIfCancelled, withTimeout } from './clock.ts';
+export { cancelled, isCancelled, systemClock, throwIfCancelled, withGrace, withTimeout } from './clock.ts';
 export type { Clock } from './clock.ts';
 export { createGate, mapConcurrently } from './gate.ts';
 export type { Gate } from './gate.ts';

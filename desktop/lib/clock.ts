@@ -37,6 +37,37 @@ export const throwIfCancelled = (signal: AbortSignal): void => {
 };
 
 /**
+ * Runs `work`, which changes something elsewhere, with a signal that aborts `graceMs` after the caller's does: what was begun is not cut
+ * off halfway. Raises CANCELLED without beginning when the caller has given up already.
+ */
+export const withGrace = async <Result>(
+  options: { readonly clock: Clock; readonly graceMs: number; readonly signal: AbortSignal },
+  work: (signal: AbortSignal) => Promise<Result>,
+): Promise<Result> => {
+  const { clock, graceMs, signal } = options;
+  throwIfCancelled(signal);
+  const done = new AbortController();
+  const late = new AbortController();
+  let watch: Promise<void> | undefined;
+  const count = (): void => {
+    watch = clock.sleep(graceMs, done.signal).then(
+      () => {
+        late.abort();
+      },
+      () => undefined,
+    );
+  };
+  signal.addEventListener('abort', count, { once: true });
+  try {
+    return await work(late.signal);
+  } finally {
+    signal.removeEventListener('abort', count);
+    done.abort();
+    await watch;
+  }
+};
+
+/**
  * Runs `work` with a signal that also aborts after `timeoutMs`. Raises TIMED_OUT with `message` when time ran out,
  * CANCELLED when the caller's signal did.
  */

@@ -9,6 +9,7 @@ import {
   mapConcurrently,
   systemRandom,
   ulidOf,
+  withGrace,
   withTimeout,
 } from './api.ts';
 import { createManualClock, settle } from './manual-clock.ts';
@@ -152,6 +153,19 @@ describe('withTimeout', () => {
     );
     await clock.advance(100);
     expect([await result, clock.sleeping]).toEqual(['TIMED_OUT', 0]);
+  });
+});
+
+describe('withGrace', () => {
+  it('lets work end after its caller gave up, for so long and no longer', async () => {
+    const clock = createManualClock();
+    const stop = new AbortController();
+    const begin = (ms: number): Promise<unknown> =>
+      withGrace({ clock, graceMs: 100, signal: stop.signal }, (signal) => clock.sleep(ms, signal)).then(() => 'ended', errorCodeOf);
+    const [short, long] = [begin(80), begin(200)];
+    stop.abort();
+    await clock.advance(100);
+    expect([await short, await long, await begin(1), clock.sleeping]).toEqual(['ended', 'CANCELLED', 'CANCELLED', 0]);
   });
 });
 

@@ -2,7 +2,7 @@ import { IntentServiceService } from '../../../proto/gen/nest/v1/intent.ts';
 import type { DeliverIntentRequest, DeliverIntentResponse, IntentServiceServer } from '../../../proto/gen/nest/v1/intent.ts';
 import { NestError } from '../../../proto/model/error.ts';
 import type { IntentControl } from '../../control/intent/api.ts';
-import type { RevisionControl } from '../../control/revisions/api.ts';
+import type { Applied, RevisionControl } from '../../control/revisions/api.ts';
 import type { Traffic } from '../../domains/traffic/api.ts';
 import type { Service } from '../acceptor.ts';
 import type { Call, CallAdapter } from '../call-adapter.ts';
@@ -36,6 +36,9 @@ const deliver = async (
   if (request.intent === undefined) throw new NestError('INPUT_INVALID', 'There is no intent in the call. Upgrade the console.');
   const { revision, etag, policyJson } = revisions.current();
   const { intent, subject } = intents.take(request.intent, revision);
+  // A console that was killed meanwhile asks what became of it.
+  const earlier = await revisions.repeated(intent.intentId);
+  if (earlier !== null) return toWireDelivered(earlier);
   traffic.checkApprovals({ policyJson: intent.policy, basePolicyJson: policyJson, author: personOfSubject(subject) });
   const plan = await traffic.plan(
     { policyJson: intent.policy, base: { revision, etag, policyJson }, flowWindowMinutes, management: call.endpoints },
@@ -57,9 +60,11 @@ const deliver = async (
     },
     call.signal,
   );
-  return {
-    config: toWireRevision(applied.revision),
-    rollbackAtMs: wholeMs(applied.rollbackAtMs),
-    remainingMs: Math.max(0, Math.round(applied.remainingMs)),
-  };
+  return toWireDelivered(applied);
 };
+
+const toWireDelivered = ({ revision, rollbackAtMs, remainingMs }: Applied): DeliverIntentResponse => ({
+  config: toWireRevision(revision),
+  rollbackAtMs: wholeMs(rollbackAtMs),
+  remainingMs: Math.max(0, Math.round(remainingMs)),
+});

@@ -5,7 +5,8 @@ import type { AccessChain } from '../../../proto/model/access/chain.ts';
 import { errorCodeOf } from '../../../proto/model/error.ts';
 import type { SignedEnvelope } from '../../../proto/model/access/update.ts';
 import type { AgentClient } from '../../grpc/api.ts';
-import { isCancelled } from '../../lib/api.ts';
+import { isCancelled, withGrace } from '../../lib/api.ts';
+import type { Clock } from '../../lib/api.ts';
 import type { ManagedHost } from '../hosts/managed-host.ts';
 import type { AccessBook } from './access-book.ts';
 
@@ -15,6 +16,8 @@ const updatesPerPush = 64;
 const pushBytesMax = 2 << 20;
 /** Answers of one host to one pull: more updates than that come with the next. */
 const pullsMax = 64;
+/** A push that is out when the session closes, or its caller gives up, may take so long to end, milliseconds. */
+const pushFinishMs = 2_000;
 
 /** All a host has, as a chain of its own. */
 export const chainOfHost = async (host: ManagedHost, { fleetId, root, head }: AccessChain, signal: AbortSignal): Promise<AccessChain> => {
@@ -29,6 +32,11 @@ export const chainOfHost = async (host: ManagedHost, { fleetId, root, head }: Ac
   return chain;
 };
 
+export interface ExchangeOptions {
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
 export interface Exchanged {
   /** Of the host, afterwards. */
   readonly head: AccessHead;
@@ -37,9 +45,9 @@ export interface Exchanged {
 }
 
 /** Asks, pulls, then pushes. Raises what the host says. */
-export const exchange = async (client: AgentClient, book: AccessBook, signal: AbortSignal): Promise<Exchanged> => {
-  const options = { signal };
-  let head = await client.accessHead(options);
+export const exchange = async (client: AgentClient, book: AccessBook, options: ExchangeOptions): Promise<Exchanged> => {
+  const { signal } = options;
+  let head = await client.accessHead({ signal });
   if (hashOf(head) === book.chain.head?.hash && head.forks.length === 0) return { head, offered: hashOf(head) };
   // The other side of a fork is evidence for everybody.
   takeEach(
@@ -52,11 +60,11 @@ export const exchange = async (client: AgentClient, book: AccessBook, signal: Ab
   if (chain.head === null || hashOf(head) === offered) return { head, offered };
   const wanted = missingOf(book, head);
   try {
-    for (const batch of batchesOf(wanted)) head = await client.pushAccessUpdates(batch, options);
+    for (const batch of batchesOf(wanted)) head = await push(client, batch, options);
     return { head, offered };
   } catch (error) {
     // A fork is no failure of the exchange: the host shows it now, and so do we.
-    head = await client.accessHead(options);
+    head = await client.accessHead({ signal });
     if (head.forks.length === 0) throw error;
     return { head, offered };
   }
@@ -69,14 +77,14 @@ export const exchange = async (client: AgentClient, book: AccessBook, signal: Ab
 export const pushSince = async (
   client: AgentClient,
   book: AccessBook,
-  { revision, signal }: { readonly revision: number; readonly signal: AbortSignal },
+  { revision, ...options }: ExchangeOptions & { readonly revision: number },
 ): Promise<Exchanged | null> => {
   const { chain } = book;
   const offered = chain.head?.hash ?? '';
   const wanted = chain.updates.filter((update) => update.revision > revision).map(({ envelope }) => envelope);
   let head: AccessHead | null = null;
   try {
-    for (const batch of batchesOf(wanted)) head = await client.pushAccessUpdates(batch, { signal });
+    for (const batch of batchesOf(wanted)) head = await push(client, batch, options);
   } catch (error) {
     if (isCancelled(error)) throw error;
     // Why, the whole exchange finds out.
@@ -84,6 +92,10 @@ export const pushSince = async (
   }
   return head !== null && head.forks.length === 0 && hashOf(head) === offered ? { head, offered } : null;
 };
+
+/** Not cut off with what is around it: the host would write down that it began, and not how it ended. */
+const push = (client: AgentClient, updates: readonly SignedEnvelope[], { clock, signal }: ExchangeOptions): Promise<AccessHead> =>
+  withGrace({ clock, graceMs: pushFinishMs, signal }, (lasting) => client.pushAccessUpdates(updates, { signal: lasting }));
 
 /** Updates in messages that a host takes, in order. */
 const batchesOf = (updates: readonly SignedEnvelope[]): readonly (readonly SignedEnvelope[])[] => {

@@ -6,7 +6,7 @@ import type { AccessChain } from '../../../proto/model/access/chain.ts';
 import { makeOwner, put, signerOf, TestBundle } from '../../../proto/model/access/test-bundle.ts';
 import type { SignedEnvelope } from '../../../proto/model/access/update.ts';
 import { NestError } from '../../../proto/model/error.ts';
-import { systemRandom } from '../../lib/api.ts';
+import { cancelled, systemRandom } from '../../lib/api.ts';
 import { createManualClock, settle } from '../../lib/manual-clock.ts';
 import type { ManagedHost } from '../hosts/managed-host.ts';
 import { AccessBook } from './access-book.ts';
@@ -24,11 +24,15 @@ const clock = createManualClock();
 /** A host that takes updates as an agent does, and answers when it is told to. */
 const createHost = (index: number) => {
   let chain: AccessChain = emptyChain(fleetId, trust);
-  const said = { asked: 0, sent: 0 };
+  const said = { asked: 0, sent: 0, taken: 0 };
   const held: (() => void)[] = [];
   let isHolding = false;
-  const answer = async (): Promise<AccessHead> => {
-    if (isHolding) await new Promise<void>((resolve) => held.push(resolve));
+  const answer = async (signal?: AbortSignal): Promise<AccessHead> => {
+    if (isHolding)
+      await new Promise<void>((resolve, reject) => {
+        held.push(resolve);
+        signal?.addEventListener('abort', () => reject(cancelled(signal.reason)));
+      });
     const { epoch = 0, revision = 0, hash = '' } = chain.head ?? {};
     return AccessHead.fromPartial({ epoch: BigInt(epoch), revision: BigInt(revision), hash: Buffer.from(hash, 'hex') });
   };
@@ -38,13 +42,15 @@ const createHost = (index: number) => {
       return answer();
     },
     accessUpdates: () => Promise.resolve({ updates: [], more: false }),
-    pushAccessUpdates: async (updates: readonly SignedEnvelope[]) => {
+    pushAccessUpdates: async (updates: readonly SignedEnvelope[], { signal }: { readonly signal: AbortSignal }) => {
       said.sent += 1;
       for (const update of updates) {
         if (update === refused) throw new NestError('ACCESS_INVALID', 'Not this one.');
         ({ chain } = takeUpdate(chain, update, 0));
       }
-      return answer();
+      const head = await answer(signal);
+      said.taken += 1;
+      return head;
     },
   };
   let refused: SignedEnvelope | null = null;
@@ -191,6 +197,25 @@ describe('delivery of access bundles', () => {
     expect([first?.said.asked, sync.states()[0]?.state]).toEqual([2, 'behind']);
     await tellAll();
     expect(first?.said.asked).toBe(3);
+  });
+
+  it('lets what is being sent end when the session closes, for two seconds and no longer', async () => {
+    const [quick, slow] = all;
+    for (const { has } of all) has(bundle.updates);
+    sync.start();
+    await settle();
+    for (const one of [quick, slow]) one?.hold();
+    book.take([lock('bob')]);
+    await settle();
+    const closed = sync.close();
+    await clock.advance(1_900);
+    quick?.letGo();
+    await clock.advance(100);
+    await closed;
+    expect([quick?.said, slow?.said]).toMatchObject([
+      { sent: 1, taken: 1 },
+      { sent: 1, taken: 0 },
+    ]);
   });
 
   it('asks a host that did not take what was sent, and shows why', async () => {

@@ -145,6 +145,8 @@ export class AccessSync {
 
   async close(): Promise<void> {
     await this.#tasks.close();
+    // Also those that a caller of `syncAll` waits for.
+    await Promise.allSettled([...this.#asking.values(), ...this.#pushing.values()]);
     this.#changes.close();
   }
 
@@ -227,7 +229,7 @@ export class AccessSync {
     const order = (this.#orders += 1);
     const link = host.linkState;
     if (revision === null || link?.kind !== 'up') return false;
-    const pushed = await pushSince(link.client, book, { revision, signal });
+    const pushed = await pushSince(link.client, book, { revision, clock: this.#options.clock, signal });
     if (pushed === null) return false;
     this.#keep(host, { ...noteOf(pushed.head, pushed.offered), compared: `${String(link.since)} ${pushed.offered}`, order });
     return true;
@@ -254,7 +256,7 @@ export class AccessSync {
     // What the book says later on, while this runs, has not been compared.
     let compared = this.#comparisonOf(host) ?? '';
     try {
-      const { head, offered } = await exchange(await host.client(signal), book, signal);
+      const { head, offered } = await exchange(await host.client(signal), book, { clock: this.#options.clock, signal });
       const link = host.linkState;
       compared = link?.kind === 'up' ? `${String(link.since)} ${offered}` : '';
       this.#keep(host, { ...noteOf(head, offered), compared, order });

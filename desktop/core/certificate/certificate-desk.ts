@@ -1,6 +1,6 @@
 /** Keeps certificates in date while the fleet is open: this device's own, the lists of revoked ones, and those of connected agents. */
 import { NestError, errorCodeOf, toErrorShape } from '../../../proto/model/error.ts';
-import { createGate, createTaskGroup, isCancelled } from '../../lib/api.ts';
+import { createGate, createTaskGroup, isCancelled, withGrace } from '../../lib/api.ts';
 import type { Clock, RandomBytes, TaskGroup } from '../../lib/api.ts';
 import { refreshFleetKeys } from '../authority/fleet-authority.ts';
 import type { FleetKeys } from '../authority/fleet-authority.ts';
@@ -30,6 +30,8 @@ const renewalsWaitingMax = 10_000;
 const deliveriesInFlightMax = 64;
 /** After a failure the same agent is left alone for so long. */
 const retryMs = 10 * 60_000;
+/** What an agent is being given when the session closes may take so long to end, milliseconds. */
+const finishMs = 2_000;
 
 export interface CertificateDeskOptions {
   readonly roster: HostRoster;
@@ -149,7 +151,11 @@ class Desk implements CertificateDesk {
       await this.#learn(host, signal);
       await this.#deliver(host, signal);
       await settleKeyChange(await this.#renewalOf(host, signal));
-      if (this.#isWanted(host)) await this.#renewals.run(async () => renewAgent(await this.#renewalOf(host, signal), false), signal);
+      if (this.#isWanted(host))
+        await this.#renewals.run(
+          () => this.#whole(signal, async (lasting) => renewAgent(await this.#renewalOf(host, lasting), false)),
+          signal,
+        );
       this.#failures.delete(host.record.hostId);
     } catch (error) {
       if (!isCancelled(error)) this.#fail(host, error);
@@ -157,12 +163,18 @@ class Desk implements CertificateDesk {
   }
 
   #deliver(host: ManagedHost, signal: AbortSignal): Promise<unknown> {
-    return this.#deliveries.run(async () => {
+    const deliver = async (lasting: AbortSignal): Promise<void> => {
       // Who does not believe the root takes nothing from it.
       this.#noteStep(host);
-      if (canChangeRoot(host)) await deliverRootStep(await this.#renewalOf(host, signal));
-      await deliverRevocation(await this.#renewalOf(host, signal));
-    }, signal);
+      if (canChangeRoot(host)) await deliverRootStep(await this.#renewalOf(host, lasting));
+      await deliverRevocation(await this.#renewalOf(host, lasting));
+    };
+    return this.#deliveries.run(() => this.#whole(signal, deliver), signal);
+  }
+
+  /** An agent that began to take something is not left in the middle of it. */
+  #whole<Result>(signal: AbortSignal, work: (lasting: AbortSignal) => Promise<Result>): Promise<Result> {
+    return withGrace({ clock: this.#options.clock, graceMs: finishMs, signal }, work);
   }
 
   /** A host that stands at a later step was visited by the console that conducts the change. */

@@ -1,4 +1,5 @@
 /** Signed changes for hosts that are away: kept in the cache, delivered when a host is back, and never after their time. */
+import { ConfigRevision_State } from '../../../proto/gen/nest/v1/config.ts';
 import { envelopeOfText, envelopeText } from '../../../proto/model/envelope-text.ts';
 import { sealEnvelope } from '../../../proto/model/envelope.ts';
 import type { EnvelopeSigner } from '../../../proto/model/envelope.ts';
@@ -8,7 +9,7 @@ import { encodeIntent, intentLifeMsMax, intentType } from '../../../proto/model/
 import type { Intent } from '../../../proto/model/intent.ts';
 import type { Envelope } from '../../../proto/model/operator-signature.ts';
 import type { IntentRow } from '../../bridge/rollout-model.ts';
-import { createTaskGroup, isCancelled, ulidOf } from '../../lib/api.ts';
+import { createTaskGroup, isCancelled, ulidOf, withGrace } from '../../lib/api.ts';
 import type { Clock, RandomBytes, TaskGroup } from '../../lib/api.ts';
 import type { FleetCache } from '../cache/fleet-cache.ts';
 import type { HostRoster } from '../hosts/host-roster.ts';
@@ -26,11 +27,22 @@ const expiryPollMs = 30_000;
 const deliverDeadlineMs = 40_000;
 /** A host that could not be spoken to is tried again so much later at the earliest. */
 const retryMs = 5_000;
+/** Deliveries of one process at the same time; other hosts get their turn with a later status. */
+const deliveriesMax = 32;
+/** A process that closes finishes what it delivers; what is still out after so long is taken up by the next one. */
+const finishMs = 10_000;
+/** A process that has not gone on with a delivery for so long is dead. If it is not, nothing is done twice: hosts answer a repetition. */
+const leaseMs = 5_000;
 
 interface StoredIntent extends Omit<IntentRow, 'hostName'> {
   readonly envelope: string;
   readonly sequence: number;
+  /** Until when whoever delivers it counts as alive, console clock; absent before the first delivery. */
+  readonly leasedUntil?: number;
 }
+
+/** What became of a delivery. */
+type Outcome = Pick<StoredIntent, 'state' | 'problem'>;
 
 export interface IntentQueueOptions {
   readonly roster: HostRoster;
@@ -131,6 +143,8 @@ export class IntentQueue {
       sequence,
     };
     this.#put(made);
+    // A host that answers may have nothing to say for seconds.
+    this.#follow(host);
     return this.#row(made);
   }
 
@@ -144,7 +158,7 @@ export class IntentQueue {
   waiting(): readonly { readonly row: IntentRow; readonly envelope: Envelope }[] {
     this.#expire();
     return this.#stored()
-      .filter(({ state }) => state === 'waiting' || state === 'delivering')
+      .filter(isOpen)
       .map((intent) => ({ row: this.#row(intent), envelope: envelopeOfText(intent.envelope) }));
   }
 
@@ -157,6 +171,7 @@ export class IntentQueue {
     return this.#row(cancelled);
   }
 
+  /** Begins no delivery any more, and finishes those that are out, for 10 s at most. */
   async close(): Promise<void> {
     await this.#tasks.close();
   }
@@ -165,7 +180,7 @@ export class IntentQueue {
     return this.#options.cache.records<StoredIntent>('intent', listedMax);
   }
 
-  #row({ envelope: _envelope, sequence: _sequence, ...intent }: StoredIntent): IntentRow {
+  #row({ envelope: _envelope, sequence: _sequence, leasedUntil: _until, ...intent }: StoredIntent): IntentRow {
     const host = this.#options.roster.all.find(({ record }) => record.hostId === intent.hostId);
     return { ...intent, hostName: host?.record.name ?? intent.hostId };
   }
@@ -180,25 +195,34 @@ export class IntentQueue {
     const now = this.#options.clock.now();
     const waiting = new Set<string>();
     for (const intent of this.#stored()) {
-      // Delivered by a process that died: the host answers a repetition as it did the first time.
-      const isLost = intent.state === 'delivering' && !this.#busy.has(intent.hostId);
-      if (intent.state !== 'waiting' && !isLost) continue;
-      if (now >= intent.expiresAt) this.#put({ ...intent, state: 'expired', problem: expiredProblem });
-      else waiting.add(intent.hostId);
+      if (!isOpen(intent)) continue;
+      const isAtWork = this.#busy.has(intent.hostId) || this.#isLeased(intent);
+      if (isAtWork || now < intent.expiresAt) waiting.add(intent.hostId);
+      else this.#put({ ...intent, state: 'expired', problem: intent.state === 'waiting' ? expiredProblem : lostProblem });
     }
     this.#waiting = waiting;
   }
 
+  /** Another process is delivering it. A lease that is longer than it can be was made before the clock was set. */
+  #isLeased({ state, leasedUntil = 0 }: StoredIntent): boolean {
+    const left = leasedUntil - this.#options.clock.now();
+    return state === 'delivering' && left > 0 && left <= leaseMs;
+  }
+
   #follow(host: ManagedHost): void {
+    const { clock } = this.#options;
     const { hostId } = host.record;
-    const now = this.#options.clock.monotonicMs();
-    if (!this.#waiting.has(hostId) || this.#busy.has(hostId) || !host.isLive || now < (this.#notBefore.get(hostId) ?? 0)) return;
+    if (!this.#waiting.has(hostId) || this.#busy.has(hostId) || this.#busy.size >= deliveriesMax) return;
+    if (!host.isLive || clock.monotonicMs() < (this.#notBefore.get(hostId) ?? 0)) return;
     this.#busy.add(hostId);
     this.#tasks.start('deliver', async (signal) => {
       try {
-        const intent = this.#stored().find((one) => one.hostId === hostId && (one.state === 'waiting' || one.state === 'delivering'));
+        // What was begun is ended first.
+        const open = this.#stored().filter((intent) => intent.hostId === hostId && isOpen(intent));
+        const intent = open.find(({ state }) => state === 'delivering') ?? open[0];
         if (intent === undefined) this.#waiting.delete(hostId);
-        else await this.#deliver(host, intent, signal);
+        else if (this.#isLeased(intent)) this.#notBefore.set(hostId, clock.monotonicMs() + leaseMs);
+        else await withGrace({ clock, graceMs: finishMs, signal }, (lasting) => this.#deliver(host, intent, lasting));
       } finally {
         this.#busy.delete(hostId);
       }
@@ -206,27 +230,52 @@ export class IntentQueue {
   }
 
   async #deliver(host: ManagedHost, intent: StoredIntent, signal: AbortSignal): Promise<void> {
-    const { clock } = this.#options;
-    this.#put({ ...intent, state: 'delivering' });
+    const { cache, clock } = this.#options;
+    const rest = (): void => void this.#notBefore.set(host.record.hostId, clock.monotonicMs() + retryMs);
+    rest();
+    this.#put({ ...intent, state: 'delivering', leasedUntil: clock.now() + leaseMs });
+    const outcome = await this.#outcomeOf(host, intent, signal);
+    const stored = cache.record<StoredIntent>('intent', intent.intentId);
+    // What another process has ended stays ended.
+    if (stored !== null && isOpen(stored)) this.#put({ ...intent, ...outcome });
+    if (isOpen(outcome)) rest();
+  }
+
+  /** Delivers and confirms, or takes up what a process before has begun. Raises CANCELLED alone: then the next process goes on. */
+  async #outcomeOf(host: ManagedHost, intent: StoredIntent, signal: AbortSignal): Promise<Outcome> {
+    let isBegun = intent.state === 'delivering';
     try {
       const client = await host.client(signal);
+      isBegun = true;
       const { config } = await client.deliverIntent({ intent: envelopeOfText(intent.envelope) }, { signal, deadlineMs: deliverDeadlineMs });
-      await clock.sleep(observeMs, signal);
+      if (config?.state === ConfigRevision_State.ROLLED_BACK) return takenBack(config.settledReason);
+      if (config?.state === ConfigRevision_State.PENDING) await this.#options.clock.sleep(observeMs, signal);
       const asked = { revision: config?.revision ?? 0n, transactionId: intent.intentId, withoutDocument: true };
       await (await host.client(signal)).confirmConfig(asked, { signal });
-      this.#put({ ...intent, state: 'kept', problem: null });
-      this.#waiting.delete(host.record.hostId);
+      return { state: 'kept', problem: null };
     } catch (error) {
-      // Left as it is: the next process goes on.
       if (isCancelled(error)) throw error;
-      const { code, message } = toErrorShape(error);
-      const mayWait = awayCodes.has(code) && clock.now() < intent.expiresAt;
-      this.#put({ ...intent, state: mayWait ? 'waiting' : 'refused', problem: { code, message } });
-      if (!mayWait) this.#waiting.delete(host.record.hostId);
-      this.#notBefore.set(host.record.hostId, clock.monotonicMs() + retryMs);
+      const { code, message, details } = toErrorShape(error);
+      if (code === 'NOTHING_TO_CONFIRM' && details['state'] === 'rolled-back') return takenBack('Not confirmed in time.');
+      const isTakenUp = intent.state === 'delivering';
+      const problem = { code, message: code === 'INTENT_STALE' && isTakenUp ? `${message} ${begunBefore}` : message };
+      if (!awayCodes.has(code)) return { state: 'refused', problem };
+      // One that may have reached the host is not withdrawn or replaced before it is known what became of it.
+      return { state: isBegun && code !== 'APPLY_IN_PROGRESS' ? 'delivering' : 'waiting', problem };
     }
   }
 }
 
+const isOpen = ({ state }: Pick<StoredIntent, 'state'>): boolean => state === 'waiting' || state === 'delivering';
+
+/** Not delivered again by itself: it may be what cut the console off. */
+const takenBack = (reason: string): Outcome => ({
+  state: 'taken-back',
+  problem: { code: 'NOTHING_TO_CONFIRM', message: `Taken back by the host. ${reason} Review the change, then leave it again.` },
+});
+
 const replacedProblem = { code: 'INTENT_STALE', message: 'A later intent for this host took its place.' };
 const expiredProblem = { code: 'INTENT_EXPIRED', message: 'The host did not come back in time. Review the change again.' };
+/** After a day hosts have forgotten what they answered. */
+const begunBefore = 'A delivery had begun before; the history of the host says whether it was kept.';
+const lostProblem = { code: 'INTENT_EXPIRED', message: `Its time has ended. ${begunBefore}` };

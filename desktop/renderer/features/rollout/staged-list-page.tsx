@@ -89,6 +89,7 @@ const intentWords: Readonly<Record<IntentRow['state'], string>> = {
   waiting: 'Waits for the host',
   delivering: 'Being delivered',
   kept: 'Delivered and kept',
+  'taken-back': 'Taken back by the host',
   refused: 'Refused by the host',
   expired: 'Expired',
   cancelled: 'Cancelled',
