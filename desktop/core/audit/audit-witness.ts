@@ -159,27 +159,31 @@ export class AuditWitness {
   }
 
   async #check(client: AgentClient, signal: AbortSignal): Promise<void> {
-    const memory = this.#reload();
     let answer: GetHeadResponse;
     try {
       answer = await client.getAuditHead({ signal });
     } catch (error) {
+      const memory = this.#reload();
       if (memory !== null && errorCodeOf(error) === 'NOT_FOUND')
         this.#raise({ number: 1, message: `The audit log is empty, but entry ${String(memory.number)} was signed for.`, presented: null });
       throw error;
     }
     const { head, envelope } = this.#readHead(answer);
     const firstNumber = Number(answer.firstNumber);
+    // What is remembered may have changed while the host was asked: an operator may have believed it meanwhile.
+    const memory = this.#reload();
     if (memory !== null && !this.#isPlausible(memory, { head, envelope, broken: Number(answer.brokenNumber) })) return;
     const start = startOf(memory, { number: head.number, firstNumber });
     try {
       const { walked, tail } = await walk(client, { start, head }, signal);
+      if (this.#hasChanged(memory)) return;
       const gap = start.gap ?? memory?.gap ?? null;
       const { alarm = null, past = [], acceptedBroken = 0 } = memory ?? {};
       this.#remember({ ...memoryOf(head, envelope, walked), firstNumber, gap, alarm, past, acceptedBroken });
       this.#keep(tail);
     } catch (error) {
       if (errorCodeOf(error) !== 'AUDIT_BROKEN') throw error;
+      if (this.#hasChanged(memory)) return;
       const { message, details } = toErrorShape(error);
       const number = typeof details['number'] === 'number' ? details['number'] : head.number;
       // At first sight nothing was remembered that could contradict: the head itself is remembered, and the alarm.
@@ -187,6 +191,12 @@ export class AuditWitness {
         this.#remember({ ...memoryOf(head, envelope, { number: head.number, hash: head.hash.toString('hex') }), firstNumber });
       this.#raise({ number, message, presented: envelope });
     }
+  }
+
+  /** Somebody else has checked or believed the host since `memory` was read: what this check found is of before. */
+  #hasChanged(memory: Memory | null): boolean {
+    const now = this.#reload();
+    return now?.envelope !== memory?.envelope || now?.alarm?.at !== memory?.alarm?.at;
   }
 
   /** The command line beside the console remembers in the same cache. */

@@ -49,7 +49,7 @@ it('takes documents of a few hosts at once and of the others in their turn, also
 
 it('holds back what can wait while something urgent goes out', async () => {
   const clock = createManualClock();
-  const pace = createFleetPace({ hostCount: () => 3, handshakes: { waiting: 0 }, clock });
+  const pace = createFleetPace({ hostCount: () => 300, handshakes: { waiting: 0 }, clock });
   const done: string[] = [];
   pace.hurry();
   const turn = pace.check(async () => void done.push('check'), new AbortController().signal);
@@ -57,5 +57,14 @@ it('holds back what can wait while something urgent goes out', async () => {
   expect(done).toEqual([]);
   await clock.advance(600);
   await turn;
+  expect(done).toEqual(['check']);
+});
+
+it('lets a few hosts go on while something urgent goes out: they hold up nothing', async () => {
+  const clock = createManualClock();
+  const pace = createFleetPace({ hostCount: () => 3, handshakes: { waiting: 0 }, clock });
+  pace.hurry();
+  const done: string[] = [];
+  await pace.check(async () => void done.push('check'), new AbortController().signal);
   expect(done).toEqual(['check']);
 });

@@ -67,7 +67,8 @@ export const createFleetPace = (fleet: {
       return fleet.handshakes.waiting > 0;
     },
     hurry: () => {
-      urgentUntilMs = fleet.clock.monotonicMs() + hurryMs;
+      // The work of a few hosts holds up nothing.
+      if (fleet.hostCount() > burstMax) urgentUntilMs = fleet.clock.monotonicMs() + hurryMs;
     },
   };
 };
