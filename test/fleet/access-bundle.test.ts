@@ -1,7 +1,5 @@
 /** The console's side of access against real agents: their server, their TLS, their stored bundles. */
 import { copyFile, mkdtemp, rm } from 'node:fs/promises';
-import { createServer as createNetServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -22,6 +20,7 @@ import { createConsoleCore, createMemorySettings, createMemoryVault } from '../.
 import type { ConsoleCore, CredentialVault } from '../../desktop/core/api.ts';
 import { openFleetCache } from '../../desktop/core/cache/sqlite-fleet-cache.ts';
 import { createVerdictProgram } from '../../desktop/core/trace/verdict-program.ts';
+import { freePort } from '../support/free-port.ts';
 
 const never = new AbortController().signal;
 const passphrase = 'correct horse battery';
@@ -38,16 +37,6 @@ interface TestAgent {
   join(token: string): Promise<void>;
   close(): Promise<void>;
 }
-
-/** The port of an agent is closed until a token is typed; consoles must know it before. */
-const freePort = (): Promise<number> =>
-  new Promise((resolve) => {
-    const server = createNetServer();
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
 
 const startAgent = async (name: string): Promise<TestAgent> => {
   const stateDir = await mkdtemp(join(folder, `${name}-`));

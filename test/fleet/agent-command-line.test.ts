@@ -2,7 +2,6 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -13,6 +12,7 @@ import { createTestFleet, testAgentId } from '../../agent/control/identity/test-
 import { enroll } from '../../agent/server/test-console.ts';
 import { runCommandLine } from '../../agent/cli/command-line.ts';
 import type { StatusAnswer } from '../../agent/cli/local-protocol.ts';
+import { freePort } from '../support/free-port.ts';
 
 const mainFile = fileURLToPath(new URL('../../agent/main.ts', import.meta.url));
 const fleetId = '01jz000000000000000000000a';
@@ -262,11 +262,3 @@ class Text extends Writable {
     done();
   }
 }
-
-const freePort = async (): Promise<number> => {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  return typeof address === 'object' && address !== null ? address.port : 0;
-};

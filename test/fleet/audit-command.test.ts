@@ -10,7 +10,8 @@ import { createMemorySettings, createMemoryVault } from '../../desktop/core/api.
 import { openFleetCache } from '../../desktop/core/cache/sqlite-fleet-cache.ts';
 import { createVerdictProgram } from '../../desktop/core/trace/verdict-program.ts';
 import { systemClock, systemRandom } from '../../desktop/lib/api.ts';
-import { freePort, startAuditedAgent } from '../support/audited-agent.ts';
+import { startAuditedAgent } from '../support/audited-agent.ts';
+import { freePort } from '../support/free-port.ts';
 import type { AuditedAgent } from '../support/audited-agent.ts';
 
 interface Answer {

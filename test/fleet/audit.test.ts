@@ -12,7 +12,8 @@ import { systemClock, systemRandom } from '../../desktop/lib/api.ts';
 import { checkAuditExport, createConsoleCore, createMemorySettings, createMemoryVault } from '../../desktop/core/api.ts';
 import type { ConsoleCore, CredentialVault } from '../../desktop/core/api.ts';
 import { openFleetCache } from '../../desktop/core/cache/sqlite-fleet-cache.ts';
-import { freePort, startAuditedAgent } from '../support/audited-agent.ts';
+import { startAuditedAgent } from '../support/audited-agent.ts';
+import { freePort } from '../support/free-port.ts';
 import type { AuditedAgent } from '../support/audited-agent.ts';
 
 const never = new AbortController().signal;

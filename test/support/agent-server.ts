@@ -1,8 +1,6 @@
 /** The agent's own server, identity, revisions and records over real TLS, without a data path. Ships nowhere. */
 import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer as createTcpServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createAccessControl } from '../../agent/control/access/access-control.ts';
@@ -27,6 +25,7 @@ import type { AgentServer } from '../../agent/server/api.ts';
 import { createFakeDomains } from '../../agent/server/fake-domains.ts';
 import type { FakeDomains } from '../../agent/server/fake-domains.ts';
 import { NestError } from '../../proto/model/error.ts';
+import { freePort } from './free-port.ts';
 
 export interface TestAgentOptions {
   /** By the time of a test; the port's limit per source does not count. */
@@ -137,16 +136,6 @@ const createGuard = async (
   identity.onChanged(() => void access.refresh());
   return { access, sessions: await createSessionControl({ ...parts, identity, access, audit: domains.audit, raise }) };
 };
-
-/** It listens only while an enrolment is open, or when it belongs to a fleet: the console has to know where before. */
-export const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const probe = createTcpServer().once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as AddressInfo;
-      probe.close(() => resolve(port));
-    });
-  });
 
 /** Plans and tables in memory; drops are counted under a policy that holds the bad text. */
 export const createTables = (

@@ -1,7 +1,5 @@
 /** A real agent server with a real audit log on loopback, without a data path, for tests of the console. */
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer as createSocketServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AuditControl } from '../../agent/control/audit/api.ts';
@@ -100,13 +98,3 @@ interface Running {
   readonly server: AgentServer;
   readonly stop: () => Promise<void>;
 }
-
-/** A port on loopback that nobody listens on at the moment. */
-export const freePort = (): Promise<number> =>
-  new Promise((resolve) => {
-    const server = createSocketServer();
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });

@@ -1,7 +1,5 @@
 /** A real agent over real TLS on loopback, real but for its kernel, which is in memory: for tests of changes, approvals, drift and leases. Ships nowhere. */
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer as createTcpServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { noteMappingEnds } from '../../agent/control/audit/local-effects.ts';
@@ -18,6 +16,7 @@ import { systemRandom } from '../../agent/lib/random.ts';
 import { createServer } from '../../agent/server/api.ts';
 import { createFakeDomains } from '../../agent/server/fake-domains.ts';
 import type { FakeAudit } from '../../agent/server/fake-domains.ts';
+import { freePort } from './free-port.ts';
 
 export interface ChangeAgent {
   readonly port: number;
@@ -29,15 +28,6 @@ export interface ChangeAgent {
 }
 
 const statusMs = 150;
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const probe = createTcpServer().once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as AddressInfo;
-      probe.close(() => resolve(port));
-    });
-  });
 
 /** An agent that has joined nothing yet. */
 export const createChangeAgent = async (): Promise<ChangeAgent> => {

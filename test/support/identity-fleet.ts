@@ -1,7 +1,5 @@
 /** A console and real agents over real TLS on loopback, with nothing behind the agents: what certificates do is under test. */
 import { mkdir } from 'node:fs/promises';
-import { createServer as createTcpServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { AccessControl } from '../../agent/control/access/api.ts';
 import { createAccessControl } from '../../agent/control/access/access-control.ts';
@@ -22,19 +20,11 @@ import type { ConsoleCore, CredentialVault } from '../../desktop/core/api.ts';
 import { openFleetCache } from '../../desktop/core/cache/sqlite-fleet-cache.ts';
 import { createVerdictProgram } from '../../desktop/core/trace/verdict-program.ts';
 import { systemClock, systemRandom } from '../../desktop/lib/api.ts';
+import { freePort } from './free-port.ts';
 
 const never = new AbortController().signal;
 const passphrase = 'correct horse battery';
 const listen = { address: '127.0.0.1', port: 0 };
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve) => {
-    const server = createTcpServer();
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
 
 export interface TestAgent {
   readonly identity: IdentityControl;

@@ -118,12 +118,19 @@ export interface Joining {
   readonly join: (token: string) => Promise<void>;
 }
 
+/** On a machine that does much else. */
+const enrollMsMax = 60_000;
+
 /** Adds an agent to the fleet of an open console; the host's id. */
 export const enrolAgent = async ({ core }: TestConsole, { name, port, join: joinAgent }: Joining): Promise<string> => {
   const { enrollmentId, token } = await core.handlers['enrollment.begin']({ name, address: '127.0.0.1', port }, never);
   await joinAgent(token ?? '');
-  for await (const step of core.handlers['enrollment.watch']({ enrollmentId }, AbortSignal.timeout(20_000)))
-    if ((step satisfies Enrollment).state === 'fingerprint') break;
+  let last: Enrollment | undefined;
+  for await (const step of core.handlers['enrollment.watch']({ enrollmentId }, AbortSignal.timeout(enrollMsMax))) {
+    last = step;
+    if (step.state === 'fingerprint') break;
+  }
+  if (last?.state !== 'fingerprint') throw new Error(`the enrolment of ${name} stayed ${JSON.stringify(last)}`);
   const { hostId } = await core.handlers['enrollment.approve']({ enrollmentId }, never);
   if (hostId === null) throw new Error('the host was not enrolled');
   return hostId;
