@@ -36,6 +36,18 @@ describe('break glass on the access page', () => {
       expect(screen.getByTestId('break-glass').textContent).toContain(command);
   });
 
+  it('says of how many hosts nothing is known now', async () => {
+    const bridge = new TestBridge();
+    bridge.hosts = bridge.hosts.map((host, index) => ({ ...host, state: index < 2 ? 'offline' : 'healthy' }));
+    renderView(<BreakGlassCard />, bridge);
+    expect((await screen.findByTestId('grants-unheard')).textContent).toBe('2 hosts do not answer: shown is what was said last.');
+    cleanup();
+    bridge.hosts = bridge.hosts.map((host) => ({ ...host, state: 'healthy' }));
+    renderView(<BreakGlassCard />, bridge);
+    await screen.findByText('Nobody works under a grant now.');
+    expect(screen.queryByTestId('grants-unheard')).toBeNull();
+  });
+
   it('uses a grant after a question, and says what each host answered', async () => {
     const user = userEvent.setup();
     const uses: readonly GrantUse[] = [

@@ -6,7 +6,7 @@ import { hostLink } from '../../client/links.ts';
 import { useUseGrantMutation } from '../../client/mfa-api.ts';
 import { failureOf } from '../../client/query-failure.ts';
 import { useFleet, useNow } from '../../client/shell.tsx';
-import { formatCountdown, formatDateTime } from '../../client/units.ts';
+import { countOf, formatCountdown, formatDateTime } from '../../client/units.ts';
 import { FailureView } from '../../widgets/blank.tsx';
 import { Card } from '../../widgets/card.tsx';
 import { ConfirmButton } from '../../widgets/confirm-button.tsx';
@@ -25,6 +25,7 @@ export const BreakGlassCard = () => (
         most.
       </p>
       <InForce />
+      <Unheard />
       <UseGrant />
       <details>
         <summary>How to make a grant</summary>
@@ -81,6 +82,17 @@ const InForce = () => {
         ))}
       </tbody>
     </table>
+  );
+};
+
+/** A host that does not answer may have been given a grant since it was heard. */
+const Unheard = () => {
+  const away = useFleet().rows.filter(({ state }) => state === 'offline' || state === 'connecting').length;
+  if (away === 0) return null;
+  return (
+    <p className="dim" data-testid="grants-unheard">
+      {countOf(away, 'host')} {away === 1 ? 'does' : 'do'} not answer: shown is what was said last.
+    </p>
   );
 };
 
